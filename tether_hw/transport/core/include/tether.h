@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tether.h - public interface of the Tether transport (RFC 0001).
+ *
+ * This header holds the sans-IO half: one `tether_endpoint` is the protocol
+ * machine of one lane (one hardware queue). It has no clock, no randomness of
+ * its own, no allocation after tether_endpoint_new() and makes no system call:
+ * the caller hands it frames and the time, and asks it for frames to send.
+ * The engine half (threads, carriers, blocking calls) is tether_engine.h.
+ *
+ * Conventions
+ *   - 0 or a positive count is success, a negative errno or -TETHER_E_* is not.
+ *   - Times are nanoseconds of one monotonic clock of the caller's choice.
+ *   - Structs that may grow begin with `struct_size`, set by the caller to
+ *     sizeof; unknown sizes are refused with -EINVAL.
+ *   - An endpoint is not thread safe: the caller serialises all calls on it.
+ *     Different endpoints share nothing.
+ */
+#ifndef TETHER_H
+#define TETHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TETHER_API __attribute__((visibility("default")))
+
+#define TETHER_ABI_VERSION 1u
+#define TETHER_VERSION "0.1.0"
+
+/* Wire constants that callers need for their buffers. */
+#define TETHER_BLOCK_BYTES 64u
+#define TETHER_HEADER_BYTES 64u
+#define TETHER_ETHERTYPE 0x88b5u
+#define TETHER_FRAME_BLOCKS_MAX 1023u /* payload blocks: the length field is 16 bits */
+
+/* Ciphers, as bits (Hail tag, configuration) */
+#define TETHER_CIPHER_CHACHA20_POLY1305 1u
+#define TETHER_CIPHER_AES_256_GCM 2u
+
+/* Kinds of flow */
+#define TETHER_FLOW_BYTES 0u
+#define TETHER_FLOW_MESSAGE 1u
+
+/* Flags of tether_flow_write */
+#define TETHER_WRITE_FLUSH 1u /* do not wait for more bytes to fill the last frame */
+#define TETHER_WRITE_END 2u   /* byte flow: nothing follows in this direction */
+
+/* Flags of tether_flow_read */
+#define TETHER_READ_END 2u /* byte flow: the peer has ended, everything was read */
+
+/* Kinds of address */
+#define TETHER_ADDRESS_MAC 1u  /* MAC (6), VLAN u16 little-endian, 0xffff = none */
+#define TETHER_ADDRESS_UDP4 2u /* IPv4 (4), port u16 big-endian */
+#define TETHER_ADDRESS_UDP6 3u /* IPv6 (16), port u16 big-endian */
+#define TETHER_ADDRESS_PIPE 4u /* in-memory pipe: caller's choice of bytes */
+
+/*
+ * Reasons for which a received frame is refused. A refused frame changes no
+ * state and earns no answer. tether_endpoint_receive returns -TETHER_E_x, and
+ * tether_stats.rejects[TETHER_E_x - TETHER_E_SHORT] counts it.
+ */
+enum tether_reject {
+    TETHER_E_SHORT = 4096, /* not a header, or not whole blocks */
+    TETHER_E_VERSION,      /* not version 1 */
+    TETHER_E_LENGTH,       /* length field and frame disagree, or larger than our Manifest allows */
+    TETHER_E_STRANGER,     /* channel unknown, or identity not in the roster */
+    TETHER_E_MAC1,         /* Hail or reply without a valid mac1 */
+    TETHER_E_AUTH,         /* AEAD tag or Noise handshake does not verify */
+    TETHER_E_REPLAY,       /* sequence seen before, or older than the window */
+    TETHER_E_EPOCH,        /* sequence outside the range of epoch keys derived ahead */
+    TETHER_E_PADDING,      /* payload padding is not zero */
+    TETHER_E_FLOW,         /* flow unknown, or slot and flow disagree */
+    TETHER_E_GRANT,        /* sent past its grant */
+    TETHER_E_CELLS,        /* no free cell (only duplicates and embers can meet this) */
+    TETHER_E_TAGS,         /* Flow 0 tags do not parse */
+    TETHER_E_COUNTER,      /* Hail counter not above the last one seen (answered when funded) */
+    TETHER_E_ADDRESS,      /* source address of a kind that cannot be answered */
+    TETHER_E_STATE,        /* not expected in this state */
+    TETHER_E_FLOOD,        /* the purse has nothing left for this unproven sender */
+    TETHER_E_END_          /* not a reason: one past the last */
+};
+#define TETHER_REJECT_COUNT (TETHER_E_END_ - TETHER_E_SHORT)
+#define TETHER_REJECT_SLOTS 32 /* room in struct tether_stats, fixed for the ABI */
+
+TETHER_API uint32_t tether_abi_version(void);
+TETHER_API const char *tether_version(void);
+/* Words for a negative return value of any function here; never NULL. */
+TETHER_API const char *tether_strerror(int code);
+/* Number of reject reasons, and the name of each ("short", "version", ...); NULL past the end. */
+TETHER_API uint32_t tether_reject_count(void);
+TETHER_API const char *tether_reject_name(uint32_t index);
+
+/* ------------------------------------------------------------------ frame */
+
+/* The 64-byte header, every field as on the wire (design: one cache line, no opcodes). */
+struct tether_header {
+    uint8_t version;
+    uint8_t flags;
+    uint16_t length;        /* payload bytes without padding */
+    uint32_t channel;       /* receiver's index, low 8 bits = its lane; 0 = Hail */
+    uint64_t sequence;      /* 48 bits */
+    uint64_t grant_amount;  /* 48 bits, cumulative slots */
+    uint64_t timestamp_ns;  /* 48 bits */
+    uint64_t echo_ns;       /* 48 bits */
+    uint32_t slot;
+    uint32_t nack_slot;
+    uint16_t nack_count;
+    uint16_t want;          /* float16: exponent << 10 | mantissa */
+    uint16_t pace;          /* float16, slots per second */
+    uint16_t flow;
+    uint8_t tag[16];
+};
+
+enum tether_flag {
+    TETHER_FLAG_LAMP = 0x01,
+    TETHER_FLAG_GRANT = 0x02,
+    TETHER_FLAG_NACK = 0x04,
+    TETHER_FLAG_ECHO = 0x08,
+    TETHER_FLAG_BLOCKED = 0x10,
+    TETHER_FLAG_BUSY = 0x20,
+    TETHER_FLAG_END = 0x40,
+    TETHER_FLAG_FIRST = 0x80
+};
+
+TETHER_API void tether_header_encode(const struct tether_header *header, uint8_t wire[TETHER_HEADER_BYTES]);
+TETHER_API void tether_header_decode(struct tether_header *header, const uint8_t wire[TETHER_HEADER_BYTES]);
+/* want and pace: mantissa << exponent, smallest exponent, rounded down, saturating. */
+TETHER_API uint16_t tether_float16_encode(uint64_t value);
+TETHER_API uint64_t tether_float16_decode(uint16_t wire); /* saturates at UINT64_MAX */
+
+/* --------------------------------------------------------------- endpoint */
+
+struct tether_address {
+    uint8_t kind;
+    uint8_t length; /* bytes used of `bytes` */
+    uint16_t reserved;
+    uint8_t bytes[28];
+};
+
+typedef struct tether_endpoint tether_endpoint;
+
+struct tether_endpoint_config {
+    uint32_t struct_size;
+    uint16_t lane;            /* this endpoint's lane, 0-255 */
+    uint16_t lanes;           /* lanes of the node: entries of lane_addresses */
+    uint32_t max_channels;    /* 1-65536 */
+    uint32_t max_flows;       /* application flows of one channel, 1-4096 */
+    uint32_t rx_cells;        /* receive buffer of this endpoint, in frames */
+    uint32_t tx_cells;        /* send buffer, in frames */
+    uint16_t frame_blocks;    /* payload blocks of one frame and one cell (22 at MTU 1500) */
+    uint16_t reserved0;
+    uint32_t ring_frames;     /* depth of the carrier's receive ring, in frames */
+    uint64_t max_message;     /* largest message accepted, bytes; bounded by rx_cells */
+    uint64_t rtt_ns;          /* declared constant of the link, for unlisted peers */
+    uint64_t rate_bps;        /* declared rate of the link, for unlisted peers */
+    uint64_t silence_ns;      /* least silence before a timer frame; 0 = 1 ms */
+    uint32_t purse_frames;    /* burst of unfunded frames of this endpoint; 0 = 256 */
+    uint32_t purse_per_s;     /* refill, frames per second; 0 = 1000 */
+    uint16_t ciphers;         /* TETHER_CIPHER_* accepted; 0 = all */
+    uint16_t prefer_cipher;   /* one of them, used when this side answers a Hail; 0 = AES-256-GCM if offered */
+    uint32_t replay_window;   /* frames, a power of two, 64-65536; 0 = 8192 */
+    uint8_t static_secret[32];
+    int (*entropy)(void *context, uint8_t *out, size_t length); /* 0, or negative errno */
+    void *context;
+    const struct tether_address *lane_addresses; /* [lanes], published in the Manifest; copied */
+};
+
+TETHER_API size_t tether_endpoint_config_size(void);
+/* Allocates everything the endpoint will ever use. -EINVAL, -ENOMEM. */
+TETHER_API int tether_endpoint_new(const struct tether_endpoint_config *config, tether_endpoint **endpoint);
+TETHER_API void tether_endpoint_free(tether_endpoint *endpoint);
+
+/* X25519 public key of a static secret (both 32 bytes). */
+TETHER_API int tether_public_key(const uint8_t secret[32], uint8_t public_key[32]);
+
+struct tether_peer {
+    uint32_t id;        /* caller's name for the peer in calls and events; stable, unique */
+    uint32_t key_count; /* 1-2; two while a key is being replaced */
+    uint8_t keys[2][32];
+    struct tether_address hail; /* where a Hail to this peer goes by default */
+    uint64_t rtt_ns;    /* declared for the link to this peer; 0 = the endpoint's */
+    uint64_t rate_bps;  /* same */
+    char name[64];      /* for the caller; not on the wire */
+};
+
+/*
+ * Replace the roster. Channels of peers that are gone, or whose key is gone,
+ * end with a CHANNEL_DOWN event (status -EACCES); unchanged ones are untouched.
+ */
+TETHER_API int tether_endpoint_roster(tether_endpoint *endpoint, uint64_t now_ns, const struct tether_peer *peers,
+                                      size_t count);
+/*
+ * Hail counters that are durable already: the endpoint may use [first, limit).
+ * `first` must not be below any counter ever given for this key and lane. When
+ * few are left the event NEED_COUNTER asks for the next stride; without a
+ * counter no Hail is sent.
+ */
+TETHER_API int tether_endpoint_counter(tether_endpoint *endpoint, uint64_t first, uint64_t limit);
+
+/*
+ * One frame from the carrier: header and payload blocks without link header.
+ * `frame` may be overwritten. `from` is where it came from. 0 = accepted,
+ * -TETHER_E_* = refused (counted, no state changed). Carriers that pad short
+ * frames (Ethernet's minimum) may pass up to 63 trailing bytes.
+ */
+TETHER_API int tether_endpoint_receive(tether_endpoint *endpoint, uint64_t now_ns, const struct tether_address *from,
+                                       uint8_t *frame, size_t length);
+/*
+ * Next frame to send: its length in bytes (> 0) with `to` filled in, or 0 when
+ * there is nothing to send now; see tether_endpoint_deadline. capacity must be
+ * at least (frame_blocks + 1) * 64; smaller is -EINVAL.
+ */
+TETHER_API int tether_endpoint_transmit(tether_endpoint *endpoint, uint64_t now_ns, uint8_t *frame, size_t capacity,
+                                        struct tether_address *to);
+/*
+ * Time at which transmit should be called again if nothing else happens
+ * (no receive, no write, no read); 0 or a past time = now; UINT64_MAX = never.
+ */
+TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *endpoint);
+
+/* ------------------------------------------------------ channels and flows */
+
+/*
+ * Begin a channel to a lane of a peer by a Hail (retried with back-off until
+ * it is answered or closed). CHANNEL_UP follows. `to` NULL = the roster's hail
+ * address. A standing channel to the same lane pair is replaced when the new one
+ * verifies. -ENOENT no such peer, -ENOSPC no free channel.
+ */
+TETHER_API int tether_channel_open(tether_endpoint *endpoint, uint64_t now_ns, uint32_t peer_id, uint16_t remote_lane,
+                                   const struct tether_address *to, uint32_t *channel);
+/* Tell the peer (BYE) and free the channel. CHANNEL_DOWN (status 0) follows. */
+TETHER_API int tether_channel_close(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel);
+
+/*
+ * Open a flow (both directions) on a channel that is up. `bound`: largest message
+ * in bytes (message flows; 0 = the most both ends allow). -EMSGSIZE when bound
+ * is above the peer's Manifest, -ENOSPC no free flow, -ENOTCONN channel not up.
+ */
+TETHER_API int tether_flow_open(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint8_t kind,
+                                uint64_t bound, uint16_t *flow);
+/*
+ * Queue data. Byte flow: takes what fits and returns its count, -EAGAIN when none
+ * does. Message flow: one call is one message (1 byte or more), all or -EAGAIN;
+ * -EMSGSIZE above the bound. -EPIPE after END, close or CHANNEL_DOWN.
+ * FLOW_WRITABLE follows a short count or -EAGAIN. A failed message needs
+ * tether_flow_state.writable bytes or more before it is worth a new try.
+ */
+TETHER_API int64_t tether_flow_write(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint16_t flow,
+                                     const void *data, size_t length, uint32_t flags);
+/*
+ * Message flow: one whole message, its length returned; -EAGAIN none yet;
+ * -EMSGSIZE when capacity is too small (nothing is lost, see
+ * tether_flow_message_size). Byte flow: what is there, up to capacity; 0 with
+ * TETHER_READ_END in *flags at the end. -EPIPE when the flow is closed and empty.
+ * `flags` may be NULL.
+ */
+TETHER_API int64_t tether_flow_read(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint16_t flow,
+                                    void *data, size_t capacity, uint32_t *flags);
+/* Size of the next whole message; -EAGAIN when there is none. */
+TETHER_API int tether_flow_message_size(const tether_endpoint *endpoint, uint32_t channel, uint16_t flow,
+                                        uint64_t *size);
+/*
+ * Message flow: drop every message that has not been sent completely; granted
+ * slots go back by Skip; the flow stays open. Messages sent completely still
+ * arrive. A byte flow cannot lose bytes and go on: -EOPNOTSUPP, close it.
+ */
+TETHER_API int tether_flow_cancel(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint16_t flow);
+/*
+ * Close both directions: unsent data is dropped and its credit given back, what
+ * was sent is repaired until it has arrived. To end a byte flow after its data,
+ * write with TETHER_WRITE_END and wait for FLOW_DRAINED first. The id stays known
+ * until the peer has closed too; then FLOW_CLOSED (status 0).
+ */
+TETHER_API int tether_flow_close(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint16_t flow);
+
+enum tether_flow_flag {
+    TETHER_FLOW_LOCAL_CLOSED = 1,  /* we closed */
+    TETHER_FLOW_REMOTE_CLOSED = 2, /* the peer closed */
+    TETHER_FLOW_LOCAL_END = 4,     /* END written */
+    TETHER_FLOW_REMOTE_END = 8     /* END received */
+};
+
+struct tether_flow_state {
+    uint32_t struct_size;
+    uint8_t kind;
+    uint8_t flags; /* TETHER_FLOW_* flags */
+    uint16_t reserved;
+    uint64_t bound;                /* largest message, bytes */
+    uint64_t unsent_bytes;         /* queued, not sent yet */
+    uint64_t unacknowledged_bytes; /* sent, not known to have arrived */
+    uint64_t readable_bytes;       /* byte flow: in order; message flow: whole messages */
+    uint64_t readable_messages;
+    uint64_t writable_bytes;       /* a write of this size fits now */
+    uint64_t sent_slots;           /* our direction: next slot */
+    uint64_t limit_slots;          /*                granted by the peer */
+    uint64_t granted_slots;        /* peer's direction: granted by us */
+    uint64_t arrived_slots;        /*                   arrived or skipped without a gap */
+    uint64_t delivered_slots;      /*                   handed to the application */
+    uint64_t demand_slots;         /*                   declared by the peer */
+};
+TETHER_API int tether_flow_state(const tether_endpoint *endpoint, uint32_t channel, uint16_t flow,
+                                 struct tether_flow_state *state);
+
+enum tether_event_kind {
+    TETHER_EVENT_CHANNEL_UP = 1, /* channel may carry flows; value = 1 when the peer hailed */
+    TETHER_EVENT_CHANNEL_DOWN,   /* status: 0 closed here, -ECONNRESET replaced by a new Hail of the peer,
+                                    -ECONNABORTED the peer's BYE (value = its reason), -EACCES roster, -EPROTO violation,
+                                    -ESTALE counter refused for ever */
+    TETHER_EVENT_FLOW_OPENED,    /* by the peer; status = kind, value = bound */
+    TETHER_EVENT_FLOW_READABLE,
+    TETHER_EVENT_FLOW_WRITABLE,  /* after a write that did not fit */
+    TETHER_EVENT_FLOW_DRAINED,   /* everything written has arrived at the peer */
+    TETHER_EVENT_FLOW_CLOSED,    /* by the peer (value = reason), or with the channel (status < 0) */
+    TETHER_EVENT_PEER_LANES,     /* the peer's Manifest with addresses has arrived; value = lanes */
+    TETHER_EVENT_NEED_COUNTER    /* value = last counter seen by a peer that called ours stale, or 0 */
+};
+
+struct tether_event {
+    uint32_t kind;
+    uint32_t channel;
+    uint16_t flow;
+    uint16_t lane; /* this endpoint's lane */
+    int32_t status;
+    uint64_t value;
+    uint32_t peer_id;
+    uint32_t reserved;
+};
+/* 1 = one event, 0 = none. Level-triggered underneath: nothing is lost however late it is called. */
+TETHER_API int tether_endpoint_event(tether_endpoint *endpoint, struct tether_event *event);
+
+enum tether_channel_state {
+    TETHER_CHANNEL_FREE = 0,
+    TETHER_CHANNEL_HAILING = 1,     /* our Hail is out */
+    TETHER_CHANNEL_UNCONFIRMED = 2, /* we answered a Hail; no frame under the new keys yet */
+    TETHER_CHANNEL_UP = 3,
+    TETHER_CHANNEL_CLOSING = 4      /* BYE is on its way */
+};
+
+struct tether_channel_info {
+    uint32_t struct_size;
+    uint32_t peer_id;
+    uint8_t state;
+    uint8_t initiator;    /* 1 = this side hailed */
+    uint16_t remote_lane;
+    uint16_t cipher;      /* TETHER_CIPHER_* */
+    uint16_t peer_lanes;  /* lanes named in the peer's Manifest, 0 = not arrived yet */
+    uint64_t srtt_ns;     /* 0 = no sample yet */
+    uint64_t rtt_min_ns;
+    uint64_t rtt_p50_ns;  /* of the last 256 samples */
+    uint64_t rtt_p99_ns;
+    uint64_t frames_sent;
+    uint64_t frames_received;
+    uint64_t hails_sent;
+    uint64_t peer_max_message;
+    uint32_t flows;
+    uint16_t peer_floor;        /* slots that a data frame to the peer uses at least */
+    uint16_t peer_frame_blocks;
+    struct tether_address address; /* where frames to the peer go */
+};
+TETHER_API int tether_channel_info(const tether_endpoint *endpoint, uint32_t channel, struct tether_channel_info *info);
+/* Address of one of the peer's lanes by its Manifest; -ENOENT. */
+TETHER_API int tether_channel_lane_address(const tether_endpoint *endpoint, uint32_t channel, uint16_t lane,
+                                           struct tether_address *address);
+
+/* ------------------------------------------------------------------- stats */
+
+struct tether_stats {
+    uint32_t struct_size;
+    uint32_t lane;
+    /* counters: only rise */
+    uint64_t frames_sent;
+    uint64_t frames_received; /* accepted */
+    uint64_t data_frames_sent;
+    uint64_t data_frames_received;
+    uint64_t slots_sent;
+    uint64_t slots_received;
+    uint64_t bytes_sent;      /* payload of application flows, repairs not counted */
+    uint64_t bytes_received;
+    uint64_t messages_sent;
+    uint64_t messages_received;
+    uint64_t repairs_sent;
+    uint64_t duplicates_received;
+    uint64_t nacks_sent;
+    uint64_t nacks_received;
+    uint64_t receipts_earned;
+    uint64_t receipts_spent;
+    uint64_t lamps_sent;
+    uint64_t lamps_received;
+    uint64_t blocked_sent;    /* sender's clock */
+    uint64_t refresh_sent;    /* receiver's clock */
+    uint64_t embers_sent;
+    uint64_t skips_sent;
+    uint64_t skips_received;
+    uint64_t grants_sent;     /* frames that raised a grant */
+    uint64_t invariant_violations;
+    /* gauges: as of now */
+    uint64_t grants_outstanding_slots; /* granted by us, not arrived, all flows; includes standing_slots */
+    uint64_t standing_slots;           /* Flow 0 pools of open channels */
+    uint64_t reserved_cells;
+    uint64_t free_cells;
+    uint64_t free_tx_cells;
+    uint64_t purse_frames;
+    uint64_t channels;
+    uint64_t flows;
+    uint64_t rejects[TETHER_REJECT_SLOTS]; /* tether_reject_name names the first tether_reject_count() */
+};
+TETHER_API void tether_endpoint_stats(const tether_endpoint *endpoint, struct tether_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#if defined(__has_include)
+#if __has_include("tether_engine.h")
+#include "tether_engine.h"
+#endif
+#endif
+
+#endif /* TETHER_H */
