@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine file and the roster file hold, as data, and their canonical text. Read by config.py.
+
+Units are in the names: `_bps` bits per second, `_ns` nanoseconds, `_bytes` bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+ENGINE_SCHEMA = "tether.engine/1"
+ROSTER_SCHEMA = "tether.roster/1"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a lane is reached: a MAC with an optional VLAN, or an address and port of UDP as `ip:port` / `[ip6]:port`."""
+
+    mac: Optional[str] = None
+    vlan: Optional[int] = None
+    udp: Optional[str] = None
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of this address."""
+        return {"udp": self.udp} if self.udp is not None else {"mac": self.mac, "vlan": self.vlan}
+
+    def __str__(self) -> str:
+        if self.udp is not None:
+            return self.udp
+        return f"{self.mac}" if self.vlan is None else f"{self.mac} vlan {self.vlan}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Constants of one link. `delivers` is "by-lane" when the fabric picks the queue by lane address."""
+
+    mtu: int = 1500
+    rate_bps: int = 10_000_000_000
+    rtt_ns: int = 40_000
+    vlan: Optional[int] = None
+    silence_ns: int = 1_000_000
+    delivers: Optional[str] = None
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of this link."""
+        return {
+            "mtu": self.mtu,
+            "rate_bps": self.rate_bps,
+            "rtt_ns": self.rtt_ns,
+            "vlan": self.vlan,
+            "silence_ns": self.silence_ns,
+            "delivers": self.delivers,
+        }
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One hardware queue and the address that reaches it. `cpu` pins the lane's thread."""
+
+    lane: int
+    nic: str
+    device: str
+    queue: int
+    link: str
+    carrier: str
+    address: Address
+    cpu: Optional[int] = None
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of this lane."""
+        return {
+            "lane": self.lane,
+            "nic": self.nic,
+            "device": self.device,
+            "queue": self.queue,
+            "link": self.link,
+            "carrier": self.carrier,
+            "address": self.address.to_json(),
+            "cpu": self.cpu,
+        }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes that the engine allocates at its start. Cells are frames, per lane."""
+
+    max_message_bytes: int = 67_108_864
+    rx_cells: int = 65_536
+    tx_cells: int = 16_384
+    max_channels: int = 64
+    max_flows: int = 64
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of these limits."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """The engine file. `user` None = run as whoever starts it; `metrics_listen` None = no endpoint."""
+
+    node: str
+    user: Optional[str]
+    identity: str
+    counter: str
+    roster: str
+    socket: str
+    links: Mapping[str, Link]
+    lanes: Tuple[Lane, ...]
+    limits: Limits = field(default_factory=Limits)
+    metrics_listen: Optional[str] = None
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of the engine file."""
+        return {
+            "schema": ENGINE_SCHEMA,
+            "node": self.node,
+            "user": self.user,
+            "identity": self.identity,
+            "counter": self.counter,
+            "roster": self.roster,
+            "socket": self.socket,
+            "metrics": None if self.metrics_listen is None else {"listen": self.metrics_listen},
+            "links": {name: link.to_json() for name, link in self.links.items()},
+            "lanes": [lane.to_json() for lane in self.lanes],
+            "limits": self.limits.to_json(),
+        }
+
+    def lanes_on(self, link: str) -> List[Lane]:
+        """The lanes of one link, by number."""
+        return sorted((lane for lane in self.lanes if lane.link == link), key=lambda lane: lane.lane)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A node that may speak with this one over one link: its keys (hex; two while one is replaced) and where to hail it."""
+
+    name: str
+    keys: Tuple[str, ...]
+    link: str
+    hail: Address
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of this peer."""
+        return {"name": self.name, "keys": list(self.keys), "link": self.link, "hail": self.hail.to_json()}
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Who may speak with this node. A peer on two links stands in it twice, with the same keys."""
+
+    peers: Tuple[Peer, ...] = ()
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON object of the roster file."""
+        return {"schema": ROSTER_SCHEMA, "peers": [peer.to_json() for peer in self.peers]}
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """The canonical text of either file: equal documents are equal bytes."""
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
