@@ -90,6 +90,8 @@ TETHER_API uint32_t tether_abi_version(void);
 TETHER_API const char *tether_version(void);
 /* Words for a negative return value of any function here; never NULL. */
 TETHER_API const char *tether_strerror(int code);
+/* sizeof a public struct by its name without "struct ", for bindings; 0 = not known. */
+TETHER_API size_t tether_struct_size(const char *name);
 /* Number of reject reasons, and the name of each ("short", "version", ...); NULL past the end. */
 TETHER_API uint32_t tether_reject_count(void);
 TETHER_API const char *tether_reject_name(uint32_t index);
