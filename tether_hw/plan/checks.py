@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is proved after the steps, as data: the agent of one host proves local checks, both ends prove link checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tether_hw.plan.lane import Lane
+from tether_hw.plan.shape import HEX64, IFNAME, NAME, Fields, integer_item
+
+#: config: the facts' config has this digest. engine: it answers on its socket. lane: its socket is on its queue, with
+#: this carrier. link: engine frames from the peer arrive on the queues of these lanes, none misdirected.
+LOCAL_CHECKS = ("config", "engine", "lane")
+LINK_CHECKS = ("link",)
+RESULTS = ("proved", "failed", "not provable now")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to prove. ``data`` by check: config {"digest"}; engine {}; lane: a Lane; link: {"link", "peer", "lanes",
+    "peer_lanes", "delivers", "in_hw"}."""
+
+    id: str
+    check: str
+    nic: str | None
+    data: dict[str, Any]
+
+    @property
+    def scope(self) -> str:
+        return "link" if self.check in LINK_CHECKS else "local"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "check": self.check, "nic": self.nic, "data": self.data}
+
+    @classmethod
+    def parse(cls, value: Any, where: str = "check") -> Check:
+        fields = Fields(value, where)
+        check = cls(
+            fields.text("id", limit=256),
+            fields.one_of("check", LOCAL_CHECKS + LINK_CHECKS),
+            fields.optional_text("nic", NAME),
+            fields.plain("data"),
+        )
+        fields.done()
+        _check_data(check, fields.at("data"))
+        return check
+
+
+def _check_data(check: Check, where: str) -> None:
+    if check.check == "lane":
+        Lane.parse(check.data, where)
+        return
+    fields = Fields(check.data, where)
+    if check.check == "config":
+        fields.text("digest", HEX64)
+    elif check.check == "link":
+        fields.text("link", NAME)
+        fields.text("peer", NAME)
+        fields.objects("lanes", _parse_link_lane, 256)
+        fields.objects("peer_lanes", _parse_link_lane, 256)
+        fields.one_of("delivers", ("by-lane", "one-queue"))
+        fields.one_of("in_hw", ("required", "preferred", "software"))
+    fields.done()
+
+
+def _parse_link_lane(value: Any, where: str) -> dict[str, Any]:
+    fields = Fields(value, where)
+    lane: dict[str, Any] = {
+        "lane": integer_item(fields.take("lane"), fields.at("lane")),
+        "nic": fields.text("nic", NAME),
+        "device": fields.text("device", IFNAME),
+        "queue": integer_item(fields.take("queue"), fields.at("queue")),
+    }
+    fields.done()
+    return lane

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All kinds of steps by their name. An unknown kind is an error, on the controller and on the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tether_hw.plan.kinds.base import StepData
+from tether_hw.plan.kinds.engine_config import EngineConfig
+from tether_hw.plan.kinds.engine_roster import EngineRoster
+from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.nic_mtu import NicMtu
+from tether_hw.plan.kinds.nic_queues import NicQueues
+from tether_hw.plan.kinds.nic_ring import NicRing
+from tether_hw.plan.shape import ShapeError
+
+KINDS: dict[str, type[StepData]] = {
+    kind.kind: kind for kind in (NicQueues, NicRing, NicMtu, EngineConfig, EngineRoster, EngineService)
+}
+
+
+def parse_data(kind: str, value: Any, where: str = "data") -> StepData:
+    """The typed data of a step of this kind; raises ShapeError."""
+    if kind not in KINDS:
+        raise ShapeError(where, f"unknown kind of step {kind!r}")
+    return KINDS[kind].parse(value, where)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie on a managed host, under its root ("/" or the inventory's ``root:``)."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+UNIT_NAME = "tether-engine.service"
+
+
+@dataclass(frozen=True)
+class HostPaths:
+    """The folders and files of one host. ``root`` is absolute; "/" on a machine of its own."""
+
+    root: str = "/"
+
+    def __post_init__(self) -> None:
+        if not self.root.startswith("/") or "\0" in self.root or "\n" in self.root:
+            raise ValueError(f"root {self.root!r} is not an absolute path")
+
+    def _under(self, *parts: str) -> str:
+        return posixpath.join(self.root, *parts)
+
+    @property
+    def bundles(self) -> str:
+        return self._under("opt/tether")
+
+    def bundle(self, digest: str) -> str:
+        return posixpath.join(self.bundles, digest)
+
+    @property
+    def etc(self) -> str:
+        return self._under("etc/tether")
+
+    @property
+    def state(self) -> str:
+        return self._under("var/lib/tether")
+
+    @property
+    def run(self) -> str:
+        return self._under("run/tether")
+
+    @property
+    def engine_config(self) -> str:
+        return posixpath.join(self.etc, "engine.json")
+
+    @property
+    def roster(self) -> str:
+        return posixpath.join(self.etc, "roster.json")
+
+    @property
+    def identity(self) -> str:
+        return posixpath.join(self.etc, "identity.key")
+
+    @property
+    def counter(self) -> str:
+        return posixpath.join(self.state, "engine", "hail.counter")
+
+    @property
+    def socket(self) -> str:
+        return posixpath.join(self.run, "engine.sock")
+
+    @property
+    def owned(self) -> str:
+        return posixpath.join(self.state, "owned.json")
+
+    @property
+    def runs(self) -> str:
+        return posixpath.join(self.state, "runs")
+
+    @property
+    def lock(self) -> str:
+        return posixpath.join(self.state, "lock")
+
+    @property
+    def unit(self) -> str:
+        return self._under("etc/systemd/system", UNIT_NAME)
+
+    @property
+    def service_record(self) -> str:
+        """What a host without systemd keeps in place of a unit file."""
+        return posixpath.join(self.state, "engine.service.json")

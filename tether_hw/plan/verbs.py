@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of the agent and the envelope in which they travel: one JSON document in, one out.
+
+``follow`` answers with one document per line, each an event of the journal, and ends with the reply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tether_hw.plan.paths import HostPaths
+from tether_hw.plan.shape import HEX64, NAME, Fields
+
+REQUEST_SCHEMA = "tether.agent.request/1"
+REPLY_SCHEMA = "tether.agent.reply/1"
+
+#: Verb -> what it does. Fields of each request are read by the agent's own parser of that verb.
+VERBS = {
+    "facts": "read the facts of this host",
+    "enroll": "make the identity key if there is none, show the public key",
+    "stage": "keep a host plan as a run",
+    "start": "carry out a staged run, detached from this session",
+    "status": "where a run stands",
+    "follow": "the journal of a run from an offset on",
+    "confirm": "keep what a run did",
+    "rollback": "take back what a run did",
+    "resume": "go on with a run that was interrupted",
+    "runs": "the runs of this host",
+    "verify": "carry out checks",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to the agent. ``suite`` is the digest of the bundle that the controller expects to talk to."""
+
+    verb: str
+    root: str
+    body: dict[str, Any] = field(default_factory=dict)
+    suite: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": REQUEST_SCHEMA,
+            "verb": self.verb,
+            "root": self.root,
+            "suite": self.suite,
+            "body": self.body,
+        }
+
+    @classmethod
+    def parse(cls, value: Any) -> Request:
+        fields = Fields(value, "request")
+        fields.schema(REQUEST_SCHEMA)
+        request = cls(
+            fields.one_of("verb", tuple(VERBS)),
+            fields.text("root"),
+            fields.plain("body"),
+            fields.optional_text("suite", HEX64),
+        )
+        fields.done()
+        try:
+            HostPaths(request.root)
+        except ValueError as error:
+            raise fields.fail("root", str(error)) from None
+        return request
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer: ``ok`` with a body, or an error with its code (a word that the controller knows) and message."""
+
+    verb: str
+    ok: bool
+    body: dict[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    message: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": REPLY_SCHEMA,
+            "verb": self.verb,
+            "ok": self.ok,
+            "body": self.body,
+            "code": self.code,
+            "message": self.message,
+        }
+
+    @classmethod
+    def parse(cls, value: Any) -> Reply:
+        fields = Fields(value, "reply")
+        fields.schema(REPLY_SCHEMA)
+        reply = cls(
+            fields.text("verb", NAME),
+            fields.boolean("ok"),
+            fields.plain("body"),
+            fields.optional_text("code", NAME),
+            fields.optional_text("message", limit=65536),
+        )
+        fields.done()
+        if reply.ok == (reply.code is not None):
+            raise fields.fail("code", "an error has a code, a success has none")
+        return reply
+
+
+@dataclass(frozen=True)
+class FactsRequest:
+    """What ``facts`` is asked: the devices by name, MAC or PCI address; owned devices are read as well."""
+
+    host: str
+    devices: tuple[dict[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"host": self.host, "devices": [dict(device) for device in self.devices]}
+
+    @classmethod
+    def parse(cls, value: Any, where: str = "body") -> FactsRequest:
+        fields = Fields(value, where)
+        request = cls(fields.text("host", NAME), tuple(fields.objects("devices", parse_selector, 1024)))
+        fields.done()
+        return request
+
+
+def parse_selector(value: Any, where: str) -> dict[str, str]:
+    """A device of the inventory: exactly one of name, mac, pci."""
+    fields = Fields(value, where)
+    names = [name for name in ("name", "mac", "pci") if fields.has(name)]
+    if len(names) != 1:
+        raise fields.fail("", "expected exactly one of name, mac, pci")
+    selector = {names[0]: fields.text(names[0], limit=64)}
+    fields.done()
+    return selector
