@@ -18,7 +18,7 @@ RESULTS = ("proved", "failed", "not provable now")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to prove. ``data`` by check: config {"digest"}; engine {}; lane: a Lane; link: {"link", "peer", "lanes",
+    """One thing to prove. `data` by check: config {"digest"}; engine {}; lane: a Lane; link: {"link", "peer", "lanes",
     "peer_lanes", "delivers", "in_hw"}."""
 
     id: str

@@ -24,7 +24,7 @@ def look_up(config: dict[str, Any], path: Iterable[str]) -> Any:
 
 @dataclass(frozen=True)
 class Condition:
-    """Holds when the value at ``path`` of config equals ``equals``."""
+    """Holds when the value at `path` of config equals `equals`."""
 
     path: tuple[str, ...]
     equals: Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host is: ``config`` (all that a plan may change, compared as a whole) and ``status`` (everything else)."""
+"""What a host is: `config` (all that a plan may change, compared as a whole) and `status` (everything else)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Facts:
 
     @property
     def digest(self) -> str:
-        """The digest by which a plan names the facts that it was made from: of ``config`` only."""
+        """The digest by which a plan names the facts that it was made from: of `config` only."""
         return digest(self.config)
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def lane_mac(node: str, nic: str, lane: int) -> str:
 
 @dataclass(frozen=True)
 class Lane:
-    """One hardware queue with a thread of the engine: ``address`` is {"mac", "vlan"} or {"udp"}."""
+    """One hardware queue with a thread of the engine: `address` is {"mac", "vlan"} or {"udp"}."""
 
     lane: int
     nic: str

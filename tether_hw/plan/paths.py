@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie on a managed host, under its root ("/" or the inventory's ``root:``)."""
+"""Where things lie on a managed host, under its root ("/" or the inventory's `root:`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNIT_NAME = "tether-engine.service"
 
 @dataclass(frozen=True)
 class HostPaths:
-    """The folders and files of one host. ``root`` is absolute; "/" on a machine of its own."""
+    """The folders and files of one host. `root` is absolute; "/" on a machine of its own."""
 
     root: str = "/"
 

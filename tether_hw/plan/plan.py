@@ -18,7 +18,7 @@ SCHEMA = "tether.plan/1"
 
 @dataclass(frozen=True)
 class HostPlan:
-    """The part of a plan that one host carries out: it runs only on facts of ``facts_digest``."""
+    """The part of a plan that one host carries out: it runs only on facts of `facts_digest`."""
 
     host: str
     root: str
@@ -78,7 +78,7 @@ class HostPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan for some hosts. ``id`` is the digest of everything in it but ``made``."""
+    """A plan for some hosts. `id` is the digest of everything in it but `made`."""
 
     made: str
     suite: str
@@ -127,7 +127,10 @@ class Plan:
 
     @classmethod
     def parse(cls, value: Any) -> Plan:
-        """Read a plan document strictly; raises ShapeError. What is derived in it must agree with what it is made of."""
+        """Read a plan document strictly; raises ShapeError.
+
+        What is derived in it (id, changes, steps) must agree with what it is made of.
+        """
         fields = Fields(value)
         fields.schema(SCHEMA)
         hosts_value = fields.table("hosts", lambda item, where: (item, where))

@@ -24,7 +24,7 @@ class ShapeError(ValueError):
 
 
 class Fields:
-    """Takes the fields of one JSON object one by one; ``done`` refuses what nobody took."""
+    """Takes the fields of one JSON object one by one; `done` refuses what nobody took."""
 
     def __init__(self, value: Any, where: str = "") -> None:
         if not isinstance(value, dict):
@@ -91,7 +91,7 @@ class Fields:
         return value
 
     def objects(self, name: str, parse: Callable[[Any, str], T], limit: int = 100_000) -> list[T]:
-        """A list whose items are read by ``parse(item, where)``."""
+        """A list whose items are read by `parse(item, where)`."""
         value = self.take(name)
         if not isinstance(value, list):
             raise self.fail(name, f"expected a list, found {type(value).__name__}")
@@ -100,7 +100,7 @@ class Fields:
         return [parse(item, f"{self.at(name)}[{index}]") for index, item in enumerate(value)]
 
     def table(self, name: str, parse: Callable[[Any, str], T], key: Pattern[str] = NAME) -> dict[str, T]:
-        """An object whose values are read by ``parse(value, where)`` and whose keys match ``key``."""
+        """An object whose values are read by `parse(value, where)` and whose keys match `key`."""
         value = self.take(name)
         if not isinstance(value, dict):
             raise self.fail(name, f"expected an object, found {type(value).__name__}")

@@ -38,7 +38,7 @@ class StepUndo:
 
 @dataclass(frozen=True)
 class Step:
-    """One change. ``argv`` is for people: the agent builds its own from ``kind`` and ``data``."""
+    """One change. `argv` is for people: the agent builds its own from `kind` and `data`."""
 
     id: str
     host: str

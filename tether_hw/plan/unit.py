@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The grammar of the engine's systemd unit: what a template produced is read by it before it travels, and on the host."""
+"""The grammar of the engine's systemd unit: a rendered unit is read by it before it travels, and again on the host."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs of the agent and the envelope in which they travel: one JSON document in, one out.
 
-``follow`` answers with one document per line, each an event of the journal, and ends with the reply.
+`follow` answers with one document per line, each an event of the journal, and ends with the reply.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VERBS = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request to the agent. ``suite`` is the digest of the bundle that the controller expects to talk to."""
+    """One request to the agent. `suite` is the digest of the bundle that the controller expects to talk to."""
 
     verb: str
     root: str
@@ -69,7 +69,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer: ``ok`` with a body, or an error with its code (a word that the controller knows) and message."""
+    """The answer: `ok` with a body, or an error with its code (a word that the controller knows) and message."""
 
     verb: str
     ok: bool
@@ -106,7 +106,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class FactsRequest:
-    """What ``facts`` is asked: the devices by name, MAC or PCI address; owned devices are read as well."""
+    """What `facts` is asked: the devices by name, MAC or PCI address; owned devices are read as well."""
 
     host: str
     devices: tuple[dict[str, str], ...]

@@ -12,7 +12,7 @@ from tether_hw.plan.step import Step, StepUndo
 
 
 class StepData(ABC):
-    """The typed data of a step. Subclasses are frozen dataclasses with a strict ``parse``."""
+    """The typed data of a step. Subclasses are frozen dataclasses with a strict `parse`."""
 
     kind: ClassVar[str]
     disruption: ClassVar[str]
@@ -37,7 +37,7 @@ class StepData(ABC):
 
     @abstractmethod
     def undo(self, config: dict[str, Any]) -> StepData | str:
-        """The data that takes the step back to ``config``, or the reason why there is none."""
+        """The data that takes the step back to `config`, or the reason why there is none."""
 
     @abstractmethod
     def summary(self, config: dict[str, Any]) -> str:
@@ -66,7 +66,7 @@ class StepData(ABC):
 def make_step(
     data: StepData, config: dict[str, Any], paths: HostPaths, number: int, host: str, nic: str | None
 ) -> Step:
-    """The step that ``data`` is on a host of this config: conditions, effect and undo filled in."""
+    """The step that `data` is on a host of this config: conditions, effect and undo filled in."""
     effect = data.effect(config)
     undo = data.undo(config)
     reason = undo if isinstance(undo, str) else None

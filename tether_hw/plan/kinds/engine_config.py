@@ -7,7 +7,7 @@ from tether_hw.plan.kinds.engine_file import EngineFile
 
 
 class EngineConfig(EngineFile):
-    """``content`` is a ``tether.engine/1`` document. The engine reads it when it starts."""
+    """`content` is a `tether.engine/1` document. The engine reads it when it starts."""
 
     kind = "engine_config"
     name = "engine"

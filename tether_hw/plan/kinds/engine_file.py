@@ -17,9 +17,9 @@ ACTIONS = ("write", "remove", "restore")
 
 @dataclass(frozen=True)
 class EngineFile(StepData):
-    """``write``: ``content`` becomes the file, in the spelling of ``canonical.file_text``. ``remove``: no file.
+    """`write`: `content` becomes the file, in the spelling of `canonical.file_text`. `remove`: no file.
 
-    ``restore``: the bytes that the run's snapshot keeps, whose digest is ``sha256`` (a file that was not in our spelling
+    `restore`: the bytes that the run's snapshot keeps, whose digest is `sha256` (a file that was not in our spelling
     can only be put back so).
     """
 
@@ -67,7 +67,7 @@ class EngineFile(StepData):
 
     @classmethod
     def field(cls) -> str:
-        """The field of facts' ``engine`` that this file is."""
+        """The field of facts' `engine` that this file is."""
         return "config" if cls.name == "engine" else cls.name
 
     @classmethod

@@ -11,7 +11,7 @@ from tether_hw.plan.shape import HEX64, NAME, Fields
 
 
 class EngineRoster(EngineFile):
-    """``content`` is a ``tether.roster/1`` document. A running engine is told to read it again: no channel is lost."""
+    """`content` is a `tether.roster/1` document. A running engine is told to read it again: no channel is lost."""
 
     kind = "engine_roster"
     name = "roster"

@@ -14,7 +14,7 @@ from tether_hw.plan.shape import IFNAME, Fields
 
 @dataclass(frozen=True)
 class NicMtu(StepData):
-    """``mtu`` in bytes, as ``ip link`` counts it: without the Ethernet header."""
+    """`mtu` in bytes, as `ip link` counts it: without the Ethernet header."""
 
     device: str
     mtu: int

@@ -22,7 +22,7 @@ def queues_text(queues: dict[str, int] | None) -> str:
 
 @dataclass(frozen=True)
 class NicQueues(StepData):
-    """``queues`` as the driver counts them: {"combined"} or {"rx", "tx"}."""
+    """`queues` as the driver counts them: {"combined"} or {"rx", "tx"}."""
 
     device: str
     queues: dict[str, int]

@@ -15,7 +15,7 @@ from tether_hw.plan.shape import IFNAME, Fields
 
 @dataclass(frozen=True)
 class NicRing(StepData):
-    """``ring`` in descriptors per queue: {"rx", "tx"}."""
+    """`ring` in descriptors per queue: {"rx", "tx"}."""
 
     device: str
     ring: dict[str, int]
