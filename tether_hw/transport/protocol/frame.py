@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealed frames (RFC 0001 sections 2 and 11): pad, seal, and the receiver's checks in the RFC's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tether_hw.transport.protocol.header import AAD_SIZE, BLOCK_SIZE, HEADER_SIZE, LAMP, TAG_SIZE, VERSION, Header
+from tether_hw.transport.protocol.keys import AES_256_GCM, CHACHA20_POLY1305, frame_key
+from tether_hw.transport.protocol.reject import Reject
+from tether_hw.transport.protocol.replay import ReplayWindow
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+
+def nonce(sequence: int) -> bytes:
+    """4 zero bytes, then the sequence as u64 little-endian."""
+    return bytes(4) + sequence.to_bytes(8, "little")
+
+
+def pad(payload: bytes, block: int = BLOCK_SIZE) -> bytes:
+    """Fill up with zeros to whole blocks."""
+    return payload + bytes(-len(payload) % block)
+
+
+def seal(header: Header, payload: bytes, key: bytes, cipher: int) -> bytes:
+    """Return the frame. `header.length` and `header.tag` are set here; the caller chose all else."""
+    header = replace(header, length=len(payload))
+    aad = header.encode()[:AAD_SIZE]
+    return aad + _encrypt(cipher, key, nonce(header.sequence), pad(payload), aad)
+
+
+def unseal(frame: bytes, key: bytes, cipher: int) -> tuple[Header, bytes]:
+    """Return (header, payload) of exactly one whole frame; Reject("auth") or Reject("padding")."""
+    header = Header.decode(frame)
+    plain = _decrypt(cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
+    if any(plain[header.length :]):
+        raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
+    return header, plain[: header.length]
+
+
+def trim(frame: bytes, frame_blocks: int) -> tuple[Header, bytes]:
+    """Check what can be checked of any frame without a key, and cut off what follows the frame's last block."""
+    header = Header.decode(frame)
+    if header.version != VERSION:
+        raise Reject("version", f"version {header.version}, this is version {VERSION}", 0)
+    if header.blocks > frame_blocks:
+        raise Reject("length", f"{header.blocks} payload blocks, at most {frame_blocks} are accepted", 2)
+    end = HEADER_SIZE + BLOCK_SIZE * header.blocks
+    if len(frame) < end:
+        raise Reject("length", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
+    return header, frame[:end]
+
+
+@dataclass
+class Inbound:
+    """One direction of one channel at its receiver: keys and replay window."""
+
+    split_key: bytes
+    cipher: int
+    epochs_ahead: int = 2
+    replay: ReplayWindow = field(default_factory=lambda: ReplayWindow(8192))
+    newest_epoch: int = 0
+
+
+def receive(frame: bytes, channels: dict[int, Inbound], frame_blocks: int) -> tuple[Header, bytes]:
+    """Judge a frame of an established channel as far as keys and windows reach; no flow is looked at.
+
+    `channels` maps channel index -> Inbound. State changes only after the tag has verified.
+    """
+    header, frame = trim(frame, frame_blocks)
+    inbound = channels.get(header.channel)
+    if inbound is None:
+        raise Reject("stranger", f"no channel has index {header.channel:#x}", 4)
+    if header.flags & LAMP:
+        raise Reject("state", "LAMP on a channel that awaits no reply", 1)
+    if not inbound.newest_epoch - 1 <= header.epoch <= inbound.newest_epoch + inbound.epochs_ahead:
+        raise Reject("epoch", f"epoch {header.epoch}, the newest verified is {inbound.newest_epoch}", 8)
+    if not inbound.replay.is_fresh(header.sequence):
+        raise Reject("replay", f"sequence {header.sequence} was seen or is too old", 8)
+    key = frame_key(inbound.split_key, inbound.cipher, header.epoch)
+    plain = _decrypt(inbound.cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
+    inbound.replay.mark(header.sequence)
+    inbound.newest_epoch = max(inbound.newest_epoch, header.epoch)
+    if any(plain[header.length :]):
+        raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
+    return header, plain[: header.length]
+
+
+def _aead(cipher: int, key: bytes) -> ChaCha20Poly1305 | AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+    if cipher == AES_256_GCM:
+        return AESGCM(key)
+    assert cipher == CHACHA20_POLY1305
+    return ChaCha20Poly1305(key)
+
+
+def _encrypt(cipher: int, key: bytes, nonce_bytes: bytes, plain: bytes, aad: bytes) -> bytes:
+    """Return tag || ciphertext: the order in which they stand in a frame."""
+    sealed = _aead(cipher, key).encrypt(nonce_bytes, plain, aad)
+    return sealed[-TAG_SIZE:] + sealed[:-TAG_SIZE]
+
+
+def _decrypt(cipher: int, key: bytes, nonce_bytes: bytes, sealed: bytes, aad: bytes, tag: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        return _aead(cipher, key).decrypt(nonce_bytes, sealed + tag, aad)
+    except InvalidTag:
+        raise Reject("auth", "the tag does not verify", AAD_SIZE) from None

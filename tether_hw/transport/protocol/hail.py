@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Hail and its reply as whole frames (RFC 0001 section 10): header, sender_index, Noise message, mac1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tether_hw.transport.protocol import tags
+from tether_hw.transport.protocol.frame import pad
+from tether_hw.transport.protocol.header import AAD_SIZE, BLOCK_SIZE, HEADER_SIZE, LAMP, VERSION, Header
+from tether_hw.transport.protocol.keys import CHACHA20_POLY1305
+from tether_hw.transport.protocol.mac1 import has_mac1, mac1
+from tether_hw.transport.protocol.noise import MESSAGE1_OVERHEAD, MESSAGE2_OVERHEAD, Handshake
+from tether_hw.transport.protocol.reject import Reject
+from tether_hw.transport.protocol.serial import U48
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INDEX_SIZE = 4
+HAIL_BLOCKS_MIN = 4  # 256 bytes of payload
+OK, STALE = 0, 1
+
+
+def write_hail(
+    handshake: Handshake, ephemeral_secret: bytes, sender_index: int, timestamp: int, payload: list[tags.AnyTag]
+) -> bytes:
+    """Return a Hail frame. `payload` is HAIL, MANIFEST; HAIL's counter is also the header's sequence."""
+    hail = payload[0]
+    assert isinstance(hail, tags.Hail)
+    assert handshake.remote_static is not None
+    content = tags.encode(payload)
+    length = INDEX_SIZE + MESSAGE1_OVERHEAD + len(content)
+    blocks = max(HAIL_BLOCKS_MIN, -(-length // BLOCK_SIZE))
+    header = Header(
+        flags=LAMP, length=length, sequence=hail.counter & U48, GrantAmount=1 + blocks, Timestamp=timestamp & U48
+    )
+    index = sender_index.to_bytes(INDEX_SIZE, "little")
+    context = header.encode()[:AAD_SIZE] + index
+    message = handshake.write_message1(ephemeral_secret, context, content)
+    return _finish(header, pad(index + message, BLOCK_SIZE * blocks), handshake.remote_static)
+
+
+def read_hail(handshake: Handshake, frame: bytes) -> tuple[int, tags.Hail, tags.Manifest]:
+    """Judge a Hail as its responder: (initiator's index, HAIL, MANIFEST). Roster and counter are the caller's."""
+    header = Header.decode(frame)
+    if header.version != VERSION:
+        raise Reject("version", f"version {header.version}")
+    frame = frame[: len(frame) - len(frame) % BLOCK_SIZE]  # a Hail is all whole blocks that came
+    if header.flags != LAMP or header.flow or header.channel:
+        raise Reject("length", "channel 0 carries only Hail: flags LAMP, flow 0", 1)
+    if len(frame) < HEADER_SIZE + BLOCK_SIZE * HAIL_BLOCKS_MIN or HEADER_SIZE + header.length > len(frame):
+        raise Reject("length", f"a Hail of {len(frame)} bytes and length {header.length}", 2)
+    if not has_mac1(handshake.static_public, frame):
+        raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
+    return _open(frame, header, handshake.read_message1, offer=True)
+
+
+def write_reply(
+    handshake: Handshake,
+    ephemeral_secret: bytes,
+    initiator_index: int,
+    sender_index: int,
+    timestamp: int,
+    payload: list[tags.AnyTag],
+) -> bytes:
+    """Return the reply to the Hail that `handshake` has read."""
+    assert handshake.remote_static is not None
+    content = tags.encode(payload)
+    header = Header(
+        flags=LAMP,
+        length=INDEX_SIZE + MESSAGE2_OVERHEAD + len(content),
+        channel=initiator_index,
+        Timestamp=timestamp & U48,
+    )
+    index = sender_index.to_bytes(INDEX_SIZE, "little")
+    context = header.encode()[:AAD_SIZE] + index
+    message = handshake.write_message2(ephemeral_secret, context, content)
+    return _finish(header, pad(index + message), handshake.remote_static)
+
+
+def read_reply(handshake: Handshake, frame: bytes, offered: int) -> tuple[int, tags.Hail, tags.Manifest]:
+    """Judge a reply as the initiator: (responder's index, HAIL, MANIFEST)."""
+    header = Header.decode(frame)
+    if header.version != VERSION:
+        raise Reject("version", f"version {header.version}")
+    end = HEADER_SIZE + BLOCK_SIZE * header.blocks
+    if len(frame) < end:
+        raise Reject("length", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
+    frame = frame[:end]
+    if header.flags != LAMP or header.flow or header.sequence:
+        raise Reject("state", "a reply has flags LAMP, flow 0 and sequence 0", 1)
+    if not has_mac1(handshake.static_public, frame):
+        raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
+    index, hail, manifest = _open(frame, header, handshake.read_message2, offer=False)
+    if hail.status == OK and (hail.ciphers & (hail.ciphers - 1) or not hail.ciphers & offered or not index):
+        raise Reject("tags", f"a reply that chose ciphers {hail.ciphers:#x} of {offered:#x}, index {index:#x}")
+    return index, hail, manifest
+
+
+def _open(
+    frame: bytes, header: Header, read_message: Callable[[bytes, bytes], bytes], offer: bool
+) -> tuple[int, tags.Hail, tags.Manifest]:
+    """What Hail and reply have in common once mac1 has been checked."""
+    payload, padding = frame[HEADER_SIZE : HEADER_SIZE + header.length], frame[HEADER_SIZE + header.length :]
+    if any(padding):
+        raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
+    content = read_message(frame[:AAD_SIZE] + payload[:INDEX_SIZE], payload[INDEX_SIZE:])
+    try:
+        found = tags.parse(content)
+    except tags.TagError as error:
+        raise Reject("tags", str(error)) from None
+    if [type(tag) for tag in found] != [tags.Hail, tags.Manifest]:
+        raise Reject("tags", "a handshake message carries exactly HAIL and MANIFEST")
+    hail, manifest = found
+    assert isinstance(hail, tags.Hail)
+    assert isinstance(manifest, tags.Manifest)
+    if manifest.lanes:
+        raise Reject("tags", "a handshake's MANIFEST names no lanes")
+    if offer and (not hail.ciphers & CHACHA20_POLY1305 or hail.status):
+        raise Reject("tags", "an offer has status 0 and contains ChaCha20-Poly1305")
+    index = int.from_bytes(payload[:INDEX_SIZE], "little")
+    if offer and not index:
+        raise Reject("tags", "sender_index 0")
+    return index, hail, manifest
+
+
+def _finish(header: Header, payload: bytes, receiver_public: bytes) -> bytes:
+    frame = header.encode() + payload
+    tag = mac1(receiver_public, frame)
+    return frame[:AAD_SIZE] + tag + frame[HEADER_SIZE:]

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key schedule (RFC 0001 section 11.1): one chain per direction, one frame key per epoch of 2^22 frames."""
+
+from __future__ import annotations
+
+import hashlib
+
+CHACHA20_POLY1305 = 1  # bits of HAIL's `ciphers`
+AES_256_GCM = 2
+CIPHER_NAMES = {CHACHA20_POLY1305: "ChaCha20-Poly1305", AES_256_GCM: "AES-256-GCM"}
+EPOCH_SHIFT = 22
+
+
+def _derive(key: bytes, label: bytes) -> bytes:
+    return hashlib.blake2s(label, key=key).digest()
+
+
+def chain_key(split_key: bytes, cipher: int, epoch: int) -> bytes:
+    """chain_epoch of a direction whose key from the Noise Split() is `split_key`."""
+    chain = _derive(split_key, b"tether/1 chain" + CIPHER_NAMES[cipher].encode("ascii"))
+    for _ in range(epoch):
+        chain = _derive(chain, b"tether/1 next")
+    return chain
+
+
+def frame_key(split_key: bytes, cipher: int, epoch: int) -> bytes:
+    """The AEAD key of every frame of this direction whose sequence >> 22 is `epoch`."""
+    return _derive(chain_key(split_key, cipher, epoch), b"tether/1 frame")
+
+
+def epochs_ahead(rate_bps: int, rtt_ns: int) -> int:
+    """How many epochs beyond the newest verified one a receiver holds keys for: what can be in flight, 2..1024."""
+    in_flight = rate_bps * rtt_ns // (8 * 10**9 * 64 << EPOCH_SHIFT)
+    return min(1024, 2 + in_flight)
