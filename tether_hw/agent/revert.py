@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking a run back: which steps to undo is decided by reading the host, not by remembering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tether_hw.plan.effects import holds
+from tether_hw.plan.step import Step
+
+UNDO = "undo"  # take it back
+SKIP = "skip"  # nothing to take back
+FOREIGN = "foreign"  # somebody else changed it since: it is not ours any more
+
+_SERVICE = ("engine", "service")
+
+
+def decide(begun: bool, pre_holds: bool, post_holds: bool, kept: bool) -> str:
+    """What to do with one step.
+
+    A step that never began needs nothing. One whose pre-condition holds was not done, or is undone already. One whose
+    post-condition holds was done. Neither: half done while the run was pending, so undo; but after the run was confirmed
+    (`kept`) somebody else changed it, and it is left alone.
+    """
+    if not begun or pre_holds:
+        return SKIP
+    if post_holds or not kept:
+        return UNDO
+    return FOREIGN
+
+
+def decide_step(step: Step, begun: bool, config: dict[str, Any], kept: bool) -> str:
+    """`decide` by the host's config as it is now."""
+    pre = holds(config, step.pre)
+    # An engine that was stopped, by a reboot or by hand, is still the service that we set up.
+    post = holds(config, [condition for condition in step.post if condition.path != _SERVICE])
+    return decide(begun, pre, post, kept)

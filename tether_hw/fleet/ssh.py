@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SSH sessions with verified host keys, jump hosts and a deadline on every wait.
+
+One `Session` is one TCP connection from this process to the host (through its jump hosts, each verified alike). Nothing
+is shared between sessions: a second session to a host is evidence that the host can be reached anew.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from tether_hw.errors import HostError, HostUnreachable
+from tether_hw.fleet import secrets
+from tether_hw.fleet.host_keys import HostKeys
+from tether_hw.fleet.ssh_errors import AuthenticationRefused, Stopped
+from tether_hw.fleet.watchdog import WATCHDOG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import paramiko
+
+CONNECT_TIMEOUT_S = 20.0
+HANDSHAKES_PER_BASTION = 6  # below sshd's MaxStartups of 10, which drops at random above it
+MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a host's sshd is and who we are there. Secrets are references."""
+
+    name: str
+    address: str
+    port: int = 22
+    user: str = "root"
+    identity_file: str | None = None
+    passphrase: str | None = None
+    sudo_password: str | None = None
+    sudo: bool = False
+    jump: Target | None = None
+    known_hosts: Path | None = None
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a remote program ended."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Session:
+    """One authenticated connection. Used by one thread at a time; any thread may close it."""
+
+    def __init__(self, target: Target, transports: list[paramiko.Transport]) -> None:
+        self.target = target
+        self._transports = transports
+        self._sudo_password: str | None = None
+
+    @classmethod
+    def connect(cls, target: Target, timeout_s: float = CONNECT_TIMEOUT_S) -> Session:
+        """A new connection; raises HostUnreachable at the deadline at the latest, or a refusal before it."""
+        attempt = _Attempt(target, time.monotonic() + timeout_s)
+        session = cls(target, attempt.run(timeout_s))
+        if target.sudo:
+            try:
+                session._prepare_sudo(timeout_s)
+            except BaseException:
+                session.close()
+                raise
+        return session
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._transports[-1].is_active())
+
+    def close(self) -> None:
+        """End the connection; safe at any time and from any thread."""
+        _close_all(self._transports)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        stdin: bytes | BinaryIO = b"",
+        timeout_s: float = 60.0,
+        progress: Callable[[int], None] | None = None,
+    ) -> Completed:
+        """Run a program to its end. Raises Stopped when it does not end in time or the connection is lost in it."""
+        with self._executing(argv, timeout_s) as channel:
+            self._feed(channel, stdin, progress)
+            stdout = _read(channel.recv)
+            stderr = _read(channel.recv_stderr)
+            code = channel.recv_exit_status()
+            if code < 0:
+                raise EOFError("the connection was lost")
+        return Completed(code, stdout, stderr)
+
+    def lines(self, argv: Sequence[str], stdin: bytes, silence_s: float) -> Iterator[bytes]:
+        """The lines that a program prints, as they come. Raises Stopped after `silence_s` without any."""
+        rest = b""
+        with self._executing(argv, silence_s) as channel:
+            self._feed(channel, stdin, None)
+        while True:
+            with self._bounded(argv, silence_s):
+                part = channel.recv(_CHUNK)
+                code = channel.recv_exit_status() if not part else 0
+                if code < 0:
+                    raise EOFError("the connection was lost")
+            if not part:
+                break
+            *whole, rest = (rest + part).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+
+    @contextmanager
+    def _bounded(self, argv: Sequence[str], timeout_s: float) -> Iterator[None]:
+        import paramiko
+
+        with WATCHDOG.guard(timeout_s, self.close) as deadline:
+            try:
+                yield
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                what = f"no answer within {timeout_s:g} s" if deadline.passed else _reason(error)
+                raise Stopped(self.target.name, f"{argv[0]}: {what}") from None
+        if deadline.passed:
+            raise Stopped(self.target.name, f"{argv[0]}: no answer within {timeout_s:g} s")
+
+    @contextmanager
+    def _executing(self, argv: Sequence[str], timeout_s: float) -> Iterator[paramiko.Channel]:
+        with self._bounded(argv, timeout_s):
+            channel = self._transports[-1].open_session(timeout=timeout_s)
+            prefix, secret = self._privilege()
+            channel.exec_command(shlex.join([*prefix, *argv]))
+            if secret:
+                channel.sendall(secret)
+            yield channel
+
+    def _feed(
+        self, channel: paramiko.Channel, stdin: bytes | BinaryIO, progress: Callable[[int], None] | None
+    ) -> None:
+        done = 0
+        try:
+            if isinstance(stdin, bytes):
+                channel.sendall(stdin)
+            else:
+                while part := stdin.read(_CHUNK):
+                    channel.sendall(part)
+                    done += len(part)
+                    if progress is not None:
+                        progress(done)
+            channel.shutdown_write()
+        except OSError:
+            # The program ended before it read everything; its exit status and words say why.
+            if not self.alive:
+                raise
+
+    # Privilege: root needs nothing; others run through sudo, whose password never shows in an argv.
+
+    def _prepare_sudo(self, timeout_s: float) -> None:
+        with self._bounded(["sudo"], timeout_s):
+            channel = self._transports[-1].open_session(timeout=timeout_s)
+            channel.exec_command("sudo -n true")
+            channel.shutdown_write()
+            _read(channel.recv)
+            free = channel.recv_exit_status() == 0
+        if free:
+            return
+        if self.target.sudo_password is None:
+            raise AuthenticationRefused(
+                self.target.name,
+                f"sudo asks {self.target.user} for a password",
+                hint="set sudo_password to a reference (env:, file:, keyring:), or log in as root",
+            )
+        self._sudo_password = secrets.resolve(self.target.sudo_password)
+
+    def _privilege(self) -> tuple[list[str], bytes]:
+        if not self.target.sudo:
+            return [], b""
+        if self._sudo_password is None:
+            return ["sudo", "-n", "--"], b""
+        # -k: ask each time, so that the line below is always read by sudo and never by the program.
+        return ["sudo", "-k", "-S", "-p", "", "--"], self._sudo_password.encode() + b"\n"
+
+
+class _Attempt:
+    """The work of making one connection, in a thread that the caller does not wait for longer than its deadline."""
+
+    def __init__(self, target: Target, limit: float) -> None:
+        self.target = target
+        self.limit = limit
+        self.transports: list[paramiko.Transport] = []
+        self.sockets: list[Any] = []
+        self.error: BaseException | None = None
+        self.abandoned = False
+
+    def run(self, timeout_s: float) -> list[paramiko.Transport]:
+        thread = threading.Thread(target=self._work, name=f"ssh {self.target.name}", daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+        if thread.is_alive():
+            self.abandoned = True
+            self._drop()
+            raise HostUnreachable(self.target.name, f"{_where(self.target)}: no session within {timeout_s:g} s")
+        if self.error is not None:
+            self._drop()
+            raise self.error
+        return self.transports
+
+    def _left(self) -> float:
+        left = self.limit - time.monotonic()
+        if left <= 0 or self.abandoned:
+            raise TimeoutError("deadline passed")
+        return left
+
+    def _drop(self) -> None:
+        for sock in self.sockets:
+            try:
+                sock.close()
+            except OSError:
+                pass
+        _close_all(self.transports)
+
+    def _work(self) -> None:
+        try:
+            self._open(self.target)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self.error = error
+        if self.abandoned:
+            self._drop()
+
+    def _open(self, target: Target) -> paramiko.Transport:
+        """The transport to `target`, through its jump hosts."""
+        import paramiko
+
+        through = self._open(target.jump) if target.jump is not None else None
+        pause = 0.1
+        while True:
+            try:
+                with _limiter(target.jump or target):
+                    return self._handshake(target, through)
+            except HostError:
+                raise
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                # A bastion over its MaxStartups hangs up before its banner: worth another try; a refused port is not.
+                hung_up = isinstance(error, EOFError | ConnectionResetError) or "banner" in str(error)
+                if not hung_up or self.limit - time.monotonic() < 2 * pause or self.abandoned:
+                    raise HostUnreachable(self.target.name, f"{_where(target)}: {_reason(error)}") from None
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries, no secret
+                pause = min(2.0, pause * 2)
+
+    def _handshake(self, target: Target, through: paramiko.Transport | None) -> paramiko.Transport:
+        import paramiko
+
+        keys = HostKeys.load(target.known_hosts)
+        sock: Any
+        if through is None:
+            sock = socket.create_connection((target.address, target.port), timeout=self._left())
+        else:
+            sock = through.open_channel(
+                "direct-tcpip", (target.address, target.port), ("127.0.0.1", 0), timeout=self._left()
+            )
+        self.sockets.append(sock)
+        transport = paramiko.Transport(sock)
+        self.transports.append(transport)
+        try:
+            left = self._left()
+            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = left
+            transport.set_keepalive(15)
+            options = transport.get_security_options()
+            options.key_types = keys.preferred(target.address, target.port, tuple(options.key_types))
+            transport.start_client(timeout=left)
+            keys.check(target.name, target.address, target.port, transport.get_remote_server_key())
+            self._authenticate(target, transport)
+        except BaseException:
+            self.transports.remove(transport)
+            _close_all([transport])
+            raise
+        return transport
+
+    def _authenticate(self, target: Target, transport: paramiko.Transport) -> None:
+        import paramiko
+
+        tried: list[str] = []
+        for label, key in _keys(target):
+            tried.append(label)
+            transport.auth_timeout = self._left()
+            try:
+                transport.auth_publickey(target.user, key)
+            except paramiko.BadAuthenticationType:
+                break
+            except paramiko.AuthenticationException as error:
+                if not transport.is_active():
+                    raise EOFError(str(error)) from None
+                continue
+            if transport.is_authenticated():
+                return
+        offered = ", ".join(tried) or "no key"
+        raise AuthenticationRefused(
+            self.target.name,
+            f"{_where(target)}: {target.user} was not let in with {offered}",
+            hint="name a key with identity_file, or load it into ssh-agent",
+        )
+
+
+def _keys(target: Target) -> Iterator[tuple[str, paramiko.PKey]]:
+    """The keys to offer: the named file alone, or the agent's and the usual files."""
+    import paramiko
+
+    passphrase = secrets.resolve(target.passphrase).encode() if target.passphrase else None
+    if target.identity_file is not None:
+        path = Path(target.identity_file.removeprefix("file:")).expanduser()
+        try:
+            yield str(path), paramiko.PKey.from_path(path, passphrase)
+        except (OSError, paramiko.SSHException, ValueError, TypeError) as error:
+            raise AuthenticationRefused(
+                target.name, f"cannot use the key {path}: {_reason(error)}", hint="check identity_file and passphrase"
+            ) from None
+        return
+    agent = paramiko.Agent()
+    try:
+        for key in agent.get_keys():
+            yield f"agent key {key.get_name()}", key
+    finally:
+        agent.close()
+    for name in ("id_ed25519", "id_ecdsa", "id_rsa"):
+        path = Path("~/.ssh").expanduser() / name
+        if path.is_file():
+            try:
+                yield str(path), paramiko.PKey.from_path(path, passphrase)
+            except (OSError, paramiko.SSHException, ValueError, TypeError):
+                continue  # one of the usual files with a passphrase: not meant for us
+
+
+_limiters: dict[tuple[str, int], threading.BoundedSemaphore] = {}
+_limiters_lock = threading.Lock()
+
+
+def _limiter(target: Target) -> threading.BoundedSemaphore:
+    """The limit of simultaneous handshakes that one machine (a host, or a bastion for all behind it) has to stand."""
+    with _limiters_lock:
+        return _limiters.setdefault(
+            (target.address, target.port), threading.BoundedSemaphore(HANDSHAKES_PER_BASTION)
+        )
+
+
+def _close_all(transports: list[paramiko.Transport]) -> None:
+    """Close from the inside out, without waiting for paramiko's own thread to agree."""
+    for transport in reversed(list(transports)):
+        threading.Thread(target=transport.close, name="ssh close", daemon=True).start()
+
+
+def _read(receive: Callable[[int], bytes]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := receive(_CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_OUTPUT_BYTES:
+            raise EOFError(f"more than {MAX_OUTPUT_BYTES} bytes of output")
+    return b"".join(parts)
+
+
+def _where(target: Target) -> str:
+    return f"{target.address} port {target.port}"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return secrets.redact(str(error)) or type(error).__name__
