@@ -129,11 +129,6 @@ class Header:
         for name in document:
             if name not in names and name != "noncanonical":
                 raise HeaderError(name, "no such field in the header")
-        values: dict[str, Any] = {}
-        for name, _offset, size in LAYOUT:
-            if name not in document:
-                raise HeaderError(name, "missing")
-            values[name] = _field(name, document[name], size)
         odd = document.get("noncanonical", {})
         if not isinstance(odd, dict):
             raise HeaderError("noncanonical", "not an object")
@@ -142,9 +137,18 @@ class Header:
                 raise HeaderError("noncanonical", f"{name!r} is no float; want and pace are")
             if not _is_integer(wire) or not 0 <= wire <= 0xFFFF:
                 raise HeaderError("noncanonical", f"{name}: {wire!r} is not a number from 0 to 65535")
-            if float16.decode(wire) != document[name]:
-                raise HeaderError(name, f"{document[name]} is not what noncanonical {wire} means; drop one of the two")
-            values[name] = wire
+        values: dict[str, Any] = {}
+        for name, _offset, size in LAYOUT:
+            if name not in document:
+                raise HeaderError(name, "missing")
+            if name not in odd:
+                values[name] = _field(name, document[name], size)
+            elif document[name] == float16.decode(odd[name]):
+                values[name] = odd[name]
+            else:
+                raise HeaderError(
+                    name, f"{document[name]} is not what noncanonical {odd[name]} means; drop one of the two"
+                )
         return cls(**values)
 
 

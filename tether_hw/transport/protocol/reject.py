@@ -5,7 +5,7 @@ from __future__ import annotations
 
 REASONS = (
     "short", "version", "length", "stranger", "mac1", "auth", "replay", "epoch",
-    "padding", "flow", "grant", "cells", "tags", "counter", "address", "state",
+    "padding", "flow", "grant", "cells", "tags", "counter", "address", "state", "flood",
 )  # fmt: skip
 
 
