@@ -38,8 +38,7 @@ extern "C" {
 #define TETHER_FRAME_BLOCKS_MAX 1023u /* payload blocks: the length field is 16 bits */
 
 /* Ciphers, as bits (Hail tag, configuration) */
-#define TETHER_CIPHER_CHACHA20_POLY1305 1u
-#define TETHER_CIPHER_AES_256_GCM 2u
+enum tether_cipher { TETHER_CIPHER_CHACHA20_POLY1305 = 1, TETHER_CIPHER_AES_256_GCM = 2 };
 
 /* Kinds of flow */
 #define TETHER_FLOW_BYTES 0u
@@ -149,7 +148,7 @@ struct tether_endpoint_config {
     uint32_t struct_size;
     uint16_t lane;            /* this endpoint's lane, 0-255 */
     uint16_t lanes;           /* lanes of the node: entries of lane_addresses */
-    uint32_t max_channels;    /* 1-65536 */
+    uint32_t max_channels;    /* 1-4096 */
     uint32_t max_flows;       /* application flows of one channel, 1-4096 */
     uint32_t rx_cells;        /* receive buffer of this endpoint, in frames */
     uint32_t tx_cells;        /* send buffer, in frames */

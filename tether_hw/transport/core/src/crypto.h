@@ -18,11 +18,8 @@ enum {
     TETHER_AAD_SIZE = 48,   /* header bytes 0-47 */
 };
 
-/* Values are the bits of the HAIL tag's `ciphers` field. */
-enum tether_cipher {
-    TETHER_CIPHER_CHACHA20_POLY1305 = 1,
-    TETHER_CIPHER_AES_256_GCM = 2,
-};
+/* enum tether_cipher: values are the bits of the HAIL tag's `ciphers` field. */
+#include "../include/tether.h"
 
 /* ASCII name that enters the key derivation, or NULL for an unknown cipher. */
 const char *tether_cipher_name(uint16_t cipher);
