@@ -98,11 +98,11 @@ struct tether_carrier_stats {
     uint64_t tx_stalled;          /* times that the carrier could not take a frame at once (it was kept) */
     uint64_t tx_errors;           /* frames that the kernel or device refused for good */
     uint64_t handed_over;         /* received from other lanes' rings */
-    /* what overruns is made of */
+    /* overruns = ring_full + kernel_drops + handover_full */
     uint64_t ring_full;           /* af_xdp: receive ring full */
-    uint64_t fill_empty;          /* af_xdp: fill ring empty */
-    uint64_t kernel_drops;        /* socket buffer or packet ring full; af_xdp: other receive drops */
-    uint64_t handover_full;
+    uint64_t kernel_drops;        /* socket buffer or packet ring full; af_xdp: no buffer, or frame too long */
+    uint64_t handover_full;       /* ring from another lane full */
+    uint64_t fill_empty;          /* af_xdp: kernel found the fill ring empty; a frame lost by it is in kernel_drops */
     /* how the thread spends its time */
     uint64_t sleeps;              /* poll() calls that waited */
     uint64_t wakes;               /* ended by another thread */
