@@ -23,7 +23,7 @@ setup:
 	@PYTHON="$(PYTHON)" tools/setup
 
 lock:
-	$(PYTHON) tools/lock
+	$(PYTHON) tools/lock.py
 
 build: setup
 	@cmake --preset native --log-level=WARNING >/dev/null
@@ -39,17 +39,16 @@ aarch64: setup
 	@$(NINJA) -C build/$@ --quiet
 
 bundle: build aarch64
-	@$(VENV)/python tools/bundle
+	@$(VENV)/python tools/bundle.py
 
 wheel: bundle
-	@$(VENV)/python tools/wheel
+	@$(VENV)/python tools/wheel.py
 
 test: bundle asan tsan
-	@$(VENV)/python tools/run_tests
+	@$(VENV)/python tools/run_tests.py
 
 lint: setup
 	@$(VENV)/ruff check .
-	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
 
 bench: build

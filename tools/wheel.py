@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the wheel into dist/ from the locked environment, with both bundles as data.
 
-Usage: tools/wheel [FOLDER]       FOLDER instead of dist/
+Usage: .venv/bin/python tools/wheel.py [FOLDER]       FOLDER instead of dist/
 """
 
 from __future__ import annotations

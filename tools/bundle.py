@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packs what runs on a managed host into build/bundles/tether-ARCH.tar, the same bytes from the same sources.
 
-Usage: tools/bundle [ARCH...]     after the library of each architecture was built (see `make bundle`)
+Usage: .venv/bin/python tools/bundle.py [ARCH...]     after the library of each was built (see `make bundle`)
 """
 
 from __future__ import annotations
