@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tether lab`: hosts without hardware, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tether_hw.cli import output
+from tether_hw.cli.common import add_json, positive
+from tether_hw.cli.exits import Exit
+
+DESCRIPTION = """\
+As root: hosts with a root, sshd, files, processes and links of their own, made from namespaces, and a switch that
+picks the receiver's queue by lane address. Without root: two hosts as processes of this user, over UDP on loopback.
+"""
+FAULTS = {
+    "wrong-queue": "the switch sends each lane of the host to the queue of its next lane",
+    "cut-link": "the host's data link loses its carrier",
+    "cut-ssh": "no SSH session to the host any more",
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the verb and its sub-verbs."""
+    parser = subparsers.add_parser("lab", help="hosts without hardware, on this machine", description=DESCRIPTION)
+    verbs = parser.add_subparsers(dest="lab_verb", metavar="VERB", title="verbs", required=True)
+    up = verbs.add_parser("up", help="make the hosts and their links")
+    _counts(up, hosts=2, queues=2)
+    _user(up)
+    _common(up, verbs.add_parser("down", help="take everything away, also what a killed up left"))
+    _common(verbs.add_parser("status", help="what is there, and which faults it has"))
+    inventory = verbs.add_parser("inventory", help="print the inventory of the lab")
+    _counts(inventory, hosts=None, queues=None)
+    _user(inventory)
+    _state(inventory)
+    fault = verbs.add_parser(
+        "fault",
+        help="break something",
+        epilog="\n".join(f"{name}: {text}" for name, text in FAULTS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fault.add_argument("fault", choices=list(FAULTS), metavar="FAULT", help=", ".join(FAULTS))
+    fault.add_argument("host", metavar="HOST")
+    fault.add_argument(
+        "--how",
+        choices=("all", "listener", "silent"),
+        default="all",
+        help="cut-ssh: end the listener and all sessions, the listener alone, or drop every packet (%(default)s)",
+    )
+    heal = verbs.add_parser("heal", help="mend everything that fault broke")
+    heal.add_argument("host", metavar="HOST")
+    reboot = verbs.add_parser("reboot", help="end all processes of a host and start it again with the same disk")
+    reboot.add_argument("host", metavar="HOST")
+    _common(fault, heal, reboot)
+
+
+def _counts(parser: argparse.ArgumentParser, hosts: int | None, queues: int | None) -> None:
+    parser.add_argument("--hosts", metavar="N", type=positive, default=hosts, help="number of hosts (2)")
+    parser.add_argument("--queues", metavar="Q", type=positive, default=queues, help="queues of each data NIC (2)")
+
+
+def _user(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", action="store_true", help="the lab without root, also when root")
+
+
+def _state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", metavar="DIR", type=Path, help="state folder (~/.local/state/tether/lab)")
+
+
+def _common(*parsers: argparse.ArgumentParser) -> None:
+    for parser in parsers:
+        _state(parser)
+        add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carries out one sub-verb; returns the exit code."""
+    from tether_hw.lab import control
+
+    folder = control.state_folder(args.state)
+    verb = args.lab_verb
+    if verb == "inventory":
+        output.result(control.inventory(folder, args.hosts, args.queues, args.user).rstrip("\n"))
+        return Exit.DONE
+    if verb == "up":
+        control.up(folder, args.hosts, args.queues, args.user, output.say)
+    elif verb == "down":
+        control.down(folder, output.say)
+    elif verb == "fault":
+        control.fault(folder, args.host, args.fault, args.how)
+    elif verb == "heal":
+        for healed in control.heal(folder, args.host) or ["nothing"]:
+            output.say(f"{args.host}: healed {healed}")
+    elif verb == "reboot":
+        control.reboot(folder, args.host)
+    document = control.status(folder)
+    if args.json:
+        output.emit_json(document)
+    elif verb in ("status", "up"):
+        show(document)
+    return Exit.DONE
+
+
+def show(document: dict[str, Any]) -> None:
+    """The status for people."""
+    output.result(f"lab {document['id']}: {document['state']}")
+    for host in document["hosts"]:
+        words = [f"ssh {'yes' if host['ssh'] else 'no'}"]
+        if host["data_link"] is not None:
+            words.append(f"data link {'up' if host['data_link'] else 'cut'}")
+        words += [f"fault {fault}" for fault in host["faults"]]
+        through = f" through {host['jump']}" if host["jump"] else ""
+        place = f"{host['address']}:{host['port']}{through}"
+        output.result(f"  {host['name']:6} {'on' if host['running'] else 'off':4} {place:36} {', '.join(words)}")
+    for leftover in document["leftovers"]:
+        output.result(f"  left: {leftover}")
+    if document["inventory"]:
+        output.result(f"inventory: {document['inventory']}")
