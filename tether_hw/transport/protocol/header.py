@@ -167,7 +167,7 @@ def _field(name: str, value: object, size: int) -> int | bytes:
             raise HeaderError(name, f"{value!r} is not {TAG_SIZE} bytes of hexadecimal")
         return tag
     if name == "flags" and isinstance(value, list):
-        unknown = [flag for flag in value if flag not in FLAGS]
+        unknown = [flag for flag in value if not isinstance(flag, str) or flag not in FLAGS]
         if unknown:
             raise HeaderError(name, f"unknown {unknown[0]!r}; known: {' '.join(FLAGS)}")
         return sum(FLAGS[flag] for flag in set(value))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tether frame decode | encode`: Tether frames as words, as JSON, and back as the same bytes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.cli import output
+from tether_hw.cli.common import Parser, add_json
+from tether_hw.cli.exits import Exit
+from tether_hw.errors import InputErrors, Problem, TetherError
+
+if TYPE_CHECKING:
+    from tether_hw.transport.protocol.capture import Capture
+
+_SEPARATORS = " \t\r\n:-"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """tether frame"""
+    parser = subparsers.add_parser("frame", help="decode and encode Tether frames")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    decode = actions.add_parser(
+        "decode",
+        help="explain a frame: bare, or Ethernet with 0-2 VLAN tags",
+        description="Print every header field by its name and what the frame says. The payload stays sealed.",
+    )
+    decode.add_argument("hex", metavar="HEX", nargs="+", help="the frame in hexadecimal; - reads it from stdin")
+    add_json(decode)
+    encode = actions.add_parser(
+        "encode",
+        help="make the bytes of a frame from the JSON that decode prints",
+        description="Read a tether.frame/1 document and print the frame in hexadecimal.",
+    )
+    encode.add_argument("file", metavar="FILE", nargs="?", default="-", help="the document; - or nothing reads stdin")
+    add_json(encode)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode or encode one frame."""
+    return decode(args) if args.action == "decode" else encode(args)
+
+
+def decode(args: argparse.Namespace) -> int:
+    """Bytes -> words or JSON."""
+    from tether_hw.transport.protocol.capture import Capture
+    from tether_hw.transport.protocol.explain import describe
+    from tether_hw.transport.protocol.reject import Reject
+
+    source, text = ("<stdin>", sys.stdin.read()) if args.hex == ["-"] else ("HEX", " ".join(args.hex))
+    data, columns = _bytes(source, text)
+    try:
+        capture = Capture.decode(data)
+    except Reject as reject:
+        line, col = columns[reject.position] if reject.position < len(columns) else (0, 0)
+        problem = Problem(source, line, col, f"byte {reject.position}", f"{reject.reason}: {reject.detail}")
+        raise InputErrors([problem]) from None
+    if args.json:
+        output.emit_json(capture.to_json())
+    output.result(describe(capture), as_json=args.json)
+    return Exit.DONE
+
+
+def encode(args: argparse.Namespace) -> int:
+    """JSON -> bytes."""
+    if args.file == "-":
+        source, text = "<stdin>", sys.stdin.read()
+    else:
+        source = args.file
+        try:
+            text = Path(args.file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TetherError(f"{args.file}: {error}") from None
+    encoded = _document(source, text).encode().hex()
+    if args.json:
+        output.emit_json({"schema": "tether.frame.bytes/1", "hex": encoded})
+    else:
+        output.result(encoded)
+    return Exit.DONE
+
+
+def _document(source: str, text: str) -> Capture:
+    """Parse and check a document; every error names its line and column."""
+    from tether_hw.transport.protocol.capture import Capture
+    from tether_hw.transport.protocol.header import HeaderError
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, _value in pairs:
+            if [name for name, _value in pairs].count(key) > 1:
+                raise HeaderError(key, "stands here twice")
+        return dict(pairs)
+
+    try:
+        return Capture.from_json(json.loads(text, object_pairs_hook=unique))
+    except json.JSONDecodeError as error:
+        raise InputErrors([Problem(source, error.lineno, error.colno, "", f"no JSON: {error.msg}")]) from None
+    except RecursionError:
+        raise InputErrors([Problem(source, 1, 1, "", "no JSON: nested too deeply")]) from None
+    except HeaderError as error:
+        found = re.search(rf'"{re.escape(error.field)}"\s*:', text) if error.field else None
+        place = text[: found.start()] if found else ""
+        line, col = place.count("\n") + 1, len(place) - (place.rfind("\n") + 1) + 1
+        message = str(error).removeprefix(f"{error.field}: ")
+        hint = "tether frame decode HEX --json prints such a document" if error.field == "schema" else None
+        raise InputErrors([Problem(source, line, col, error.field, message, hint)]) from None
+
+
+def _bytes(source: str, text: str) -> tuple[bytes, list[tuple[int, int]]]:
+    """Hexadecimal with any usual separators -> bytes, and the (line, column) of each of them."""
+    digits: list[str] = []
+    columns: list[tuple[int, int]] = []
+    line, start = 1, 0
+    skip = 2 if text.lstrip(_SEPARATORS).lower().startswith("0x") else 0
+    for position, char in enumerate(text):
+        if char == "\n":
+            line, start = line + 1, position + 1
+        if char in _SEPARATORS:
+            continue
+        if skip:
+            skip -= 1
+            continue
+        if char not in "0123456789abcdefABCDEF":
+            raise InputErrors([Problem(source, line, position - start + 1, "", f"{char!r} is no hexadecimal digit")])
+        if len(digits) % 2 == 0:
+            columns.append((line, position - start + 1))
+        digits.append(char)
+    if len(digits) % 2:
+        raise InputErrors(
+            [Problem(source, *columns[-1], f"byte {len(columns) - 1}", "half a byte: an odd digit count")]
+        )
+    return bytes.fromhex("".join(digits)), columns
