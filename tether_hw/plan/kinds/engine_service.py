@@ -23,8 +23,8 @@ class EngineService(StepData):
 
     `remove`: it does not run and no record of it is left. The record is the systemd unit, or the supervisor's own
     file where there is no systemd (`unit` and `unit_sha256` are null there). With `unit` null and `unit_sha256` set,
-    the unit of that digest is the one in place or the one that the run's snapshot keeps. `stop` with a bundle puts the record
-    back as well; without one it leaves the record alone.
+    the unit of that digest is the one in place or the one that the run's snapshot keeps. `stop` with a bundle puts
+    the record back as well; without one it leaves the record alone.
     """
 
     action: str

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From pydantic's errors to problems with a place, in plain words. A value is never shown: it may be a secret."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tether_hw.errors import Problem
+from tether_hw.fleet.source import BOOLEAN_WORDS, Tree
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_FORMS = {
+    r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$": "expected a MAC address in lower case, like 02:74:00:00:00:01",
+    r"^[0-9a-f]{64}$": "a key is 64 hexadecimal digits in lower case",
+    r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$": "expected a reference, never the secret itself: "
+    "env:NAME, file:PATH or keyring:SERVICE/USER",
+    r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$": "expected a PCI address like 0000:3b:00.0",
+    r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$": "expected a device name of at most 15 characters",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "expected a name of letters, digits, _ and -",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$": "expected a name of letters, digits, . _ and -",
+    r"^([0-9.]{7,15}|\[[0-9a-f:]{2,39}\]):[0-9]{1,5}$": "expected an IP address and port, like 127.0.0.1:9464",
+}
+
+
+def explain(error: ValidationError, tree: Tree, model: type[BaseModel], base: tuple[str, ...] = ()) -> list[Problem]:
+    """The problems of a validation of `tree` against `model`; `base` is where the tree hangs in the file."""
+    found: dict[tuple[str, ...], Problem] = {}
+    for detail in error.errors(include_input=False, include_url=False):
+        problem, key = _problem(detail, tree, model, base)
+        found.setdefault(key, problem)  # the branches of a union complain one by one
+    return list(found.values())
+
+
+def _problem(
+    detail: ErrorDetails, tree: Tree, model: type[BaseModel], base: tuple[str, ...]
+) -> tuple[Problem, tuple[str, ...]]:
+    path: list[str | int] = []
+    here: Tree | None = tree
+    for part in detail["loc"]:
+        if detail["type"] in ("missing", "extra_forbidden") and part is detail["loc"][-1]:
+            path.append(part)
+            break
+        step = _step(here, part)
+        if step is None:
+            continue  # pydantic names the branch of a union, or "[key]", here
+        path.append(part)
+        here = step
+    text = ".".join([*base, *(str(part) for part in path)])
+    kind = detail["type"]
+    is_key = kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
+    place = tree.find(tuple(path), key=is_key)
+    message, hint = _words(detail, here, model, path)
+    return place.problem(text, message, hint), tuple(str(part) for part in path)
+
+
+def _step(tree: Tree | None, part: str | int) -> Tree | None:
+    if tree is None:
+        return None
+    if isinstance(part, str):
+        return tree.get(part)
+    return tree.items[part] if tree.items is not None and part < len(tree.items) else None
+
+
+def _words(
+    detail: ErrorDetails, tree: Tree | None, model: type[BaseModel], path: list[str | int]
+) -> tuple[str, str | None]:
+    kind = detail["type"]
+    context = detail.get("ctx") or {}
+    if kind == "extra_forbidden":
+        known = sorted(field_names(model, path[:-1]))
+        near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
+        return "unknown field", f"did you mean {near[0]!r}?" if near else f"fields here: {', '.join(known)}"
+    if kind == "missing":
+        return "missing", None
+    if kind in _EXPECTED:
+        found = _found(tree)
+        hint = None
+        if kind == "bool_type" and tree is not None and tree.value in BOOLEAN_WORDS:
+            hint = "say true or false"
+        elif kind == "string_type" and found in ("a number", "true or false"):
+            hint = "put it in quotes"
+        return f"expected {_EXPECTED[kind]}, found {found}", hint
+    if kind == "string_pattern_mismatch":
+        return _FORMS.get(str(context.get("pattern")), f"does not fit {context.get('pattern')}"), None
+    if kind == "literal_error":
+        hint = "NIC families of this version: generic" if path and path[-1] == "family" else None
+        return f"expected {context.get('expected')}", hint
+    if kind == "value_error":
+        return str(context.get("error", detail["msg"])), None
+    message = detail["msg"].removeprefix("Input ").removeprefix("Value ")
+    return message[:1].lower() + message[1:], None
+
+
+def _found(tree: Tree | None) -> str:
+    if tree is None:
+        return "nothing"
+    if tree.fields is not None:
+        return "a mapping"
+    if tree.items is not None:
+        return "a list"
+    if tree.value is None:
+        return "nothing"
+    if isinstance(tree.value, bool):
+        return "true or false"
+    return "text" if isinstance(tree.value, str) else "a number"
+
+
+def field_names(model: type[BaseModel], path: list[str | int]) -> set[str]:
+    """The fields of the model at a path below `model`; empty where there is no model."""
+    here: Any = model
+    for part in path:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            if str(part) not in here.model_fields:
+                return set()
+            here = _inner(here.model_fields[str(part)].annotation)
+        else:
+            arguments = typing.get_args(here)
+            here = _inner(arguments[-1]) if arguments else None
+    return set(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else set()
+
+
+def _inner(annotation: Any) -> Any:
+    """The model or container inside Annotated and optional types."""
+    while True:
+        origin = typing.get_origin(annotation)
+        if origin is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        elif origin in (typing.Union, types.UnionType):
+            members = [member for member in typing.get_args(annotation) if member is not type(None)]
+            annotation = members[-1]
+        else:
+            return annotation

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of an inventory file. Values inherited from groups and defaults are merged before these are made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from tether_hw.nic.generic.model import GenericNic
+from tether_hw.nic.model import Model, Name, PlainName
+from tether_hw.nic.units import RateBps, TimeNs
+
+DEFAULT_RATE_BPS = 10 * 10**9
+DEFAULT_LATENCY_NS = 20_000
+DEFAULT_SILENCE_NS = 1_000_000
+DEFAULT_MTU = 1500
+
+SecretReference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$")]
+UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _root(value: str) -> str:
+    if not (value.startswith("/") or value == "~" or value.startswith("~/")):
+        raise ValueError("expected an absolute path, or one that starts with ~/")
+    if any(character in value for character in "\0\n") or ".." in value.split("/"):
+        raise ValueError("expected a path without .. and control characters")
+    return value.rstrip("/") or "/"
+
+
+class Access(Model):
+    """How a session to a machine is made."""
+
+    address: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_%-]*$")] = Field(
+        description="name or IP address of its sshd"
+    )
+    port: Port = 22
+    user: UserName | None = Field(None, description="login user; who runs this command when left out")
+    jump: Name | None = Field(None, description="the machine of `jumps`, or the host, that the session goes through")
+    identity_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None, description="path of a private key; the agent's keys and the usual files when left out"
+    )
+    passphrase: SecretReference | None = Field(None, description="reference to the passphrase of identity_file")
+
+
+class Limits(Model):
+    """Sizes that an engine allocates at its start."""
+
+    max_message_bytes: int = Field(67_108_864, ge=1, le=1 << 32)
+    rx_cells: int = Field(65_536, ge=64, le=1 << 24, description="frames of receive buffer per lane")
+    tx_cells: int = Field(16_384, ge=64, le=1 << 24, description="frames of send buffer per lane")
+    max_channels: int = Field(64, ge=1, le=65_536)
+    max_flows: int = Field(64, ge=1, le=4_096)
+
+
+class Metrics(Model):
+    """The Prometheus endpoint."""
+
+    listen: Annotated[str, Field(pattern=r"^([0-9.]{7,15}|\[[0-9a-f:]{2,39}\]):[0-9]{1,5}$")]
+
+
+class Engine(Model):
+    """The engine of a host."""
+
+    user: UserName | None = Field(None, description="tether, or the login user where `root` is not /")
+    carrier: Literal["auto", "udp", "af_packet", "af_xdp"] = "auto"
+    metrics: Metrics | None = None
+    limits: Limits = Limits()
+    cpus: Literal["by-lane"] | list[Annotated[int, Field(ge=0, le=4095)]] | None = Field(
+        None, description="the CPU of each lane; by-lane: lane number modulo the host's CPUs"
+    )
+
+
+class Host(Access):
+    """A managed host."""
+
+    sudo: bool = Field(False, description="become root with sudo after login")
+    sudo_password: SecretReference | None = Field(None, description="reference to the password that sudo asks for")
+    root: Annotated[str, AfterValidator(_root)] = Field("/", description="folder that stands for / on this host")
+    groups: list[PlainName] = Field(default_factory=list, description="groups it inherits from; the first one wins")
+    nics: dict[PlainName, GenericNic] = Field(default_factory=dict)
+    engine: Engine = Engine()
+    peers: list[PlainName] | None = Field(None, description="hosts it talks to; all on its links when left out")
+
+
+class Link(Model):
+    """What connects NICs. Its constants are declared, never measured."""
+
+    members: list[Name] = Field(description="host.nic, group.nic, or a group whose hosts have one NIC with lanes")
+    mtu: int | None = Field(
+        None, ge=68, le=65535, description="bytes; 1500 when left out, and then not imposed on NICs"
+    )
+    vlan: int | None = Field(None, ge=1, le=4094)
+    rate: RateBps = Field(DEFAULT_RATE_BPS, description="bits per second")
+    latency: TimeNs = Field(DEFAULT_LATENCY_NS, description="one way")
+    silence: TimeNs = Field(DEFAULT_SILENCE_NS, description="shortest wait before a lost frame is asked for")
+    delivers: Literal["by-lane"] | None = Field(
+        None, description="by-lane: the fabric picks the receiver's queue by lane address"
+    )
+
+
+class Apply(Model):
+    """How changes are carried out."""
+
+    max_unavailable: int = Field(1, ge=1, description="hosts at a time for steps of class function-reset or worse")
+    confirm_timeout_s: int = Field(60, ge=5, le=86_400, description="a host that is not confirmed by then goes back")
+    time_scale: float = Field(1.0, ge=0.1, le=100, description="factor on every deadline, for slow machines")
+
+
+class Top(Model):
+    """An inventory file. `defaults` and `groups` hold fields of hosts; they are checked where they are inherited."""
+
+    tether: Literal[1] = Field(description="version of this format")
+    keys_file: str | None = Field(None, description="public identity keys; <inventory>.keys.yaml when left out")
+    known_hosts: str | None = Field(None, description="SSH host keys; ~/.ssh/known_hosts when left out")
+    state: str | None = Field(None, description="folder of this controller's own records")
+    jumps: dict[PlainName, Access] = Field(default_factory=dict, description="machines that sessions go through")
+    hosts: dict[PlainName, Host] = Field(default_factory=dict)
+    links: dict[PlainName, Link] = Field(default_factory=dict)
+    apply: Apply = Apply()
+
+
+class HostKeys(Model):
+    """The identity keys of one host: two while one is replaced."""
+
+    keys: list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(min_length=1, max_length=2)
+
+
+class KeysFile(Model):
+    """The keys file."""
+
+    hosts: dict[PlainName, HostKeys] = Field(default_factory=dict)

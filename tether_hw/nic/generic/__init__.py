@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any Linux network device: queues, ring, MTU."""
