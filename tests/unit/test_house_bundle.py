@@ -56,7 +56,7 @@ def test_every_elf_file_fits_the_oldest_host(arch: str) -> None:
         assert max(versions) <= GLIBC_MOST, name
         dynamic = elf.get_section_by_name(".dynamic")
         assert isinstance(dynamic, DynamicSection)
-        needed = [tag.needed for tag in dynamic.iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
+        needed = [str(tag.needed) for tag in dynamic.iter_tags("DT_NEEDED")]  # type: ignore[attr-defined]
         assert [library for library in needed if not LIBC.fullmatch(library)] == [], name
         assert [tag.entry.d_tag for tag in dynamic.iter_tags() if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH")] == []
 
@@ -149,13 +149,33 @@ def test_the_digest_sees_content_mode_and_name_but_not_order() -> None:
     assert same not in {content_digest(other) for other in others}
 
 
-@pytest.mark.skipif(platform.machine() not in bundle.ARCHITECTURES, reason="no bundle for this machine's architecture")
+HERE = platform.machine()
+FITS = pytest.mark.skipif(HERE not in bundle.ARCHITECTURES, reason=f"there is no bundle for {HERE}")
+
+
+def unpacked(folder: Path) -> Path:
+    folder.mkdir()
+    subprocess.run(["tar", "-xf", bundle.find(HERE).path, "-C", folder], check=True)
+    return folder
+
+
+@FITS
+def test_the_engine_finds_the_library_of_its_bundle(tmp_path: Path) -> None:
+    folder = unpacked(tmp_path / "bundle")
+    program = f"import sys; sys.path.insert(0, {str(folder / 'lib' / 'python')!r})\n"
+    program += "from tether_hw.transport import library; library.load(); print(library.find())"
+    result = subprocess.run(
+        ["/usr/bin/python3", "-I", "-B", "-S", "-c", program], env={}, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.strip() == str(folder / "lib" / "libtether.so"), result.stderr
+
+
+@FITS
 @pytest.mark.parametrize("launcher", ["tether-agent", "tether-engine"])
 def test_the_launchers_start_from_the_unpacked_bundle_alone(launcher: str, tmp_path: Path) -> None:
-    (tmp_path / "bundle").mkdir()
-    subprocess.run(["tar", "-xf", bundle.find(platform.machine()).path, "-C", tmp_path / "bundle"], check=True)
+    folder = unpacked(tmp_path / "bundle")
     # A link to the launcher, an empty folder and no environment: nothing but the bundle and the standard library.
-    (tmp_path / launcher).symlink_to(tmp_path / "bundle" / "bin" / launcher)
+    (tmp_path / launcher).symlink_to(folder / "bin" / launcher)
     empty = tmp_path / "empty"
     empty.mkdir()
     result = subprocess.run(
@@ -168,4 +188,4 @@ def test_the_launchers_start_from_the_unpacked_bundle_alone(launcher: str, tmp_p
     )
     assert result.returncode == 0, result.stderr
     assert launcher in result.stdout
-    assert not list((tmp_path / "bundle").rglob("__pycache__")), "a run changed the bundle's folder"
+    assert not list(folder.rglob("__pycache__")), "a run changed the bundle's folder"
