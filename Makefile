@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every target installs what it lacks and says so; none needs another one to be run first.
-PYTHON ?= python3
+# Which Python makes .venv; empty: the distribution's, else the first python3 of the path.
+PYTHON ?=
 # The build runs beside other work: nice, and no more jobs than cores.
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup system lock build asan tsan aarch64 fuzz bundle wheel test lint bench clean
+.PHONY: help setup lock build asan tsan aarch64 fuzzers fuzz bundle wheel test lint bench clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -23,7 +24,7 @@ setup:
 	@PYTHON="$(PYTHON)" tools/setup
 
 lock:
-	$(PYTHON) tools/lock.py
+	$(or $(PYTHON),python3) tools/lock.py
 
 build: setup
 	@cmake --preset native --log-level=WARNING >/dev/null
@@ -44,7 +45,7 @@ bundle: build aarch64
 wheel: bundle
 	@$(VENV)/python tools/wheel.py
 
-test: bundle asan tsan
+test: bundle asan tsan fuzzers
 	@$(VENV)/python tools/run_tests.py
 
 lint: setup
@@ -54,15 +55,13 @@ lint: setup
 bench: build
 	@$(VENV)/python bench/run
 
-FUZZ_SECONDS ?= 60
-fuzz: setup
+fuzzers: setup
 	@cmake --preset fuzz --log-level=WARNING >/dev/null
 	@$(NINJA) -C build/fuzz --quiet
-	@for target in build/fuzz/fuzz/*; do \
-	    [ -x "$$target" ] || continue; \
-	    corpus=build/fuzz/corpus/$${target##*/}; mkdir -p "$$corpus"; \
-	    "$$target" -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 "$$corpus" || exit 1; \
-	done
+
+FUZZ_SECONDS ?= 60
+fuzz: fuzzers
+	@$(VENV)/python tools/run_tests.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

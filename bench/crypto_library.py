@@ -27,8 +27,8 @@ def main() -> int:
         for _ in range(runs):
             result = subprocess.run([program], check=True, capture_output=True, text=True, timeout=120)
             for line in result.stdout.splitlines():
-                library, size, ns = line.split()
-                samples[library, int(size)].append(float(ns))
+                name, payload_bytes, ns = line.split()
+                samples[name, int(payload_bytes)].append(float(ns))
     rows = []
     for (library, size), values in samples.items():
         median = statistics.median(values)

@@ -36,7 +36,8 @@ def main() -> int:
         options = ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
         options += ["--no-emit-options", "--no-header", "--no-annotate", "--strip-extras", "--allow-unsafe", "--quiet"]
         target = folder / "lock"
-        command = [python, "-m", "piptools", "compile", *options, "--output-file", target, folder / "tether.in"]
+        command: list[str | Path] = [python, "-m", "piptools", "compile", *options, "--output-file", target]
+        command.append(folder / "tether.in")
         subprocess.run(command, check=True, env=environment)
         lines = [line for line in target.read_text().splitlines(keepends=True) if not line.startswith("#")]
     text = HEAD + "".join(lines)

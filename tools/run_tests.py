@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the tiers of the test suite one after another, each with its count, and closes with the sum.
 
-Usage: .venv/bin/python tools/run_tests.py [TIER...]     without a tier: all
+Usage: .venv/bin/python tools/run_tests.py [--fuzz-seconds N] [TIER...]     without a tier: all
 Ends in 1 when one fails, or when CI=true and one was skipped.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -70,8 +71,8 @@ CORE = {
 
 def run(command: list[str], deadline_s: int, capture: bool = False) -> tuple[int, str]:
     """Runs one command in a process group of its own, which is ended at the deadline."""
-    output = subprocess.PIPE if capture else None
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=output, text=True) as process:
+    output, error = (subprocess.PIPE, subprocess.STDOUT) if capture else (None, None)
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=output, stderr=error, text=True) as process:
         try:
             text, _ = process.communicate(timeout=deadline_s)
             return process.returncode, text or ""
@@ -113,6 +114,23 @@ def core(folder: str) -> Outcome | None:
     return outcome
 
 
+def fuzz(seconds: int) -> Outcome | None:
+    """Every fuzz target for a while, on the corpus of earlier runs."""
+    outcome = Outcome("fuzz")
+    targets = sorted(path for path in (ROOT / "build" / "fuzz" / "fuzz").glob("*") if os.access(path, os.X_OK))
+    for target in targets:
+        corpus = ROOT / "build" / "fuzz" / "corpus" / target.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        options = [f"-max_total_time={seconds}", "-rss_limit_mb=2048", "-timeout=10"]
+        options += [f"-artifact_prefix={corpus.parent}/"]
+        code, text = run([str(target), *options, str(corpus)], seconds + 120, capture=True)
+        outcome.passed += code == 0
+        outcome.failed += code != 0
+        lines = text.splitlines()
+        print("\n".join(lines if code else [f"{target.name}: {lines[-1] if lines else 'done'}"]), flush=True)
+    return outcome if targets else None
+
+
 def pytest(tier: Tier) -> Outcome | None:
     folders = [folder for folder in tier.folders if (ROOT / folder).is_dir()]
     if not folders:
@@ -140,15 +158,19 @@ def pytest(tier: Tier) -> Outcome | None:
 
 
 def main() -> int:
-    known = ["lint", *(f"core-{folder}" for folder in CORE), *(tier.name for tier in TIERS)]
-    wanted = sys.argv[1:] or known
+    known = ["lint", *(f"core-{folder}" for folder in CORE), "fuzz", *(tier.name for tier in TIERS)]
+    parser = argparse.ArgumentParser(description="Runs the tiers of the test suite.")
+    parser.add_argument("--fuzz-seconds", type=int, default=10, metavar="N", help="per target, default 10")
+    parser.add_argument("tier", nargs="*", help=f"of {', '.join(known)}")
+    arguments = parser.parse_args()
+    wanted = arguments.tier or known
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        print(f"run_tests: no tier {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
-        return 64
+        parser.error(f"no tier {', '.join(unknown)}; there are {', '.join(known)}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     steps: list[Step] = [("lint", "ruff, mypy", partial(lint, Path(sys.executable).parent))]
     steps += [(f"core-{folder}", proof, partial(core, folder)) for folder, proof in CORE.items()]
+    steps += [("fuzz", "libFuzzer", partial(fuzz, arguments.fuzz_seconds))]
     steps += [(tier.name, tier.markers, partial(pytest, tier)) for tier in TIERS]
     outcomes = []
     for name, what, step in steps:
