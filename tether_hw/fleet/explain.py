@@ -50,10 +50,22 @@ def explain(error: ValidationError, tree: Tree, model: type[BaseModel], base: tu
 def _problem(
     detail: ErrorDetails, tree: Tree, model: type[BaseModel], base: tuple[str, ...]
 ) -> tuple[Problem, tuple[str, ...]]:
+    path, here = real_path(detail, tree)
+    text = ".".join([*base, *(str(part) for part in path)])
+    kind = detail["type"]
+    is_key = kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
+    place = tree.find(tuple(path), key=is_key)
+    message, hint = _words(detail, here, model, path)
+    return place.problem(text, message, hint), tuple(str(part) for part in path)
+
+
+def real_path(detail: ErrorDetails, tree: Tree) -> tuple[list[str | int], Tree | None]:
+    """The path in the file that an error is about, and what stands there."""
     path: list[str | int] = []
     here: Tree | None = tree
-    for part in detail["loc"]:
-        if detail["type"] in ("missing", "extra_forbidden") and part is detail["loc"][-1]:
+    last = len(detail["loc"]) - 1
+    for number, part in enumerate(detail["loc"]):
+        if detail["type"] in ("missing", "extra_forbidden") and number == last:
             path.append(part)
             break
         step = _step(here, part)
@@ -61,12 +73,7 @@ def _problem(
             continue  # pydantic names the branch of a union, or "[key]", here
         path.append(part)
         here = step
-    text = ".".join([*base, *(str(part) for part in path)])
-    kind = detail["type"]
-    is_key = kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
-    place = tree.find(tuple(path), key=is_key)
-    message, hint = _words(detail, here, model, path)
-    return place.problem(text, message, hint), tuple(str(part) for part in path)
+    return path, here
 
 
 def _step(tree: Tree | None, part: str | int) -> Tree | None:

@@ -16,6 +16,7 @@ from tether_hw.fleet import source
 from tether_hw.fleet.explain import explain
 from tether_hw.fleet.inherit import inherit
 from tether_hw.fleet.lanes import PlannedLane, lanes_of
+from tether_hw.fleet.mend import mended
 from tether_hw.fleet.models import Access, Apply, Host, KeysFile, Link, Top
 from tether_hw.fleet.source import Tree
 
@@ -88,7 +89,7 @@ class Loader:
     def load(self) -> Inventory:
         from tether_hw.fleet.inventory_checks import check
 
-        self.top = source.read(self.path)
+        self.top = source.read(self.path, self.problems)
         if self.top.fields is None:
             raise InputErrors([self.top.place.problem("", "expected a mapping", "tether init makes an example")])
         self.host_trees = inherit(self.top, self.problems)
@@ -101,7 +102,7 @@ class Loader:
                 name: entry for name, entry in self.top.fields.items() if name not in ("hosts", "groups", "defaults")
             },
         )
-        top = self._validate(Top, rest, ()) or self._partial(rest)
+        top = self._validate(Top, rest, ()) or Top(tether=1)
         group_tree = self.top.get("groups")
         groups: dict[str, set[str]] = {name: set() for name, _, _ in (group_tree.children() if group_tree else ())}
         for name, host in hosts.items():
@@ -143,31 +144,12 @@ class Loader:
         return default if value is None else self.path.parent / Path(value).expanduser()
 
     def _validate(self, model: type[M], tree: Tree, base: tuple[str, ...]) -> M | None:
+        """The model of a tree. Its mistakes are noted, and what is left without them is checked further."""
         try:
             return model.model_validate(tree.plain())
         except ValidationError as error:
             self.problems.extend(explain(error, tree, model, base))
-            return None
-
-    def _partial(self, tree: Tree) -> Top:
-        """What is right of the top fields, so that the rest can be checked too."""
-        fields: dict[str, object] = {"tether": 1}
-        for name, _, value in tree.children():
-            if name in ("jumps", "links"):
-                model: type[BaseModel] = Access if name == "jumps" else Link
-                fields[name] = {}
-                for entry, _, item in value.children():
-                    try:
-                        model.model_validate(item.plain())
-                    except ValidationError:
-                        continue
-                    fields[name][entry] = item.plain()  # type: ignore[index]
-            elif name in ("keys_file", "known_hosts", "state") and isinstance(value.value, str):
-                fields[name] = value.value
-        try:
-            return Top.model_validate(fields)
-        except ValidationError:
-            return Top(tether=1)
+            return mended(model, tree, error)
 
     def _hosts(self) -> dict[str, Host]:
         tree = self.top.get("hosts")
@@ -218,7 +200,7 @@ class Loader:
         if not path.exists():
             return {}
         try:
-            tree = source.read(path)
+            tree = source.read(path, self.problems)
         except InputErrors as errors:
             self.problems.extend(errors.problems)
             return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lanes of a fleet: which queue of which NIC, on which link, under which address. Pure, from the inventory alone."""
+"""The lanes of a fleet: which queue of which NIC, on which link, under which address. From the inventory alone."""
 
 from __future__ import annotations
 

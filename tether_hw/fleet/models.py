@@ -22,7 +22,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _root(value: str) -> str:
-    if not (value.startswith("/") or value == "~" or value.startswith("~/")):
+    if not (value.startswith(("/", "~/")) or value == "~"):
         raise ValueError("expected an absolute path, or one that starts with ~/")
     if any(character in value for character in "\0\n") or ".." in value.split("/"):
         raise ValueError("expected a path without .. and control characters")

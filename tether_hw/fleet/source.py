@@ -3,7 +3,7 @@
 
 The C parser of PyYAML composes the node tree; values are made here, by the core schema of YAML 1.2, because 1.1 turns
 `on:` and `no` into booleans, `12:34:56` into a number and a date into an object. Duplicate keys, merge keys, tags,
-further documents and alias bombs are errors. All that can be found in one go is reported at once.
+further documents and alias bombs are errors. What does not keep the file from being read goes to a list of problems.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Tree:
             yield name, place, tree
 
     def find(self, path: tuple[str | int, ...], *, key: bool = False) -> Place:
-        """The place of a path, or of its nearest ancestor; with `key` the place of the last name instead of its value."""
+        """The place of a path, or of its nearest ancestor; with `key` that of the last name instead of its value."""
         place, tree = self.place, self
         for part in path:
             if tree.fields is not None and isinstance(part, str) and part in tree.fields:
@@ -91,18 +91,18 @@ def empty(file: str) -> Tree:
     return Tree(Place(file, 1, 1), fields={})
 
 
-def read(path: Path) -> Tree:
-    """The tree of a file. Raises InputErrors with every mistake of YAML, TetherError where it cannot be read."""
+def read(path: Path, problems: list[Problem]) -> Tree:
+    """The tree of a file. Raises InputErrors where it is no YAML, TetherError where it cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise TetherError(f"{path}: {error.strerror}", hint="-i FILE or TETHER_INVENTORY names the inventory") from None
-    return parse(raw, str(path))
+    return parse(raw, str(path), problems)
 
 
-def parse(raw: bytes, file: str) -> Tree:
-    """The tree of a document. Raises InputErrors."""
+def parse(raw: bytes, file: str, problems: list[Problem]) -> Tree:
+    """The tree of a document; duplicate keys, tags and the like go to `problems`. Raises InputErrors for no YAML."""
     if len(raw) > MAX_BYTES:
         raise InputErrors([Problem(file, 0, 0, "", f"larger than {MAX_BYTES} bytes")])
     try:
@@ -125,11 +125,7 @@ def parse(raw: bytes, file: str) -> Tree:
         raise InputErrors([Problem(file, 0, 0, "", f"not YAML: {str(error).splitlines()[0]}")]) from None
     if node is None:
         return empty(file)
-    builder = _Builder(file)
-    tree = builder.build(node, "", 0)
-    if builder.problems:
-        raise InputErrors(builder.problems)
-    return tree
+    return _Builder(file, problems).build(node, "", 0)
 
 
 def _check_depth(text: str, file: str) -> None:
@@ -149,9 +145,9 @@ def _check_depth(text: str, file: str) -> None:
 class _Builder:
     """Makes trees of nodes and collects what is wrong with them."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file
-        self.problems: list[Problem] = []
+        self.problems = problems
         self._seen: set[int] = set()
         self._open: set[int] = set()
         self._alias_nodes = 0

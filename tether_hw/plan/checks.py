@@ -19,7 +19,7 @@ RESULTS = ("proved", "failed", "not provable now")
 @dataclass(frozen=True)
 class Check:
     """One thing to prove. `data` by check: config {"digest"}; engine {}; lane: a Lane; link: {"link", "peer", "lanes",
-    "peer_lanes", "delivers", "in_hw"}."""
+    "peer_lanes", "delivers"}."""
 
     id: str
     check: str
@@ -60,7 +60,6 @@ def _check_data(check: Check, where: str) -> None:
         fields.objects("lanes", _parse_link_lane, 256)
         fields.objects("peer_lanes", _parse_link_lane, 256)
         fields.one_of("delivers", ("by-lane", "one-queue"))
-        fields.one_of("in_hw", ("required", "preferred", "software"))
     fields.done()
 
 

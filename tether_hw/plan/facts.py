@@ -25,7 +25,8 @@ class Facts:
 
     status: {"kernel", "arch", "python", "tools": {NAME: path or null}, "root": absolute, "user", "is_root", "cpus",
     "service_manager", "carriers": {CARRIER: null when it can be used, else why not},
-    "limits": {DEVICE: {"mtu_min", "mtu_max", "queues_max", "ring_max"}}, "links": [{"name", "mac", "driver"}],
+    "devices": [{"selector", "device": name or null}], "links": [{"name", "mac", "driver"}] without loopback,
+    "limits": {DEVICE: {"mtu_min", "mtu_max", "queues_max", "ring_max"}},
     "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}.
     """
 
@@ -168,6 +169,7 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
         "cpus": fields.integer("cpus", 1, 65535),
         "service_manager": fields.one_of("service_manager", SERVICE_MANAGERS),
         "carriers": fields.table("carriers", _optional_text_item),
+        "devices": fields.objects("devices", _parse_device),
         "limits": fields.table("limits", _parse_limits, IFNAME),
         "links": fields.objects("links", _parse_link),
         "owned": fields.objects("owned", parse_owned),
@@ -179,6 +181,25 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
 
 def _optional_text_item(value: Any, where: str) -> str | None:
     return None if value is None else text_item(value, where)
+
+
+def _parse_device(value: Any, where: str) -> dict[str, Any]:
+    fields = Fields(value, where)
+    selector = parse_selector(fields.take("selector"), fields.at("selector"))
+    device = {"selector": selector, "device": fields.optional_text("device", IFNAME)}
+    fields.done()
+    return device
+
+
+def parse_selector(value: Any, where: str) -> dict[str, str]:
+    """A device of the inventory: exactly one of name, mac, pci."""
+    fields = Fields(value, where)
+    names = [name for name in ("name", "mac", "pci") if fields.has(name)]
+    if len(names) != 1:
+        raise ShapeError(where, "expected exactly one of name, mac, pci")
+    selector = {names[0]: fields.text(names[0], limit=64)}
+    fields.done()
+    return selector
 
 
 def _parse_limits(value: Any, where: str) -> dict[str, Any]:
@@ -243,5 +264,6 @@ __all__ = [
     "parse_owned",
     "parse_queues",
     "parse_ring",
+    "parse_selector",
     "parse_status",
 ]

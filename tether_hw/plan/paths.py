@@ -54,8 +54,13 @@ class HostPaths:
         return posixpath.join(self.etc, "identity.key")
 
     @property
+    def engine_state(self) -> str:
+        """The one folder of state that belongs to the engine's user; the rest of `state` is the agent's."""
+        return posixpath.join(self.state, "engine")
+
+    @property
     def counter(self) -> str:
-        return posixpath.join(self.state, "engine", "hail.counter")
+        return posixpath.join(self.engine_state, "hail.counter")
 
     @property
     def socket(self) -> str:

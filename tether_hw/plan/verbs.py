@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tether_hw.plan.facts import parse_selector
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.shape import HEX64, NAME, Fields
 
@@ -121,13 +122,3 @@ class FactsRequest:
         fields.done()
         return request
 
-
-def parse_selector(value: Any, where: str) -> dict[str, str]:
-    """A device of the inventory: exactly one of name, mac, pci."""
-    fields = Fields(value, where)
-    names = [name for name in ("name", "mac", "pci") if fields.has(name)]
-    if len(names) != 1:
-        raise fields.fail("", "expected exactly one of name, mac, pci")
-    selector = {names[0]: fields.text(names[0], limit=64)}
-    fields.done()
-    return selector

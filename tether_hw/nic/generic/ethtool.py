@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ethtool ioctl tells about a device: driver, bus, queue counts, ring depths. Reads need no privilege."""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import socket
+import struct
+from dataclasses import dataclass
+
+_SIOCETHTOOL = 0x8946
+_GDRVINFO, _GRINGPARAM, _GCHANNELS = 0x3, 0x10, 0x3C
+_IFREQ_BYTES = 40
+#: A driver without the operation says EOPNOTSUPP; loopback and some virtual ones say EINVAL or EPERM for reads too.
+_NOT_THERE = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOTTY)
+
+
+@dataclass(frozen=True)
+class Ethtool:
+    """driver and bus are None where the device has none; the others where its driver has no such operation."""
+
+    driver: str | None
+    bus: str | None
+    queues: dict[str, int] | None
+    queues_max: dict[str, int] | None
+    ring: dict[str, int] | None
+    ring_max: dict[str, int] | None
+
+
+def read(device: str) -> Ethtool:
+    """Ask about a device of this network namespace. Raises OSError where it is gone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        driver, bus = _driver(sock, device)
+        queues, queues_max = _queues(sock, device)
+        ring, ring_max = _ring(sock, device)
+    return Ethtool(driver, bus, queues, queues_max, ring, ring_max)
+
+
+def _ask(sock: socket.socket, device: str, command: int, size: int) -> bytes | None:
+    data = array.array("B", struct.pack("=I", command) + bytes(size - 4))
+    request = struct.pack("16sP", device.encode("ascii"), data.buffer_info()[0]).ljust(_IFREQ_BYTES, b"\0")
+    try:
+        fcntl.ioctl(sock.fileno(), _SIOCETHTOOL, request)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+    return data.tobytes()
+
+
+def _driver(sock: socket.socket, device: str) -> tuple[str | None, str | None]:
+    answer = _ask(sock, device, _GDRVINFO, 196)
+    if answer is None:
+        return None, None
+    names = [answer[start : start + 32].split(b"\0")[0].decode("ascii", "replace") for start in (4, 100)]
+    return names[0] or None, names[1] or None
+
+
+def _queues(sock: socket.socket, device: str) -> tuple[dict[str, int] | None, dict[str, int] | None]:
+    answer = _ask(sock, device, _GCHANNELS, 36)
+    if answer is None:
+        return None, None
+    _, max_rx, max_tx, _, max_combined, rx, tx, _, combined = struct.unpack("=9I", answer)
+    if max_combined:
+        return ({"combined": combined} if combined else None), {"combined": max_combined}
+    if max_rx and max_tx:
+        return ({"rx": rx, "tx": tx} if rx and tx else None), {"rx": max_rx, "tx": max_tx}
+    return None, None
+
+
+def _ring(sock: socket.socket, device: str) -> tuple[dict[str, int] | None, dict[str, int] | None]:
+    answer = _ask(sock, device, _GRINGPARAM, 36)
+    if answer is None:
+        return None, None
+    _, max_rx, _, _, max_tx, rx, _, _, tx = struct.unpack("=9I", answer)
+    if not (max_rx or max_tx):
+        return None, None
+    return {"rx": rx, "tx": tx}, {"rx": max_rx, "tx": max_tx}
