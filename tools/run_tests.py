@@ -157,6 +157,27 @@ def pytest(tier: Tier) -> Outcome | None:
     return outcome
 
 
+def verdict(outcomes: list[Outcome], in_ci: bool) -> tuple[list[str], bool]:
+    """One line per tier and a last one with the sum, and whether the whole run is good.
+
+    Not good: a failure, no passed test at all, or in CI a tier that was not run or of which everything was skipped.
+    """
+    lines = []
+    good = any(outcome.passed for outcome in outcomes)
+    for outcome in outcomes:
+        counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
+        line = f"{outcome.tier:14} " + (
+            f"not run: needs {outcome.missing}" if outcome.missing else f"{counts}, {outcome.seconds:.0f} s"
+        )
+        if in_ci and outcome.passed == 0 and (outcome.missing or outcome.skipped):
+            line += " (a failure in CI)"
+            good = False
+        good = good and outcome.failed == 0
+        lines.append(line)
+    passed, failed, skipped = (sum(getattr(o, field) for o in outcomes) for field in ("passed", "failed", "skipped"))
+    return [*lines, f"{passed} passed, {failed} failed, {skipped} skipped"], good
+
+
 def main() -> int:
     known = ["lint", *(f"core-{folder}" for folder in CORE), "fuzz", *(tier.name for tier in TIERS)]
     parser = argparse.ArgumentParser(description="Runs the tiers of the test suite.")
@@ -183,18 +204,10 @@ def main() -> int:
             outcome.seconds = time.monotonic() - began
             outcomes.append(outcome)
 
-    in_ci = os.environ.get("CI") == "true"
+    lines, good = verdict(outcomes, in_ci=os.environ.get("CI") == "true")
     print("\n== tiers")
-    bad = False
-    for outcome in outcomes:
-        counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
-        note = f"not run: needs {outcome.missing}" if outcome.missing else f"{counts}, {outcome.seconds:.0f} s"
-        skipped_in_ci = in_ci and (bool(outcome.missing) or (outcome.passed == 0 and outcome.skipped > 0))
-        bad = bad or outcome.failed > 0 or skipped_in_ci
-        print(f"{outcome.tier:14} {note}{' (a failure in CI)' if skipped_in_ci else ''}")
-    passed, failed, skipped = (sum(getattr(o, field) for o in outcomes) for field in ("passed", "failed", "skipped"))
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if bad else 0
+    print("\n".join(lines))
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
