@@ -3,6 +3,7 @@
 #include "xsk.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,8 @@ enum {
     HUGE_PAGE_BYTES = 2 << 20,
     SEND_BUFFER_BYTES = 16 << 20, /* copy mode charges each frame on its way to the send buffer */
     KICKS_WITHOUT_PROGRESS = 4,
+    BUSY_TRIES = 50,
+    BUSY_WAIT_MS = 10,
 };
 
 static int umem_map(struct xsk *xsk)
@@ -122,20 +125,32 @@ static int try_bind(struct xsk *xsk, const struct netdev *device, const struct x
     return bind(xsk->fd, (struct sockaddr *)&name, sizeof name) ? -errno : 0;
 }
 
+/* The kernel gives a queue back a moment after its socket was closed. */
+static int patient_bind(struct xsk *xsk, const struct netdev *device, const struct xsk_options *options, int flags)
+{
+    int status = try_bind(xsk, device, options, flags);
+    for (int i = 0; status == -EBUSY && i < BUSY_TRIES; i++) {
+        (void)poll(NULL, 0, BUSY_WAIT_MS);
+        status = try_bind(xsk, device, options, flags);
+    }
+    return status;
+}
+
 static int socket_bind(struct xsk *xsk, const struct netdev *device, const struct xsk_options *options)
 {
     int status = -EOPNOTSUPP;
     if (options->copy_only)
         snprintf(xsk->copy_reason, sizeof xsk->copy_reason, "not wanted");
     else
-        status = try_bind(xsk, device, options, XDP_ZEROCOPY);
+        status = patient_bind(xsk, device, options, XDP_ZEROCOPY);
     if (status == 0) {
         xsk->zero_copy = true;
         return 0;
     }
     if (!options->copy_only)
         snprintf(xsk->copy_reason, sizeof xsk->copy_reason, "refused by the driver: %s", words_errno(status));
-    status = try_bind(xsk, device, options, XDP_COPY);
+    if (status != -EBUSY)
+        status = patient_bind(xsk, device, options, XDP_COPY);
     if (status == -EBUSY)
         return words_fail(status, "queue %u of %s has an AF_XDP socket already", options->queue, device->name);
     if (status == -EINVAL && options->queue >= device->rx_queues)
