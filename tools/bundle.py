@@ -7,6 +7,7 @@ Usage: .venv/bin/python tools/bundle.py [ARCH...]     after the library of each 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -49,6 +50,22 @@ if __name__ == "__main__":
 LAUNCHERS = {"bin/tether-agent": "tether_hw.agent.main", "bin/tether-engine": "tether_hw.transport.commands"}
 
 
+def nic_modules() -> set[Path]:
+    """The readers of the NIC families and the grammar of steering batches, with what they import of nic/."""
+    nic = ROOT / "tether_hw" / "nic"
+    found: set[Path] = set()
+    waiting = {*nic.glob("*/read.py"), *nic.glob("steering/grammar.py")}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tether_hw.nic"):
+                base = ROOT.joinpath(*str(node.module).split("."))
+                names = {base.with_suffix(".py"), *((base / alias.name).with_suffix(".py") for alias in node.names)}
+                waiting |= {name for name in names if name.is_file()} - found
+    return found
+
+
 def host_modules() -> list[Path]:
     """The files of the package that run on a host, below ROOT."""
     package = ROOT / "tether_hw"
@@ -59,8 +76,7 @@ def host_modules() -> list[Path]:
     chosen |= {
         path for path in (package / "transport").rglob("*.py") if not any(path.is_relative_to(room) for room in away)
     }
-    nic = {*(package / "nic").glob("*/read.py"), *(package / "nic" / "steering").glob("grammar.py")}
-    for path in nic:
+    for path in nic_modules():
         chosen |= {path, path.parent / "__init__.py", package / "nic" / "__init__.py"}
     return sorted(chosen)
 

@@ -16,5 +16,5 @@ def host_modules() -> list[Path]:
 
 
 def nic_host_module(path: Path) -> bool:
-    """True for the readers of the NIC families, the only modules of nic/ that touch a machine."""
-    return path.name == "read.py" and "nic" in path.parts
+    """True for the readers of the NIC families and what only they use: the modules of nic/ that touch a machine."""
+    return path in bundle.nic_modules()

@@ -182,6 +182,12 @@ def test_plan_and_nic_do_no_io() -> None:
     assert wrong == []
 
 
+def test_what_reads_a_nic_does_not_plan_for_it() -> None:
+    on_host = [path for path in host_modules() if nic_host_module(path)]
+    assert on_host
+    assert [str(path) for path in on_host if path.name in ("plan.py", "render.py")] == []
+
+
 def test_init_files_hold_no_logic() -> None:
     plain = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
     wrong = [
