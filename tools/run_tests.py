@@ -107,7 +107,9 @@ def core(folder: str) -> Outcome | None:
         outcome.failed = 1
         return outcome
     outcome.failed = int(found[1])
-    outcome.passed = int(found[2]) - outcome.failed
+    outcome.skipped = len(re.findall(r"\*\*\*Skipped", text))
+    outcome.passed = int(found[2]) - outcome.failed - outcome.skipped
+    print("\n".join(line for line in text.splitlines() if "skipped: needs" in line))
     if code != 0:
         print(text)
         outcome.failed = max(outcome.failed, 1)
