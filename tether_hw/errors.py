@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -105,6 +106,8 @@ class HostError(TetherError):
         super().__init__(f"{host}: {message}", hint=hint)
         self.host = host
         self.reason = message
+        self.code: str | None = None  # the agent's word, where the agent said it
+        self.detail: dict[str, Any] = {}
 
 
 class HostRefused(HostError):

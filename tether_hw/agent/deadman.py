@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from tether_hw.agent import durable
 from tether_hw.agent.process import ProcessId, boot_id, boottime_ns, detach
-from tether_hw.agent.run import REVERTED
+from tether_hw.agent.run import DEADMAN, REVERTED
 
 if TYPE_CHECKING:
     from tether_hw.agent.run import Run
 
-ROLE = "deadman"
 _LOOK_S = 0.2  # how late it may notice a decision or a deadline that was moved
 
 
 def arm(run: Run, window_s: float) -> int:
-    """Set the deadline `window_s` seconds from now; returns it in ns of the boot clock. A live dead-man obeys at once."""
+    """Set the deadline `window_s` seconds from now; returns it in ns of the boot clock. A live dead-man sees it."""
     deadline_ns = boottime_ns() + int(window_s * 1e9)
     durable.write_json(run.folder / "armed.json", {"deadline_ns": deadline_ns, "boot": boot_id()})
     return deadline_ns
@@ -39,18 +38,18 @@ def deadline_ns(run: Run) -> Optional[int]:
 def left_s(run: Run) -> Optional[float]:
     """Seconds until the run is taken back; None when no dead-man watches it."""
     moment = deadline_ns(run)
-    if moment is None or run.process(ROLE) is None:
+    if moment is None or run.process(DEADMAN) is None:
         return None
     return max(0.0, (moment - boottime_ns()) / 1e9)
 
 
 def launch(run: Run, take_back: Callable[[str], None]) -> ProcessId:
     """Start the dead-man of an armed run, unless one lives; `take_back(why)` runs in it when the deadline comes."""
-    living = run.process(ROLE)
+    living = run.process(DEADMAN)
     if living is not None:
         return living
     process = detach("tether-deadman", run.log, lambda: _watch(run, take_back))
-    run.remember(ROLE, process)
+    run.remember(DEADMAN, process)
     return process
 
 
@@ -71,6 +70,6 @@ def _watch(run: Run, take_back: Callable[[str], None]) -> None:
 
 def dismiss(run: Run) -> None:
     """End the dead-man of a decided run; it would go by itself, this only waits for it."""
-    process = run.process(ROLE)
+    process = run.process(DEADMAN)
     if process is not None and not process.wait(4 * _LOOK_S):
         process.end(1.0)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent says no with.
 
-    AgentError            code "failed": something broke on this host
-    +-- Refused           code "refused": the request must not be carried out, nothing was changed
-    |   +-- FactsDiffer   code "facts-differ": the plan was made from other facts
-    |   +-- NotFresh      code "not-fresh": a confirm from a session that is older than the last step
-    +-- Locked            code "locked": another run is pending on this host
-    +-- Decided           code "decided": confirm or revert was asked, the other one won
+AgentError            code "failed": something broke on this host
++-- Refused           code "refused": the request must not be carried out, nothing was changed
+|   +-- FactsDiffer   code "facts-differ": the plan was made from other facts
+|   +-- NotFresh      code "not-fresh": a confirm from a session that is older than the last step
++-- Locked            code "locked": another run is pending on this host
++-- Decided           code "decided": confirm or revert was asked, the other one won
 """
 
 from __future__ import annotations

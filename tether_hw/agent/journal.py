@@ -19,6 +19,7 @@ from tether_hw.agent.process import boot_id, boottime_ns
 
 BEGIN = "begin"
 END = "end"
+FAILED = "failed"
 
 
 class Journal:
@@ -65,7 +66,8 @@ class Journal:
 
     def last(self, point: str, phase: Optional[str] = None, **match: Any) -> Optional[dict[str, Any]]:
         """The newest record of a point that has these values."""
-        for record in reversed(self.records()):
+        found: list[dict[str, Any]] = self.records()
+        for record in reversed(found):
             if record["point"] != point or (phase is not None and record["phase"] != phase):
                 continue
             if all(record.get(key) == value for key, value in match.items()):
@@ -75,7 +77,7 @@ class Journal:
 
 def _read_all(descriptor: int) -> bytes:
     os.lseek(descriptor, 0, os.SEEK_SET)
-    parts = []
+    parts: list[bytes] = []
     while True:
         part = os.read(descriptor, 1 << 20)
         if not part:

@@ -59,9 +59,7 @@ def merge(entries: list[dict[str, Any]], changes: Iterable[Change]) -> list[dict
     return [by_path[path] for path in sorted(by_path) if by_path[path]["before"] != by_path[path]["set"]]
 
 
-def unmerge(
-    entries: list[dict[str, Any]], changes: Iterable[Change], config: dict[str, Any]
-) -> list[dict[str, Any]]:
+def unmerge(entries: list[dict[str, Any]], changes: Iterable[Change], config: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries after these changes were undone and the host's config is `config`."""
     touched = {change.path for change in changes}
     left = []

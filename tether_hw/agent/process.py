@@ -89,7 +89,7 @@ def this_process() -> ProcessId:
 
 def ancestors(pid: int) -> list[Stat]:
     """The process and its parents, nearest first, up to pid 1."""
-    chain = []
+    chain: list[Stat] = []
     while pid > 0 and len(chain) < 64:
         stat = read_stat(pid)
         if stat is None:
@@ -129,7 +129,7 @@ def detach(name: str, log: Path, body: Callable[[], None]) -> ProcessId:
             os.write(writer, ("%d %d\n" % this_process()).encode())
             os.close(writer)
             body()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child must never return into its parent's code
             import traceback
 
             traceback.print_exc()

@@ -19,8 +19,8 @@ def decide(begun: bool, pre_holds: bool, post_holds: bool, kept: bool) -> str:
     """What to do with one step.
 
     A step that never began needs nothing. One whose pre-condition holds was not done, or is undone already. One whose
-    post-condition holds was done. Neither: half done while the run was pending, so undo; but after the run was confirmed
-    (`kept`) somebody else changed it, and it is left alone.
+    post-condition holds was done. Neither: half done while the run was pending, so undo; but after the run was
+    confirmed (`kept`) somebody else changed it, and it is left alone.
     """
     if not begun or pre_holds:
         return SKIP

@@ -20,6 +20,11 @@ RUN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 CONFIRMED = "confirmed"
 REVERTED = "reverted"
 
+#: The detached processes of a run.
+EXECUTOR = "executor"
+DEADMAN = "deadman"
+REVERTER = "reverter"
+
 
 class Run:
     """Files of a run below the host's state folder. Making the object touches nothing."""

@@ -52,9 +52,9 @@ class HostKeys:
 
     def preferred(self, address: str, port: int, usual: tuple[str, ...]) -> tuple[str, ...]:
         """Key algorithms, those first of which we have a key: otherwise a host with several keys shows another one."""
-        entry = self._keys.lookup(known_name(address, port)) or {}
+        entry = self._keys.lookup(known_name(address, port))
         have: list[str] = []
-        for kind in entry:
+        for kind in entry or ():
             have.extend(_RSA_SIGNATURES if kind == "ssh-rsa" else (kind,))
         first = [kind for kind in usual if kind in have]
         return (*first, *(kind for kind in usual if kind not in first))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Secrets are references: resolved at the moment of use, never stored, and cut out of whatever is written.
 
-    env:NAME              a variable of the controller's environment
-    file:PATH             the first line of a file that only its owner can read
-    keyring:SERVICE/USER  the desktop's keyring, where the `keyring` package is installed
+env:NAME              a variable of the controller's environment
+file:PATH             the first line of a file that only its owner can read
+keyring:SERVICE/USER  the desktop's keyring, where the `keyring` package is installed
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _from_file(path: Path) -> str:
 def _from_keyring(rest: str) -> str:
     service, _, user = rest.partition("/")
     try:
-        import keyring
+        import keyring  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise SecretError("the Python package 'keyring' is not installed", hint="pip install keyring") from None
     value: str | None = keyring.get_password(service, user)
@@ -114,9 +114,7 @@ class RedactingFilter(logging.Filter):
         return True
 
 
-def redacted_traceback(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> str:
+def redacted_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
     """A traceback for people, without secrets."""
     import traceback
 

@@ -152,9 +152,7 @@ class Session:
                 channel.sendall(secret)
             yield channel
 
-    def _feed(
-        self, channel: paramiko.Channel, stdin: bytes | BinaryIO, progress: Callable[[int], None] | None
-    ) -> None:
+    def _feed(self, channel: paramiko.Channel, stdin: bytes | BinaryIO, progress: Callable[[int], None] | None) -> None:
         done = 0
         try:
             if isinstance(stdin, bytes):
@@ -323,7 +321,7 @@ def _keys(target: Target) -> Iterator[tuple[str, paramiko.PKey]]:
     """The keys to offer: the named file alone, or the agent's and the usual files."""
     import paramiko
 
-    passphrase = secrets.resolve(target.passphrase).encode() if target.passphrase else None
+    passphrase = secrets.resolve(target.passphrase) if target.passphrase else None
     if target.identity_file is not None:
         path = Path(target.identity_file.removeprefix("file:")).expanduser()
         try:
@@ -355,9 +353,7 @@ _limiters_lock = threading.Lock()
 def _limiter(target: Target) -> threading.BoundedSemaphore:
     """The limit of simultaneous handshakes that one machine (a host, or a bastion for all behind it) has to stand."""
     with _limiters_lock:
-        return _limiters.setdefault(
-            (target.address, target.port), threading.BoundedSemaphore(HANDSHAKES_PER_BASTION)
-        )
+        return _limiters.setdefault((target.address, target.port), threading.BoundedSemaphore(HANDSHAKES_PER_BASTION))
 
 
 def _close_all(transports: list[paramiko.Transport]) -> None:

@@ -43,7 +43,7 @@ class Watchdog:
 
     @contextmanager
     def guard(self, timeout_s: float, action: Callable[[], None]) -> Iterator[Deadline]:
-        """Run a block that must end within `timeout_s`; otherwise `action` is called once, from the watchdog's thread."""
+        """Run a block that must end within `timeout_s`; if not, `action` is called once, from the watchdog's thread."""
         deadline = Deadline(time.monotonic() + timeout_s)
         with self._condition:
             heapq.heappush(self._heap, (deadline.at, next(self._order), deadline, action))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carrying out one typed step. What runs is built here from its kind and data, never taken from a plan's argv."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tether_hw.agent import command, engine_files, service
+from tether_hw.agent.errors import Refused
+from tether_hw.plan.kinds.engine_file import EngineFile
+from tether_hw.plan.kinds.engine_roster import EngineRoster
+from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.registry import parse_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tether_hw.agent.host import Host
+    from tether_hw.plan.kinds.base import StepData
+    from tether_hw.plan.paths import HostPaths
+    from tether_hw.plan.step import Step
+
+
+def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> None:
+    """Do what the data says. Raises AgentError with the words of what failed."""
+    if isinstance(data, EngineFile):
+        engine_files.carry_out(data, host.paths, snapshot)
+        if isinstance(data, EngineRoster) and data.action != "remove":
+            _reload(host, timeout_s)
+    elif isinstance(data, EngineService):
+        service.carry_out(data, host, snapshot)
+    else:
+        for argv in data.argv(host.paths):
+            command.run(argv, timeout_s)
+
+
+def _reload(host: Host, timeout_s: float) -> None:
+    """Tell a running engine to read its roster again; no channel is lost by it."""
+    now = service.state(host.paths)
+    if now["service"] == "running" and now["bundle"]:
+        program = host.program("tether-engine", now["bundle"])
+        command.run([program, "reload", "--socket", host.paths.socket], timeout_s)
+
+
+def check_argv(step: Step, paths: HostPaths) -> None:
+    """Raises Refused when the plan shows people other commands than its typed data stands for."""
+    shown = {"argv": step.argv}
+    own = {"argv": parse_data(step.kind, step.data, step.id).argv(paths)}
+    if step.undo is not None:
+        shown["undo"] = step.undo.argv
+        own["undo"] = parse_data(step.kind, step.undo.data, step.id).argv(paths)
+    for name, argv in shown.items():
+        if tuple(map(tuple, argv)) != tuple(map(tuple, own[name])):
+            raise Refused(
+                "step %s shows other commands than it stands for" % step.id,
+                step=step.id,
+                shown=[list(words) for words in argv],
+                own=[list(words) for words in own[name]],
+            )

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a run: disarmed, the owned record up to date, the host free. Doing it twice is the same as once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from tether_hw.agent import deadman
+from tether_hw.agent.journal import BEGIN, END
+from tether_hw.agent.readback import read_config
+from tether_hw.agent.run import CONFIRMED
+from tether_hw.agent.staged import Staged
+
+if TYPE_CHECKING:
+    from tether_hw.agent.host import Host
+    from tether_hw.agent.run import Run
+
+
+def closed(run: Run) -> Optional[str]:
+    """How the run ended: "confirmed", "rolled-back" or "taken-back" (after a confirm); None while it is open."""
+    record = run.journal.last("close", END)
+    if record is None:
+        return None
+    # A rollback of a confirmed run opens it again.
+    for later in run.journal.records()[record["n"] :]:
+        if later["point"] == "revert":
+            return None
+    return str(record["state"])
+
+
+def finish(host: Host, run: Run, staged: Staged) -> None:
+    """Close a confirmed run."""
+    if closed(run) is not None or not run.is_decided(CONFIRMED):
+        return
+    run.journal.append("disarm", BEGIN)
+    deadman.dismiss(run)
+    run.journal.append("disarm", END)
+    host.owned.kept(staged.changes())
+    run.journal.append("close", END, state="confirmed")
+    host.lock.release(run.name)
+
+
+def close_reverted(host: Host, run: Run, staged: Staged, restored: bool, why: str, kept: bool) -> None:
+    """Close a run that was taken back."""
+    if kept:
+        host.owned.given_back(staged.changes(), read_config(host, staged))
+    state = "taken-back" if kept else "rolled-back"
+    run.journal.append("close", END, state=state, restored=restored, why=why)
+    host.lock.release(run.name)
+
+
+def tidy(host: Host) -> None:
+    """Free a host whose run is over but was cut off before it said so."""
+    holder = host.lock.holder()
+    if holder is None:
+        return
+    run = host.run(holder["run"])
+    if not run.exists():
+        return
+    finish(host, run, Staged.of(run))
+    if closed(run) is not None:
+        host.lock.release(run.name)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host was before a run touched it, by read-back: the config facts and the bytes of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.agent import durable, engine_files
+
+if TYPE_CHECKING:
+    from tether_hw.agent.run import Run
+    from tether_hw.plan.paths import HostPaths
+
+
+def folder(run: Run) -> Path:
+    return run.folder / "snapshot"
+
+
+def take(run: Run, paths: HostPaths, config: dict[str, Any]) -> None:
+    """Keep `config` and the files; a snapshot that is there already stays, it is older and so the right one."""
+    if run.snapshot() is not None:
+        return
+    folder(run).mkdir(mode=0o700, exist_ok=True)
+    files = engine_files.keep(paths, folder(run))
+    durable.write_json(run.folder / "snapshot.json", {"config": config, "files": files})

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run stands, read from its journal, its outcome and its processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.agent import close, confirm, deadman
+from tether_hw.agent.journal import END
+from tether_hw.agent.process import boot_id
+from tether_hw.agent.run import CONFIRMED, DEADMAN, EXECUTOR, REVERTED, REVERTER
+from tether_hw.agent.staged import Staged
+
+if TYPE_CHECKING:
+    from tether_hw.agent.host import Host
+    from tether_hw.agent.run import Run
+
+#: state -> what it means
+STATES = {
+    "not-begun": "cut off before its plan was kept; nothing was touched",
+    "staged": "kept, not started",
+    "running": "its steps are being carried out",
+    "interrupted": "its executor is gone before the end; waits for resume or rollback",
+    "awaiting": "done and proved here, waits for the confirm",
+    "confirming": "confirmed, not yet closed",
+    "confirmed": "kept",
+    "reverting": "being taken back",
+    "revert-interrupted": "was to be taken back, its reverter is gone; waits for resume or rollback",
+    "rolled-back": "taken back before it was confirmed",
+    "taken-back": "confirmed, then taken back",
+}
+#: States that do not change by themselves, the deadline of a dead-man left aside.
+RESTING = tuple(name for name in STATES if name not in ("running", "reverting", "confirming"))
+
+
+def state(run: Run) -> str:
+    """One word of STATES."""
+    closed = close.closed(run)
+    if closed is not None:
+        return closed
+    if not run.exists():
+        return "not-begun"
+    reverting = run.is_decided(REVERTED) or run.journal.last("revert") is not None
+    if reverting:
+        acting = any(run.process(role) is not None for role in (REVERTER, EXECUTOR, DEADMAN))
+        return "reverting" if acting else "revert-interrupted"
+    if run.is_decided(CONFIRMED):
+        return "confirming"
+    if run.process(EXECUTOR) is not None:
+        return "running"
+    records = run.journal.records()
+    if confirm.waits(records) and records[-1]["boot"] == boot_id() and run.process(DEADMAN) is not None:
+        return "awaiting"
+    if run.journal.last("start") is None and run.journal.last("resume") is None:
+        return "staged"
+    return "interrupted"
+
+
+def status(host: Host, run: Run) -> dict[str, Any]:
+    """Everything that a controller asks about a run."""
+    records = run.journal.records()
+    answer: dict[str, Any] = {
+        "run": run.name,
+        "state": state(run),
+        "records": len(records),
+        "outcome": run.outcome(),
+        "left_s": deadman.left_s(run),
+        "began": records[0]["at"] if records else None,
+        "ended": records[-1]["at"] if records else None,
+        "holder": None,
+        "plan_id": None,
+        "inventory": None,
+        "steps": [],
+        "restored": None,
+        "why": None,
+        "differences": [],
+        "pending": (host.lock.holder() or {}).get("run") == run.name,
+    }
+    if run.exists():
+        staged = Staged.of(run)
+        answer.update(holder=staged.holder, plan_id=staged.plan_id, inventory=staged.inventory)
+        answer["steps"] = [{"id": step.id, "done": _done(records, step.id)} for step in staged.plan.steps]
+    revert = run.journal.last("revert", END)
+    if revert is not None:
+        answer.update(restored=revert["restored"], why=revert["why"], differences=revert["differences"])
+        answer["problems"] = revert["problems"]
+    return answer
+
+
+def _done(records: list[dict[str, Any]], step: str) -> bool:
+    """The last word of the journal about a step."""
+    done = False
+    for record in records:
+        if record.get("step") == step:
+            if record["point"] == "step":
+                done = record["phase"] == END
+            elif record["point"] == "undo" and record["phase"] == END:
+                done = False
+    return done

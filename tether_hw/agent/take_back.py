@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking a run back on this host: undo in reverse order by read-back, then compare with the snapshot."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.agent import carry, close, deadman, revert, snapshot
+from tether_hw.agent.errors import AgentError, Refused
+from tether_hw.agent.journal import BEGIN, END, FAILED
+from tether_hw.agent.process import ProcessId, detach
+from tether_hw.agent.readback import read_config, wait_for
+from tether_hw.agent.run import CONFIRMED, DEADMAN, EXECUTOR, REVERTED, REVERTER
+from tether_hw.agent.staged import Staged
+from tether_hw.plan.facts import differences
+from tether_hw.plan.undo import undo_order
+
+if TYPE_CHECKING:
+    from tether_hw.agent.host import Host
+    from tether_hw.agent.run import Run
+    from tether_hw.plan.undo import UndoStep
+
+_GRACE_S = 1.0  # what a step that is running gets to end when a revert has been decided
+
+
+def start(host: Host, name: str, by: str) -> None:
+    """Decide that the run is taken back, and detach the process that does it. Raises Locked or Refused."""
+    run = host.run(name)
+    if not run.exists():
+        if run.folder.is_dir() or (host.lock.holder() or {}).get("run") == name:
+            # Cut off before its plan was kept: nothing of it was ever carried out.
+            host.lock.release(name)
+            if run.folder.is_dir():
+                run.journal.append("close", END, state="rolled-back", restored=True, by=by)
+            return
+        raise Refused("run %s is not known on this host" % name)
+    staged = Staged.of(run)
+    if close.closed(run) in ("rolled-back", "taken-back"):
+        return
+    if run.process(REVERTER) is not None:
+        return
+    if run.is_decided(CONFIRMED):
+        _after_confirm(host, run, staged, by)
+    else:
+        host.lock.take(name, by, "rollback")
+        if not run.decide(REVERTED, by) and run.is_decided(CONFIRMED):
+            raise Refused("run %s was confirmed a moment ago; say rollback again to undo it" % name)
+    process = detach("tether-reverter", run.log, lambda: _revert(host, run, staged, "asked by %s" % by))
+    run.remember(REVERTER, process)
+
+
+def _after_confirm(host: Host, run: Run, staged: Staged, by: str) -> None:
+    close.finish(host, run, staged)
+    later = later_runs(host, run, staged)
+    if later:
+        raise Refused("later runs changed the same things: %s; take them back first" % ", ".join(later), runs=later)
+    host.lock.take(run.name, by, "rollback")
+
+
+def later_runs(host: Host, run: Run, staged: Staged) -> list[str]:
+    """Kept runs after this one that changed something that this one changed too."""
+    touched = {change.path for change in staged.changes()}
+    found = []
+    for other in host.all_runs():
+        kept = other.name > run.name and other.exists() and close.closed(other) == "confirmed"
+        if kept and touched & {change.path for change in Staged.of(other).changes()}:
+            found.append(other.name)
+    return found
+
+
+def after_deadline(host: Host, run: Run, staged: Staged, why: str) -> None:
+    """The dead-man's part, once its decision stands."""
+    _revert(host, run, staged, why)
+
+
+def _revert(host: Host, run: Run, staged: Staged, why: str) -> None:
+    _end_actor(run.process(EXECUTOR), run)
+    with run.acting(10.0):
+        if close.closed(run) in ("rolled-back", "taken-back"):
+            return
+        take_back(host, run, staged, why)
+
+
+def _end_actor(process: ProcessId | None, run: Run) -> None:
+    """End the executor and the command that it may be waiting for."""
+    if process is None or process.pid == os.getpid():
+        return
+    process.kill(signal.SIGCONT)
+    if process.wait(_GRACE_S):
+        return
+    process.kill(signal.SIGKILL)
+    process.wait(5.0)
+
+
+def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
+    """Undo what was done and close the run; called by the one process that acts for it."""
+    kept = run.is_decided(CONFIRMED)
+    run.journal.append("revert", BEGIN, why=why)
+    problems: list[str] = []
+    taken = run.snapshot()
+    if taken is not None:
+        for undo in undo_order(staged.plan.steps):
+            try:
+                _undo(host, run, staged, undo, kept)
+            except Exception as error:  # noqa: BLE001 - the other steps must be taken back all the same
+                words = error.message if isinstance(error, AgentError) else "%s: %s" % (type(error).__name__, error)
+                run.journal.append("undo", FAILED, step=undo.step.id, message=words)
+                problems.append("%s: %s" % (undo.step.id, words))
+    left: list[dict[str, Any]] = []
+    if taken is not None:
+        config = read_config(host, staged)
+        touched = {change.path for change in staged.changes()}
+        found = differences(taken["config"], config)
+        left = [item for item in found if any(_overlap(tuple(item["path"]), path) for path in touched)]
+    restored = not left and not problems
+    run.journal.append("revert", END, why=why, restored=restored, differences=left, problems=problems)
+    if not kept:
+        deadman_process = run.process(DEADMAN)
+        if deadman_process is not None and deadman_process.pid != os.getpid():
+            deadman.dismiss(run)
+    if restored or (kept and not problems):
+        close.close_reverted(host, run, staged, restored=restored, why=why, kept=kept)
+
+
+def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> None:
+    step = undo.step
+    begun = run.journal.last("step", BEGIN, step=step.id) is not None
+    verdict = revert.decide_step(step, begun, read_config(host, staged), kept)
+    if verdict == revert.SKIP:
+        return
+    if verdict == revert.FOREIGN:
+        run.journal.append("undo", "left", step=step.id, message="changed by somebody else since")
+        return
+    if undo.data is None:
+        raise AgentError("cannot be undone: %s" % undo.reason)
+    run.journal.append("undo", BEGIN, step=step.id)
+    carry.carry_out(undo.data, host, snapshot.folder(run), float(step.timeout_s * staged.time_scale))
+    wait_for(host, staged, step.pre)
+    run.journal.append("undo", END, step=step.id)
+
+
+def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """True when one path is the other or lies below it."""
+    shorter = min(len(left), len(right))
+    return left[:shorter] == right[:shorter]

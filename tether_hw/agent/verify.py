@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local checks: the host is as planned, its engine is up, its sockets are on their queues."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Optional, Sequence
+
+from tether_hw.agent import command, facts, service
+from tether_hw.agent.errors import AgentError
+from tether_hw.plan.canonical import digest
+
+if TYPE_CHECKING:
+    from tether_hw.agent.host import Host
+    from tether_hw.plan.checks import Check
+
+PROVED = "proved"
+FAILED = "failed"
+_ENGINE_UP_S = 15.0
+_ANSWER_S = 10.0
+
+
+def local(
+    host: Host, name: str, devices: list[dict[str, str]], checks: Sequence[Check], time_scale: float
+) -> list[dict[str, Any]]:
+    """Carry out the local checks: [{"id", "host", "nic", "check", "result", "evidence"}]."""
+    mine = [check for check in checks if check.scope == "local"]
+    stats: Optional[dict[str, Any]] = None
+    trouble = ""
+    if any(check.check in ("engine", "lane") for check in mine):
+        try:
+            stats = wait_for_engine(host, _ENGINE_UP_S * time_scale)
+        except AgentError as error:
+            trouble = error.message
+    results = []
+    for check in mine:
+        if check.check == "config":
+            good, evidence = _config(host, name, devices, check)
+        elif stats is None:
+            good, evidence = False, trouble
+        elif check.check == "engine":
+            good, evidence = True, "answers as node %s with %d lanes" % (stats.get("node"), len(stats["lanes"]))
+        else:
+            good, evidence = _lane(stats, check)
+        results.append(
+            {
+                "id": check.id,
+                "host": name,
+                "nic": check.nic,
+                "check": check.check,
+                "result": PROVED if good else FAILED,
+                "evidence": evidence,
+            }
+        )
+    return results
+
+
+def engine_stats(host: Host) -> dict[str, Any]:
+    """What the running engine says of itself. Raises AgentError when it does not answer."""
+    now = service.state(host.paths)
+    if now["service"] != "running" or not now["bundle"]:
+        raise AgentError("the engine is %s" % now["service"])
+    program = host.program("tether-engine", now["bundle"])
+    text = command.run([program, "stats", "--json", "--socket", host.paths.socket], _ANSWER_S)
+    document = json.loads(text)
+    if not isinstance(document, dict) or not isinstance(document.get("lanes"), list):
+        raise AgentError("the engine's statistics have no lanes")
+    return document
+
+
+def wait_for_engine(host: Host, timeout_s: float) -> dict[str, Any]:
+    """The engine's statistics as soon as it answers. Raises AgentError with the last reason."""
+    limit = time.monotonic() + timeout_s
+    while True:
+        try:
+            return engine_stats(host)
+        except (AgentError, ValueError) as error:
+            if time.monotonic() > limit:
+                raise AgentError("no answer from the engine after %g s: %s" % (timeout_s, error)) from None
+        time.sleep(0.1)
+
+
+def _config(host: Host, name: str, devices: list[dict[str, str]], check: Check) -> tuple[bool, str]:
+    config = facts.collect(host, name, devices)["config"]
+    found = digest(config)
+    if found == check.data["digest"]:
+        return True, "config %s as planned" % found[:12]
+    return False, "config is %s, planned is %s" % (found[:12], check.data["digest"][:12])
+
+
+def _lane(stats: dict[str, Any], check: Check) -> tuple[bool, str]:
+    want = check.data
+    for lane in stats["lanes"]:
+        if lane["lane"] == want["lane"]:
+            break
+    else:
+        return False, "the engine has no lane %d" % want["lane"]
+    wrong = [
+        "%s is %s, not %s" % (name, lane.get(name), want[name])
+        for name in ("nic", "queue")
+        if lane.get(name) != want[name]
+    ]
+    if want["carrier"] not in ("auto", lane.get("carrier")):
+        wrong.append("carrier is %s, not %s" % (lane.get("carrier"), want["carrier"]))
+    copy = "zero-copy" if lane.get("zero_copy") else "copy"
+    place = (lane["lane"], lane.get("nic"), lane.get("queue"), lane.get("carrier"), copy)
+    text = "lane %d on %s queue %s by %s (%s)" % place
+    return not wrong, "; ".join(wrong) or text
