@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tether_hw.plan.lane import Lane
-from tether_hw.plan.shape import HEX64, IFNAME, NAME, Fields, integer_item
+from tether_hw.plan.shape import HEX64, NAME, Fields, integer_item
 
 #: config: the facts' config has this digest. engine: it answers on its socket. lane: its socket is on its queue, with
 #: this carrier. link: engine frames from the peer arrive on the queues of these lanes, none misdirected.
@@ -68,7 +68,6 @@ def _parse_link_lane(value: Any, where: str) -> dict[str, Any]:
     lane: dict[str, Any] = {
         "lane": integer_item(fields.take("lane"), fields.at("lane")),
         "nic": fields.text("nic", NAME),
-        "device": fields.text("device", IFNAME),
         "queue": integer_item(fields.take("queue"), fields.at("queue")),
     }
     fields.done()

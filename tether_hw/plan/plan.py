@@ -85,6 +85,7 @@ class Plan:
     inventory: str
     hosts: dict[str, HostPlan]
     notes: tuple[dict[str, str], ...] = ()
+    refusals: tuple[dict[str, str], ...] = ()
     not_for_apply: tuple[str, ...] = ()
 
     @property
@@ -111,6 +112,7 @@ class Plan:
             "inventory": self.inventory,
             "hosts": {name: host.to_dict() for name, host in self.hosts.items()},
             "notes": [dict(note) for note in self.notes],
+            "refusals": [dict(refusal) for refusal in self.refusals],
             "not_for_apply": list(self.not_for_apply),
         }
 
@@ -140,6 +142,7 @@ class Plan:
             inventory=fields.text("inventory"),
             hosts={name: HostPlan.parse(name, item, where) for name, (item, where) in hosts_value.items()},
             notes=tuple(fields.objects("notes", _parse_note)),
+            refusals=tuple(fields.objects("refusals", _parse_refusal)),
             not_for_apply=tuple(fields.objects("not_for_apply", text_item, 1000)),
         )
         for name in ("id", "changes", "steps"):
@@ -174,8 +177,16 @@ def flat(step: Step) -> dict[str, Any]:
 
 
 def _parse_note(value: Any, where: str) -> dict[str, str]:
+    return _parse_words(value, where, "note")
+
+
+def _parse_refusal(value: Any, where: str) -> dict[str, str]:
+    return _parse_words(value, where, "reason")
+
+
+def _parse_words(value: Any, where: str, name: str) -> dict[str, str]:
     fields = Fields(value, where)
-    note = {"host": fields.text("host", limit=64), "note": fields.text("note")}
+    note = {"host": fields.text("host", limit=64), name: fields.text(name)}
     fields.done()
     return note
 

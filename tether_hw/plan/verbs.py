@@ -121,4 +121,3 @@ class FactsRequest:
         request = cls(fields.text("host", NAME), tuple(fields.objects("devices", parse_selector, 1024)))
         fields.done()
         return request
-

@@ -38,6 +38,11 @@ class EngineService(StepData):
     timeout_s = 60
 
     @classmethod
+    def starting(cls, manager: str, bundle: str | None, unit: str | None) -> EngineService:
+        """Start the engine of a bundle. A plan whose bundle is not built has null here: it is shown, never run."""
+        return cls("start", manager, bundle, unit, None if unit is None else text_digest(unit))
+
+    @classmethod
     def parse(cls, value: Any, where: str) -> EngineService:
         fields = Fields(value, where)
         data = cls(
