@@ -103,7 +103,7 @@ def core(folder: str) -> Outcome | None:
     if found is None:
         if code == 0:
             return None
-        print(text)
+        print(text[-8000:])
         outcome.failed = 1
         return outcome
     outcome.failed = int(found[1])
@@ -111,7 +111,7 @@ def core(folder: str) -> Outcome | None:
     outcome.passed = int(found[2]) - outcome.failed - outcome.skipped
     print("\n".join(line for line in text.splitlines() if "skipped: needs" in line))
     if code != 0:
-        print(text)
+        print(text[-8000:])
         outcome.failed = max(outcome.failed, 1)
     return outcome
 
