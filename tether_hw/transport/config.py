@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional
 
 from .config_model import (
     ENGINE_SCHEMA,
@@ -25,6 +25,9 @@ from .config_model import (
 )
 from .errors import ConfigError, Problem
 from .strict import Checker, Fields, parse_text, word_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "ENGINE_SCHEMA",
@@ -60,7 +63,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
 
 
-def split_udp(text: str) -> Tuple[str, int]:
+def split_udp(text: str) -> tuple[str, int]:
     """(ip, port) of `ip:port` or `[ip6]:port`. Raises ValueError with what is wrong."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
@@ -78,7 +81,7 @@ def _wrong_udp(text: str) -> Optional[str]:
     return None
 
 
-def _matching(pattern: "re.Pattern[str]", words: str) -> Any:
+def _matching(pattern: re.Pattern[str], words: str) -> Any:
     def check(value: str) -> Optional[str]:
         return None if pattern.fullmatch(value) else f"must be {words}, is {value!r}"
 
@@ -145,7 +148,7 @@ def _lane(checker: Checker, value: Any, name: str) -> Lane:
         queue=fields.number("queue", 0, 65535, -1),
         link=fields.text("link", _wrong_name),
         carrier=fields.choice("carrier", CARRIERS, "auto"),
-        address=_address(checker, fields.raw("address"), fields.name("address")) if fields.has("address") else Address(),
+        address=_address(checker, fields.raw("address"), f"{name}.address") if fields.has("address") else Address(),
         cpu=fields.integer("cpu", 0, 4095, nullable=True),
     )
 
@@ -162,22 +165,17 @@ def _limits(checker: Checker, value: Any) -> Limits:
     )
 
 
-def _check_lanes(checker: Checker, lanes: List[Lane], links: Mapping[str, Link]) -> None:
-    numbers: Dict[int, int] = {}
-    queues: Dict[Tuple[str, int], int] = {}
-    addresses: Dict[str, int] = {}
+def _check_lanes(checker: Checker, lanes: list[Lane], links: Mapping[str, Link]) -> None:
+    seen: dict[tuple[str, Any], int] = {}
     for index, lane in enumerate(lanes):
         name = f"lanes[{index}]"
-        for seen, key, what in (
-            (numbers, lane.lane, f"{name}.lane"),
-            (queues, (lane.device, lane.queue), f"{name}.queue"),
-            (addresses, str(lane.address), f"{name}.address"),
-        ):
-            if lane.address.udp is not None and seen is queues:
-                continue  # UDP lanes have no hardware queue
-            first = seen.setdefault(key, index)  # type: ignore[attr-defined]
+        keys: list[tuple[str, Any]] = [("lane", lane.lane), ("address", str(lane.address))]
+        if lane.address.udp is None:
+            keys.append(("queue", (lane.device, lane.queue)))  # UDP lanes have no hardware queue
+        for what, key in keys:
+            first = seen.setdefault((what, key), index)
             if first != index and key not in (-1, "None"):
-                checker.problem(what, f"is that of lanes[{first}] too", "every lane has its own")
+                checker.problem(f"{name}.{what}", f"is that of lanes[{first}] too", "every lane has its own")
         if lane.link and lane.link not in links:
             checker.problem(f"{name}.link", f"no link is named {lane.link!r}", "declare it under links")
         elif lane.link and lane.address.mac is not None and lane.address.vlan != links[lane.link].vlan:
@@ -185,8 +183,9 @@ def _check_lanes(checker: Checker, lanes: List[Lane], links: Mapping[str, Link])
         if lane.carrier == "udp" and lane.address.mac is not None:
             checker.problem(f"{name}.address", "the carrier udp needs a UDP address", 'write {"udp": "ip:port"}')
         if lane.carrier in ("af_packet", "af_xdp") and lane.address.udp is not None:
-            checker.problem(f"{name}.address", f"the carrier {lane.carrier} needs a MAC", 'write {"mac": ..., "vlan": ...}')
-    known = sorted(number for number in numbers if number >= 0)
+            hint = 'write {"mac": ..., "vlan": ...}'
+            checker.problem(f"{name}.address", f"the carrier {lane.carrier} needs a MAC", hint)
+    known = sorted({lane.lane for lane in lanes})
     if lanes and not checker.problems and known != list(range(len(lanes))):
         checker.problem("lanes", f"numbers must be 0 to {len(lanes) - 1} without a gap, are {known}")
 
@@ -197,7 +196,7 @@ def parse_engine(document: Any, file: str) -> EngineConfig:
     required = ["schema", "node", "user", "identity", "counter", "roster", "socket", "links", "lanes"]
     fields = checker.object(document, "", required, ["metrics", "limits"])
     _schema(fields, ENGINE_SCHEMA)
-    links: Dict[str, Link] = {}
+    links: dict[str, Link] = {}
     raw_links = fields.raw("links")
     if isinstance(raw_links, dict):
         for name, value in raw_links.items():
@@ -206,9 +205,11 @@ def parse_engine(document: Any, file: str) -> EngineConfig:
             links[name] = _link(checker, value, f"links.{name}")
     elif fields.has("links"):
         checker.problem("links", f"must be an object, is {word_of(raw_links)}")
-    lanes = [_lane(checker, value, name) for name, value in checker.array(fields.raw("lanes"), "lanes")] if fields.has(
-        "lanes"
-    ) else []
+    lanes = (
+        [_lane(checker, value, name) for name, value in checker.array(fields.raw("lanes"), "lanes")]
+        if fields.has("lanes")
+        else []
+    )
     if len(lanes) > LANES_MAX:
         checker.problem("lanes", f"at most {LANES_MAX} are possible, {len(lanes)} are listed")
     _check_lanes(checker, lanes, links)
@@ -233,10 +234,11 @@ def parse_engine(document: Any, file: str) -> EngineConfig:
 
 def _peer(checker: Checker, value: Any, name: str) -> Peer:
     fields = checker.object(value, name, ["name", "keys", "link", "hail"])
-    keys: List[str] = []
+    keys: list[str] = []
     for key_name, key in checker.array(fields.raw("keys"), f"{name}.keys") if fields.has("keys") else []:
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            checker.problem(key_name, "must be 64 hex digits in lower case", "`tether-engine identity --public` prints it")
+            hint = "`tether-engine identity --public FILE` prints it"
+            checker.problem(key_name, "must be 64 hex digits in lower case", hint)
         else:
             keys.append(key)
     if isinstance(fields.raw("keys"), list) and not 1 <= len(fields.raw("keys")) <= 2:
@@ -254,13 +256,15 @@ def parse_roster(document: Any, file: str, config: Optional[EngineConfig] = None
     checker = Checker(file)
     fields = checker.object(document, "", ["schema", "peers"])
     _schema(fields, ROSTER_SCHEMA)
-    peers = [_peer(checker, item, name) for name, item in checker.array(fields.raw("peers"), "peers")] if fields.has(
-        "peers"
-    ) else []
-    owner: Dict[str, str] = {}
-    keys_of: Dict[str, Tuple[str, ...]] = {}
-    seen: Dict[Tuple[str, str], int] = {}
-    hails: Dict[Tuple[str, str], int] = {}
+    peers = (
+        [_peer(checker, item, name) for name, item in checker.array(fields.raw("peers"), "peers")]
+        if fields.has("peers")
+        else []
+    )
+    owner: dict[str, str] = {}
+    keys_of: dict[str, tuple[str, ...]] = {}
+    seen: dict[tuple[str, str], int] = {}
+    hails: dict[tuple[str, str], int] = {}
     for index, peer in enumerate(peers):
         name = f"peers[{index}]"
         if not peer.name:
@@ -272,7 +276,8 @@ def parse_roster(document: Any, file: str, config: Optional[EngineConfig] = None
             checker.problem(f"{name}.keys", f"differ from the other entry of {peer.name}", "one node has one identity")
         for key in peer.keys:
             if owner.setdefault(key, peer.name) != peer.name:
-                checker.problem(f"{name}.keys", f"{key[:16]}... is also the key of {owner[key]}", "every node has its own")
+                message = f"{key[:16]}... is also the key of {owner[key]}"
+                checker.problem(f"{name}.keys", message, "every node has its own")
         first = hails.setdefault((peer.link, str(peer.hail)), index)
         if first != index and seen[(peer.name, peer.link)] == index:
             checker.problem(f"{name}.hail", f"is the address of peers[{first}] too")
@@ -292,7 +297,7 @@ def _check_peer(checker: Checker, name: str, peer: Peer, config: EngineConfig) -
             checker.problem(f"{name}.hail", f"is not of the kind of this node's lanes on {peer.link}")
 
 
-def _read(path: "str | Path", what: str) -> Any:
+def _read(path: str | Path, what: str) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -302,11 +307,11 @@ def _read(path: "str | Path", what: str) -> Any:
     return parse_text(text, str(path))
 
 
-def load_engine(path: "str | Path") -> EngineConfig:
+def load_engine(path: str | Path) -> EngineConfig:
     """The engine file at `path`. Raises ConfigError with every mistake in it."""
     return parse_engine(_read(path, "engine file"), str(path))
 
 
-def load_roster(path: "str | Path", config: Optional[EngineConfig] = None) -> Roster:
+def load_roster(path: str | Path, config: Optional[EngineConfig] = None) -> Roster:
     """The roster file at `path`. Raises ConfigError with every mistake in it."""
     return parse_roster(_read(path, "roster file"), str(path), config)

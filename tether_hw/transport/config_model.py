@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENGINE_SCHEMA = "tether.engine/1"
 ROSTER_SCHEMA = "tether.roster/1"
@@ -16,13 +19,13 @@ ROSTER_SCHEMA = "tether.roster/1"
 
 @dataclass(frozen=True)
 class Address:
-    """Where a lane is reached: a MAC with an optional VLAN, or an address and port of UDP as `ip:port` / `[ip6]:port`."""
+    """Where a lane is reached: a MAC with an optional VLAN, or UDP as `ip:port` or `[ip6]:port`."""
 
     mac: Optional[str] = None
     vlan: Optional[int] = None
     udp: Optional[str] = None
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of this address."""
         return {"udp": self.udp} if self.udp is not None else {"mac": self.mac, "vlan": self.vlan}
 
@@ -43,7 +46,7 @@ class Link:
     silence_ns: int = 1_000_000
     delivers: Optional[str] = None
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of this link."""
         return {
             "mtu": self.mtu,
@@ -68,7 +71,7 @@ class Lane:
     address: Address
     cpu: Optional[int] = None
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of this lane."""
         return {
             "lane": self.lane,
@@ -92,7 +95,7 @@ class Limits:
     max_channels: int = 64
     max_flows: int = 64
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of these limits."""
         return dict(vars(self))
 
@@ -108,11 +111,11 @@ class EngineConfig:
     roster: str
     socket: str
     links: Mapping[str, Link]
-    lanes: Tuple[Lane, ...]
+    lanes: tuple[Lane, ...]
     limits: Limits = field(default_factory=Limits)
     metrics_listen: Optional[str] = None
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of the engine file."""
         return {
             "schema": ENGINE_SCHEMA,
@@ -128,21 +131,21 @@ class EngineConfig:
             "limits": self.limits.to_json(),
         }
 
-    def lanes_on(self, link: str) -> List[Lane]:
+    def lanes_on(self, link: str) -> list[Lane]:
         """The lanes of one link, by number."""
         return sorted((lane for lane in self.lanes if lane.link == link), key=lambda lane: lane.lane)
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A node that may speak with this one over one link: its keys (hex; two while one is replaced) and where to hail it."""
+    """A node that may speak with this one over one link: its keys (hex) and where to hail it."""
 
     name: str
-    keys: Tuple[str, ...]
+    keys: tuple[str, ...]
     link: str
     hail: Address
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of this peer."""
         return {"name": self.name, "keys": list(self.keys), "link": self.link, "hail": self.hail.to_json()}
 
@@ -151,9 +154,9 @@ class Peer:
 class Roster:
     """Who may speak with this node. A peer on two links stands in it twice, with the same keys."""
 
-    peers: Tuple[Peer, ...] = ()
+    peers: tuple[Peer, ...] = ()
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON object of the roster file."""
         return {"schema": ROSTER_SCHEMA, "peers": [peer.to_json() for peer in self.peers]}
 

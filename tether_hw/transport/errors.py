@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class TransportError(Exception):

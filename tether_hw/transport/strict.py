@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _TYPE_WORDS = {dict: "an object", list: "an array", str: "a string", bool: "true or false", int: "a whole number"}
 
@@ -15,8 +18,8 @@ class DuplicateKeyError(ValueError):
     """An object names the same key twice; JSON would silently keep the last."""
 
 
-def _pairs(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    result: Dict[str, Any] = {}
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
             raise DuplicateKeyError(f"the key {key!r} stands twice in one object")
@@ -30,7 +33,11 @@ def parse_text(text: str, file: str) -> Any:
         return json.loads(text, object_pairs_hook=_pairs)
     except json.JSONDecodeError as error:
         raise ConfigError(
-            [Problem(f"{file}:{error.lineno}:{error.colno}", "", f"not JSON: {error.msg}", "mend the text at this place")]
+            [
+                Problem(
+                    f"{file}:{error.lineno}:{error.colno}", "", f"not JSON: {error.msg}", "mend the text at this place"
+                )
+            ]
         ) from None
     except DuplicateKeyError as error:
         raise ConfigError([Problem(file, "", str(error), "remove one of them")]) from None
@@ -48,7 +55,7 @@ class Checker:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.problems: List[Problem] = []
+        self.problems: list[Problem] = []
 
     def problem(self, field: str, message: str, hint: str = "") -> None:
         """Note one mistake."""
@@ -59,7 +66,7 @@ class Checker:
         if self.problems:
             raise ConfigError(self.problems)
 
-    def object(self, value: Any, field: str, required: Sequence[str], optional: Sequence[str] = ()) -> "Fields":
+    def object(self, value: Any, field: str, required: Sequence[str], optional: Sequence[str] = ()) -> Fields:
         """The fields of a JSON object; missing and unknown ones are noted."""
         if not isinstance(value, dict):
             self.problem(field, f"must be an object, is {word_of(value)}")
@@ -73,7 +80,7 @@ class Checker:
                 self.problem(_join(field, key), "missing", "add it")
         return Fields(self, field, value)
 
-    def array(self, value: Any, field: str) -> List[Tuple[str, Any]]:
+    def array(self, value: Any, field: str) -> list[tuple[str, Any]]:
         """The items of a JSON array, each with its field name."""
         if not isinstance(value, list):
             self.problem(field, f"must be an array, is {word_of(value)}")
@@ -122,7 +129,11 @@ class Fields:
         return default if value is None else value
 
     def string(
-        self, key: str, check: Optional[Callable[[str], Optional[str]]] = None, nullable: bool = False, default: str = ""
+        self,
+        key: str,
+        check: Optional[Callable[[str], Optional[str]]] = None,
+        nullable: bool = False,
+        default: str = "",
     ) -> Optional[str]:
         """A string; `check` returns what is wrong with it or None."""
         if key not in self.values:

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One channel: a lane of this node to a lane of a peer, with its own keys; flows live on it."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Optional
+
+from . import binding
+from .address import from_native
+from .config import Address
+from .errors import ChannelDown, EngineError, TimedOut
+from .flow import Flow
+from .structs import tether_address, tether_channel_info
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class Channel:
+    """Made by Engine.connect and Engine.accept. `down` is None while it lives, then the reason in words."""
+
+    def __init__(self, engine: Engine, handle: int, peer: str) -> None:
+        self.engine = engine
+        self.handle = handle
+        self.peer = peer
+        self.lane = handle >> 32
+        self.down: Optional[str] = None
+        self.initiator = True
+        self._opened: queue.SimpleQueue[Optional[Flow]] = queue.SimpleQueue()
+        self._peer_lanes = threading.Event()
+
+    def open_flow(self, kind: str = "bytes", bound: int = 0) -> Flow:
+        """Open a flow of kind "bytes" or "message". `bound`: largest message, bytes; 0 = what both ends allow."""
+        if kind not in ("bytes", "message"):
+            raise ValueError(f"a flow is of kind bytes or message, not {kind!r}")
+        number = ctypes.c_uint16()
+        native_kind = binding.FLOW_MESSAGE if kind == "message" else binding.FLOW_BYTES
+        native = self.engine.native
+        code = native.library.tether_engine_flow_open(
+            native.engine, self.handle, native_kind, bound, ctypes.byref(number)
+        )
+        if code < 0:
+            if self.down is not None:
+                raise ChannelDown(f"open a flow on {self!r}: {self.down}", code)
+            raise native.error(code, f"open a flow on {self!r}")
+        return Flow(self, number.value, native_kind, bound)
+
+    def accept_flow(self, timeout: Optional[float] = None) -> Flow:
+        """The next flow that the peer opened. TimedOut, or ChannelDown when the channel ended."""
+        try:
+            flow = self._opened.get(timeout=timeout)
+        except queue.Empty:
+            raise TimedOut(f"no flow was opened on {self!r} in time") from None
+        if flow is None:
+            self._opened.put(None)
+            raise ChannelDown(f"{self!r} is down: {self.down}")
+        return flow
+
+    def info(self) -> tether_channel_info:
+        """Peer, state, cipher, RTT (ns) and frame counts, as of now."""
+        info = tether_channel_info()
+        native = self.engine.native
+        native.check(
+            native.library.tether_engine_channel_info(native.engine, self.handle, ctypes.byref(info)),
+            f"look at {self!r}",
+        )
+        return info
+
+    def peer_lanes(self, timeout: Optional[float] = None) -> dict[int, Address]:
+        """The peer's lanes and their addresses, from its Manifest. TimedOut while it has not arrived."""
+        if not self._peer_lanes.wait(timeout):
+            raise TimedOut(f"the Manifest of {self.peer} has not arrived on {self!r}")
+        lanes: dict[int, Address] = {}
+        native = self.engine.native
+        for lane in range(256):
+            address = tether_address()
+            code = native.library.tether_engine_channel_lane_address(
+                native.engine, self.handle, lane, ctypes.byref(address)
+            )
+            if code == 0 and address.kind:
+                lanes[lane] = from_native(address)
+        return lanes
+
+    def close(self) -> None:
+        """Tell the peer and free the channel; its flows end. Closing twice is no error."""
+        if self.down is None:
+            native = self.engine.native
+            native.library.tether_engine_channel_close(native.engine, self.handle)
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        try:
+            self.close()
+        except EngineError:
+            if error is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"channel {self.handle & 0xFFFFFFFF:#x} (lane {self.lane} to {self.peer})"
+
+    # -- called by the engine's dispatcher
+
+    def flow_opened(self, flow: Flow) -> None:
+        """The peer opened a flow."""
+        self._opened.put(flow)
+
+    def lanes_arrived(self) -> None:
+        """The peer's Manifest with addresses is here."""
+        self._peer_lanes.set()
+
+    def ended(self, reason: str) -> None:
+        """The channel is down."""
+        self.down = reason
+        self._opened.put(None)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One flow of a channel: messages or bytes, both directions."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Optional
+
+from . import binding
+from .buffers import pinned
+from .errors import ChannelDown, EngineError, FlowClosed, TimedOut
+from .structs import tether_flow_state
+
+if TYPE_CHECKING:
+    from .channel import Channel
+
+SLICE_S = 0.5  # a blocking call comes back this often, so that Ctrl-C and a closed engine are noticed
+READ_BYTES = 65536
+
+
+def _remaining_ns(deadline: Optional[float]) -> int:
+    """Time for the next blocking call: at most one slice, 0 for a try."""
+    if deadline is None:
+        return int(SLICE_S * 1e9)
+    return max(0, int(min(deadline - time.monotonic(), SLICE_S) * 1e9))
+
+
+def deadline_of(timeout: Optional[float]) -> Optional[float]:
+    """The moment at which a timeout in seconds is over; None = never."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+class Flow:
+    """A flow in both directions. Timeouts are seconds: None = wait for ever, 0 = try.
+
+    A message flow carries whole messages (send, recv, iteration); a byte flow a stream (write, read, readinto).
+    Safe for one reading and one writing thread at a time. Every call raises FlowClosed after the flow's end,
+    ChannelDown after the channel's, TimedOut when the time is over.
+    """
+
+    def __init__(self, channel: Channel, number: int, kind: int, bound: int = 0) -> None:
+        self.channel = channel
+        self.number = number
+        self.kind = kind
+        self.bound = bound
+        self.at_end = False
+        self._native = channel.engine.native
+        self._handle = channel.handle
+
+    # -- messages
+
+    def send(self, message: Any, timeout: Optional[float] = None) -> None:
+        """Queue one message (any contiguous buffer, 1 byte or more), whole. MessageTooLarge above the bound."""
+        with pinned(message) as (address, length):
+            self._write(address, length, 0, timeout)
+
+    def recv(self, timeout: Optional[float] = None) -> bytes:
+        """The next whole message."""
+        deadline = deadline_of(timeout)
+        size = ctypes.c_uint64()
+        self._wait(
+            lambda ns: self._native.library.tether_engine_flow_message_size(
+                self._native.engine, self._handle, self.number, ctypes.byref(size), ns
+            ),
+            deadline,
+            "receive",
+        )
+        message = bytearray(size.value)
+        with pinned(message, writable=True) as (address, length):
+            got = self._native.library.tether_engine_flow_read(
+                self._native.engine, self._handle, self.number, address, length, None, 0
+            )
+        if got < 0:
+            self._fail(got, "receive")
+        return bytes(memoryview(message)[:got])
+
+    # -- bytes
+
+    def write(self, data: Any, timeout: Optional[float] = None, flush: bool = False) -> int:
+        """Queue all bytes of a contiguous buffer. With `flush`, what does not fill a frame is sent at once.
+
+        Returns the count, which is smaller than asked for only when the time was over.
+        """
+        with pinned(data) as (address, length):
+            return self._write(address, length, binding.WRITE_FLUSH if flush else 0, timeout)
+
+    def end(self, timeout: Optional[float] = None) -> None:
+        """Nothing follows in this direction; what was written still arrives. Byte flows only."""
+        self._write(0, 0, binding.WRITE_END, timeout)
+
+    def readinto(self, buffer: Any, timeout: Optional[float] = None) -> int:
+        """Read what is there into a writable buffer, waiting for the first byte; 0 at the end of the stream."""
+        if self.at_end:
+            return 0
+        flags = ctypes.c_uint32()
+        with pinned(buffer, writable=True) as (address, length):
+            got = self._wait(
+                lambda ns: self._native.library.tether_engine_flow_read(
+                    self._native.engine, self._handle, self.number, address, length, ctypes.byref(flags), ns
+                ),
+                deadline_of(timeout),
+                "read",
+            )
+        if got == 0 and flags.value & binding.READ_END:
+            self.at_end = True
+        return got
+
+    def read(self, size: int = READ_BYTES, timeout: Optional[float] = None) -> bytes:
+        """At most `size` bytes, at least one; empty at the end of the stream."""
+        buffer = bytearray(size)
+        got = self.readinto(buffer, timeout)
+        return bytes(memoryview(buffer)[:got])
+
+    def readexactly(self, buffer: Any, timeout: Optional[float] = None) -> int:
+        """Fill a writable buffer; the count is smaller only when the stream ended before. `timeout` is per piece."""
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while done < len(view):
+            got = self.readinto(view[done:], timeout)
+            if got == 0:
+                break
+            done += got
+        return done
+
+    # -- both
+
+    def drain(self, timeout: Optional[float] = None) -> None:
+        """Wait until everything written has arrived in the peer's buffers."""
+        self._wait(
+            lambda ns: self._native.library.tether_engine_flow_drain(
+                self._native.engine, self._handle, self.number, ns
+            ),
+            deadline_of(timeout),
+            "drain",
+        )
+
+    def cancel(self) -> None:
+        """Drop every message that was not sent completely; the flow stays open. Message flows only."""
+        self._check(
+            self._native.library.tether_engine_flow_cancel(self._native.engine, self._handle, self.number), "cancel"
+        )
+
+    def close(self) -> None:
+        """Close both directions; unsent data is dropped. Closing twice, or after the channel's end, is no error."""
+        code = self._native.library.tether_engine_flow_close(self._native.engine, self._handle, self.number)
+        if code < 0 and -code not in (
+            errno.EPIPE,
+            errno.ENOENT,
+            errno.ENOTCONN,
+            errno.ESHUTDOWN,
+            errno.EBADF,
+            errno.EINVAL,
+            errno.EALREADY,
+        ):
+            self._fail(code, "close")
+
+    def state(self) -> tether_flow_state:
+        """Bytes unsent, unacknowledged, readable and writable; slots of both directions."""
+        state = tether_flow_state()
+        self._check(
+            self._native.library.tether_engine_flow_state(
+                self._native.engine, self._handle, self.number, ctypes.byref(state)
+            ),
+            "state",
+        )
+        return state
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Messages, or pieces of the stream, until the flow ends."""
+        while True:
+            try:
+                piece = self.recv() if self.kind == binding.FLOW_MESSAGE else self.read()
+            except FlowClosed:
+                return
+            if not piece:
+                return
+            yield piece
+
+    def __enter__(self) -> Flow:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        try:
+            self.close()
+        except EngineError:
+            if error is None:
+                raise
+
+    # -- inside
+
+    def _write(self, address: int, length: int, flags: int, timeout: Optional[float]) -> int:
+        deadline = deadline_of(timeout)
+        done = 0
+        while True:
+            code = self._native.library.tether_engine_flow_write(
+                self._native.engine,
+                self._handle,
+                self.number,
+                address + done,
+                length - done,
+                flags,
+                _remaining_ns(deadline),
+            )
+            if code >= 0:
+                done += code
+                if done >= length:
+                    return int(done)
+            elif -code not in (errno.EAGAIN, errno.ETIMEDOUT):
+                self._fail(code, "write")
+            if deadline is not None and time.monotonic() >= deadline:
+                if done:
+                    return int(done)
+                raise TimedOut(f"write to {self}: the time is over", -errno.ETIMEDOUT)
+
+    def _wait(self, call: Any, deadline: Optional[float], doing: str) -> int:
+        while True:
+            code = int(call(_remaining_ns(deadline)))
+            if code >= 0:
+                return code
+            if -code not in (errno.EAGAIN, errno.ETIMEDOUT):
+                self._fail(code, doing)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimedOut(f"{doing} on {self}: the time is over", code)
+
+    def _check(self, code: int, doing: str) -> None:
+        if code < 0:
+            self._fail(code, doing)
+
+    def _fail(self, code: int, doing: str) -> None:
+        if self.channel.down is not None and -code in (errno.EPIPE, errno.ENOENT, errno.EBADF, errno.EINVAL):
+            raise ChannelDown(f"{doing} on {self}: the channel is down: {self.channel.down}", code)
+        raise self._native.error(code, f"{doing} on {self}")
+
+    def __repr__(self) -> str:
+        return f"flow {self.number} of {self.channel!r}"

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: one engine, its channels to every peer of the roster, its control socket and its metrics."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from . import identity, privilege, stats
+from .config import EngineConfig, Roster, load_engine, load_roster
+from .control import Server
+from .engine import Engine
+from .errors import ConfigError, TransferError, TransportError
+from .keeper import Keeper
+from .metrics import Metrics
+from .receptions import Receptions
+from .requests import Requests
+from .services import Services
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+GOODBYE_S = 0.2
+
+
+def say(text: str) -> None:
+    """A line for the journal."""
+    sys.stderr.write(f"tether-engine: {text}\n")
+    sys.stderr.flush()
+
+
+class Daemon:
+    """Everything that one engine process has. Made after privileges were dropped."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self._begun = time.monotonic()
+        self._roster = Roster()
+        self._reloading = threading.Lock()
+        self.engine = Engine.from_config(config, identity.read(config.identity))
+        try:
+            self.receptions = Receptions(config.node)
+            self.keeper = Keeper(self.engine, config)
+            self.requests = Requests(self.engine, config.node, self.keeper, self.receptions, self.stats, self.reload)
+            self.engine.listen(Services(self.receptions).event)
+            self.server = Server(config.socket, self.requests.serve)
+            self.metrics: Optional[Metrics] = None
+            if config.metrics_listen is not None:
+                self.metrics = Metrics(config.metrics_listen, self.stats)
+        except BaseException:
+            self.engine.close()
+            raise
+
+    def start(self) -> None:
+        """Load the roster, start the lanes, begin to keep channels, then answer clients."""
+        self._load()
+        self.engine.start()
+        for lane in self.engine.lanes:
+            info = self.engine.lane_info(lane.lane)
+            say(f"lane {lane.lane}: {info.carrier.decode()}: {info.why.decode(errors='replace')}")
+        self.keeper.roster(self._roster)
+        self.keeper.start()
+        if self.metrics is not None:
+            self.metrics.start()
+        self.server.start()
+        say(f"node {self.config.node} is up, {len(self.engine.lanes)} lanes, {len(self._roster.peers)} peers")
+
+    def stop(self) -> None:
+        """End transfers with a word, tell the peers, stop."""
+        self.server.close()
+        if self.metrics is not None:
+            self.metrics.close()
+        self.keeper.stop()
+        ending = TransferError("stopped", f"the engine of {self.config.node} was stopped", "send the file again later")
+        self.requests.abort_all(ending)
+        self.receptions.abort_all(ending)
+        for channel in self.engine.channels():
+            channel.close()
+        time.sleep(GOODBYE_S)  # the lanes send the goodbye
+        self.engine.close()
+        say("stopped")
+
+    def reload(self) -> Roster:
+        """Read the roster file again; channels of peers that stay are untouched. ConfigError: nothing changed."""
+        with self._reloading:
+            before = {peer.name for peer in self._roster.peers}
+            self._load()
+            self.keeper.roster(self._roster)
+            after = {peer.name for peer in self._roster.peers}
+        say(f"roster reloaded: {len(after)} peers, +{len(after - before)} -{len(before - after)}")
+        return self._roster
+
+    def stats(self) -> dict[str, Any]:
+        """The statistics document."""
+        running = self.requests.sending + self.receptions.running
+        uptime_s = time.monotonic() - self._begun
+        return stats.document(self.engine, self.config.node, uptime_s, self._roster, running)
+
+    def _load(self) -> None:
+        roster = load_roster(self.config.roster, self.config)
+        self.engine.roster(roster)
+        self._roster = roster
+
+
+def carriers_of(config: EngineConfig) -> set[str]:
+    """The carriers that privileges are needed for."""
+    return {"udp" if lane.address.udp is not None else lane.carrier for lane in config.lanes}
+
+
+def prepare_folders(config: EngineConfig) -> None:
+    """As root, before the user is changed: the folders of socket and counter, the engine user's own."""
+    if os.geteuid() != 0 or config.user is None:
+        return
+    try:
+        account = pwd.getpwnam(config.user)
+    except KeyError:
+        return  # privilege.restrict says it better
+    for folder, mode in ((Path(config.socket).parent, 0o755), (Path(config.counter).parent, 0o700)):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(mode)
+            os.chown(folder, account.pw_uid, account.pw_gid)
+
+
+def run(path: str) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads the roster. The exit code."""
+    config = load_engine(path)
+    load_roster(config.roster, config)
+    prepare_folders(config)
+    privilege.restrict(config.user, privilege.needed(carriers_of(config)))
+    # Blocked before any thread starts, so that only this thread takes them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    daemon = Daemon(config)
+    try:
+        daemon.start()
+    except BaseException:
+        daemon.server.close()
+        daemon.engine.close()
+        raise
+    while True:
+        number = signal.sigwait(_SIGNALS)
+        if number != signal.SIGHUP:
+            break
+        try:
+            daemon.reload()
+        except (ConfigError, TransportError) as error:
+            say(f"the roster was not reloaded: {error}")
+    daemon.stop()
+    return 0
