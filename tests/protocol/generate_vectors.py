@@ -227,7 +227,9 @@ def tags_cases() -> list[Case]:
         "manifest-handshake": [MANIFEST],
         "manifest-lanes": [replace(MANIFEST, lanes=[MAC, MAC_VLAN, UDP4, UDP6])],
         "manifest-in-memory": [replace(MANIFEST, lanes=[tags.LaneAddress(3, 4, b""), tags.LaneAddress(4, 4, b"pipe")])],
-        "manifest-largest": [tags.Manifest(1023, 1023, (1 << 32) - 1, (1 << 32) - 1, 1, u64, u64, u64, u64)],
+        "manifest-largest": [tags.Manifest(1023, 1023, 1 << 24, (1 << 32) - 1, 0xFFFF, u64, u64, u64, u64)],
+        "manifest-floor-above-frame": [replace(MANIFEST, floor=23)],
+        "manifest-unknown-address": [replace(MANIFEST, lanes=[tags.LaneAddress(7, 99, bytes(range(28)))])],
         "manifest-smallest": [tags.Manifest(1, 1, 1, 0, 1, 0, 0, 0, 0)],
         "skip": [tags.Skip(2, 44, 22)],
         "skip-max": [tags.Skip(0xFFFF, u64, u64)],
@@ -258,6 +260,17 @@ def tags_cases() -> list[Case]:
         return data[:offset] + bytes([value]) + data[offset + 1 :]
 
     skip = tags.encode([tags.Skip(2, 44, 22)])
+    define, close = tags.encode([tags.Define(2, 0)]), tags.encode([tags.Close(2, 0, 0)])
+    for label, payload in (
+        ("define-reserved-set", patched(define, 10, 1)),
+        ("skip-reserved-set", patched(skip, 6, 1)),
+        ("close-reserved-set", patched(close, 6, 1)),
+        ("bye-reserved-set", patched(bye, 8, 1)),
+        ("bye-of-a-later-version", bytes([6, 0, 12, 0, 1]) + bytes(7) + b"\xff" * 4),
+        ("hail-of-a-later-version", bytes([1, 0, 20, 0]) + bytes(range(20))),
+    ):
+        case = {"case": label, "payload": payload, "result": "ok", "tags": 1}
+        cases.append(case | _tag_fields(tags.parse(payload)[0]))
     bad = {
         "bad-head-cut": bye[:3],
         "bad-value-cut": bye[:12],
@@ -267,6 +280,7 @@ def tags_cases() -> list[Case]:
         "bad-padding": patched(bye, 15, 1),
         "bad-optional-reserved": patched(tags.encode([tags.Unknown(0x80, b"abc")]), 1, 1),
         "bad-optional-padding": patched(tags.encode([tags.Unknown(0x80, b"abc")]), 7, 1),
+        "bad-hail-length": bytes([1, 0, 12, 0]) + bytes(12),
         "bad-unknown-required": patched(bye, 0, 0x07),
         "bad-unknown-last-required": patched(bye, 0, 0x7F),
         "bad-unknown-after-good": bye + patched(bye, 0, 0x20),
@@ -274,24 +288,27 @@ def tags_cases() -> list[Case]:
         "bad-end-not-zero": bytes(7) + b"\x01",
         "bad-length-zero": bytes([6, 0, 0, 0]) + bytes(4),
         "bad-length-short": bytes([6, 0, 4, 0]) + bytes(4),
-        "bad-length-long": bytes([6, 0, 12, 0]) + bytes(12),
         "bad-length-max": bytes([0x80, 0, 0xFF, 0xFF]) + bytes(60),
-        "bad-hail-length": bytes([1, 0, 20, 0]) + bytes(20),
-        "bad-define-reserved": patched(tags.encode([tags.Define(2, 0)]), 10, 1),
-        "bad-skip-reserved": patched(skip, 6, 1),
-        "bad-close-reserved": patched(tags.encode([tags.Close(2, 0, 0)]), 6, 1),
-        "bad-bye-reserved": patched(bye, 8, 1),
         "bad-manifest-cut": bytes([3, 0, 44, 0]) + manifest[4:48] + bytes(0),
         "bad-manifest-floor-zero": patched(manifest, 4, 0),
-        "bad-manifest-floor-above-frame": patched(manifest, 4, 23),
+        "bad-manifest-floor-too-large": patched(manifest, 5, 4),
+        "bad-manifest-no-blocks": patched(manifest, 6, 0),
+        "bad-manifest-pool-too-large": patched(patched(manifest, 11, 1), 8, 1),
         "bad-manifest-frame-too-large": patched(manifest, 7, 4),
         "bad-manifest-pool-below-floor": patched(manifest, 8, 21),
         "bad-manifest-no-ember": patched(manifest, 16, 0),
         "bad-manifest-lane-missing": patched(manifest, 18, 1),
         "bad-manifest-lane-left": patched(mac, 18, 0),
         "bad-manifest-lane-number": patched(mac, 53, 1),
-        "bad-manifest-address-kind": patched(mac, 54, 9),
         "bad-manifest-address-length": patched(mac, 55, 6),
+        "bad-manifest-address-of-udp4": patched(mac, 54, 2),
+        "bad-manifest-address-of-udp6": patched(mac, 54, 3),
+        "bad-manifest-address-too-long": bytes([3, 0, 84, 0])
+        + mac[4:18]
+        + b"\x01\x00"
+        + mac[20:52]
+        + bytes([0, 0, 99, 32])
+        + bytes(32 + 4),
         "bad-manifest-address-beyond": patched(mac, 55, 200),
     }
     for label, payload in bad.items():

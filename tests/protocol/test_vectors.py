@@ -100,7 +100,8 @@ def test_tags(case: Case) -> None:
         return
     found = tags.parse(payload)
     assert len(found) == case["tags"]
-    assert payload.startswith(tags.encode(found))
+    if not case["case"].endswith(("-set", "-of-a-later-version")):  # what this version does not write itself
+        assert payload.startswith(tags.encode(found))
     if "type" in case:
         for name, value in vars(found[0]).items():
             expected = case[name]

@@ -9,7 +9,9 @@ from typing import ClassVar, Protocol, TypeVar
 
 ALIGNMENT = 8
 FIRST_OPTIONAL = 0x80  # unknown types from here on are skipped, below it they are an error
-ADDRESS_SIZES = {1: (8, 8), 2: (6, 6), 3: (18, 18), 4: (0, 24)}  # kind -> smallest, largest
+ADDRESS_SIZES = {1: (8, 8), 2: (6, 6), 3: (18, 18)}  # kind -> smallest, largest
+ADDRESS_MAX = 28
+POOL_MAX = 1 << 24
 _HEAD = struct.Struct("<BBH")
 _T = TypeVar("_T", bound="_Fixed")
 
@@ -34,7 +36,11 @@ class Tag(Protocol):
 
 @dataclass
 class _Fixed:
-    """A tag whose value is one fixed struct; reserved fields are `x` in the format and must be zero."""
+    """A tag whose value is one fixed struct.
+
+    Reserved fields are `x` in the format: written as zero, ignored on receipt. A longer value comes from a later
+    version, and is read as its known beginning.
+    """
 
     TYPE: ClassVar[int]
     FORMAT: ClassVar[struct.Struct]
@@ -44,12 +50,9 @@ class _Fixed:
 
     @classmethod
     def parse(cls: type[_T], value: bytes, position: int) -> _T:
-        if len(value) != cls.FORMAT.size:
+        if len(value) < cls.FORMAT.size:
             raise TagError(position, f"{cls.__name__.upper()} of {len(value)} bytes, it has {cls.FORMAT.size}")
-        tag = cls(*cls.FORMAT.unpack(value))
-        if tag.value() != value:
-            raise TagError(position, f"{cls.__name__.upper()} with a reserved field that is not zero")
-        return tag
+        return cls(*cls.FORMAT.unpack_from(value))
 
 
 @dataclass
@@ -156,12 +159,12 @@ class Manifest:
             raise TagError(position, f"MANIFEST of {len(value)} bytes, it has at least {cls.FORMAT.size}")
         floor, blocks, pool, ring, ember, count, *rest = cls.FORMAT.unpack_from(value)
         tag = cls(floor, blocks, pool, ring, ember, *rest)
-        if not 1 <= floor <= blocks <= 1023:
+        if not (1 <= floor <= 1023 and 1 <= blocks <= 1023):
             raise TagError(position, f"MANIFEST with floor {floor} and {blocks} blocks per frame")
-        if ember != 1:
-            raise TagError(position, f"MANIFEST with {ember} ember frames, this version has 1")
-        if pool < floor:
-            raise TagError(position, f"MANIFEST whose pool of {pool} slots is less than one frame")
+        if ember == 0:
+            raise TagError(position, "MANIFEST without an ember")
+        if not floor <= pool <= POOL_MAX:
+            raise TagError(position, f"MANIFEST with a pool of {pool} slots")
         offset = cls.FORMAT.size
         for _ in range(count):
             lane, offset = _parse_lane(value, offset, position)
@@ -240,7 +243,7 @@ def _parse_lane(value: bytes, offset: int, position: int) -> tuple[LaneAddress, 
         raise TagError(position + offset, "MANIFEST that ends inside a lane's address")
     if lane > 0xFF:
         raise TagError(position + offset, f"lane {lane}, a channel index has room for 0..255")
-    smallest, largest = ADDRESS_SIZES.get(kind, (1, 0))
+    smallest, largest = ADDRESS_SIZES.get(kind, (0, ADDRESS_MAX))
     if not smallest <= length <= largest:
         raise TagError(position + offset, f"lane address of kind {kind} and {length} bytes")
     if any(value[end:stop]):
