@@ -116,7 +116,7 @@ def add_engine_verbs(verbs: Any) -> None:
     parser.add_argument("--from", dest="peer", metavar="PEER", help="only from this peer")
     parser.add_argument("--name", metavar="NAME", help="only files that are offered under this name")
     parser.add_argument(
-        "--timeout", type=_seconds, metavar="S", help="end with an error when no file was offered by then"
+        "--timeout", type=_seconds, metavar="S", help="end with an error when nothing was offered by then"
     )
     _socket(parser)
     _json(parser)
@@ -145,9 +145,7 @@ def add_engine_verbs(verbs: Any) -> None:
 
     parser = verbs.add_parser("identity", help="make an identity key, or print its public half")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--make", metavar="FILE", help="make a key, 0600, never over an existing one; prints its public half"
-    )
+    what.add_argument("--make", metavar="FILE", help="make a key, never over an existing one; prints its public half")
     what.add_argument("--public", metavar="FILE", help="print the public half of a key")
     _json(parser)
     parser.set_defaults(run_engine=_lazy("verbs", "identity"))
