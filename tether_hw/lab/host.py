@@ -92,13 +92,15 @@ class Host:
             "init": Path(__file__).with_name("init.py").read_text(encoding="utf-8"),
             "environment": self.environment,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(Path(__file__).with_name("boot.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **self.environment},
-            cwd="/",
-        )
+        with open(self.folder / "log", "wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-I", str(Path(__file__).with_name("boot.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                cwd="/",
+            )
         begun = PoweringOn(self, process)
         try:
             begun.tell(json.dumps(spec))

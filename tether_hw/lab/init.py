@@ -29,7 +29,13 @@ def answers() -> bool:
 def start_sshd() -> None:
     """Started with all signals open: a mask would be inherited by every session."""
     if not answers():
-        subprocess.Popen(SSHD, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, set()))
+        subprocess.Popen(
+            SSHD,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, set()),
+        )
 
 
 def bury() -> None:
