@@ -10,6 +10,15 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
+/*
+ * The library that is linked into ours must not read the host's openssl.cnf: what an operator set there for other
+ * programs (another provider, FIPS) would take our ciphers away or load the host's modules into this process.
+ */
+__attribute__((constructor)) static void ignore_host_configuration(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+}
+
 const char *tether_cipher_name(uint16_t cipher)
 {
     switch (cipher) {
