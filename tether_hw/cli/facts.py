@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
                 "hosts": {
                     name: {"facts_digest": found.digest, "facts": found.to_dict()} for name, found in facts.items()
                 },
-                "failed": [failure.to_dict() for failure in failed],
+                "failed": failed,
             }
         )
     lines = [line for name in facts for line in facts_lines(facts[name])]
     if lines:
         output.result("\n".join(lines), as_json=args.json)
-    return worst(failure.exit for failure in failed)
+    return worst(failure["exit"] for failure in failed)
 
 
 def facts_lines(facts: Facts) -> list[str]:

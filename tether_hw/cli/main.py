@@ -109,7 +109,15 @@ def _run(words: list[str], verb: str | None) -> int:
         parser.print_help(sys.stderr)
         raise UsageError("no verb", hint="tether --help")
     module = load(next(module for name, _, module in VERBS if name == verb))
+    _quiet_libraries()
     return int(module.run(args))
+
+
+def _quiet_libraries() -> None:
+    """Our errors say what went wrong; a library that logs the same as a traceback only hides it."""
+    import logging
+
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 
 def _report(error: TetherError, verb: str, words: list[str]) -> int:

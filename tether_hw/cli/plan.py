@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
         save(plan.text(), plan.not_for_apply, args.output)
     if args.json:
         document = plan.to_dict()
-        document["failed"] = [failure.to_dict() for failure in failed]
+        document["failed"] = failed
         output.emit_json(document)
     output.result("\n".join(plan_lines(plan)), as_json=args.json)
-    codes: list[int] = [failure.exit for failure in failed]
+    codes: list[int] = [failure["exit"] for failure in failed]
     if plan.refusals:
         codes.append(Exit.FAILED)
     if args.detailed_exitcode and plan.changes:
