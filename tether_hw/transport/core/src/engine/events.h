@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * events.h: what the lanes tell the application. One queue per engine, bounded, a set besides: an event that waits
+ * already (same lane, kind, channel, flow) is not added again, so a slow reader loses nothing but repetition.
+ */
+#ifndef TETHER_EVENTS_H
+#define TETHER_EVENTS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../../include/tether.h"
+
+struct events {
+    pthread_mutex_t mutex;
+    pthread_cond_t filled;
+    struct tether_event *ring; /* [mask + 1] */
+    uint32_t *set;             /* hash table of ring positions + 1, [2 * (mask + 1)] */
+    uint32_t mask, head, tail;
+    int fd;                    /* eventfd, readable while head != tail */
+    bool signalled, stopped;
+};
+
+int events_open(struct events *events, uint32_t capacity);
+void events_close(struct events *events);
+/* False when the queue is full: keep it and come again. */
+bool events_put(struct events *events, const struct tether_event *event);
+/* Up to `capacity`; waits as long as `timeout_ns` says. Count, or -ESHUTDOWN once stopped and empty. */
+int events_take(struct events *events, int64_t timeout_ns, struct tether_event *out, size_t capacity);
+/* Wake everybody; events that wait can still be taken. */
+void events_stop(struct events *events);
+
+#endif
