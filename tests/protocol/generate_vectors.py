@@ -303,12 +303,12 @@ def tags_cases() -> list[Case]:
         "bad-manifest-address-length": patched(mac, 55, 6),
         "bad-manifest-address-of-udp4": patched(mac, 54, 2),
         "bad-manifest-address-of-udp6": patched(mac, 54, 3),
-        "bad-manifest-address-too-long": bytes([3, 0, 84, 0])
+        "bad-manifest-address-too-long": bytes([3, 0, 88, 0])
         + mac[4:18]
         + b"\x01\x00"
         + mac[20:52]
         + bytes([0, 0, 99, 32])
-        + bytes(32 + 4),
+        + bytes(32 + 4 + 4),
         "bad-manifest-address-beyond": patched(mac, 55, 200),
     }
     for label, payload in bad.items():
