@@ -258,9 +258,9 @@ class tether_carrier_stats(Sized):  # noqa: N801
         ("tx_errors", c_uint64),
         ("handed_over", c_uint64),
         ("ring_full", c_uint64),
-        ("fill_empty", c_uint64),
         ("kernel_drops", c_uint64),
         ("handover_full", c_uint64),
+        ("fill_empty", c_uint64),
         ("sleeps", c_uint64),
         ("wakes", c_uint64),
     )
