@@ -20,15 +20,7 @@ from tether_hw.cli.exits import Exit
 
 OK, LACKS, NOTE = "ok", "lacks", "note"
 
-#: Program -> Debian's package, for a lab of namespaces and for one without root.
-LAB_PROGRAMS = {
-    "mmdebstrap": "mmdebstrap",
-    "ip": "iproute2",
-    "tc": "iproute2",
-    "ethtool": "ethtool",
-    "nsenter": "util-linux",
-    "unshare": "util-linux",
-}
+#: Program -> Debian's package, for a lab without root.
 USER_LAB_PROGRAMS = {"sshd": "openssh-server", "ssh-keygen": "openssh-client"}
 LIBRARIES = ("jinja2", "paramiko", "pydantic", "pyyaml", "rich")
 
@@ -71,7 +63,9 @@ def _python() -> Iterator[Finding]:
 
     yield Finding("tether", OK, __version__, "controller")
     good = sys.version_info >= (3, 11)
-    yield Finding("python", OK if good else LACKS, platform.python_version(), "controller", None if good else "3.11 or newer")
+    yield Finding(
+        "python", OK if good else LACKS, platform.python_version(), "controller", None if good else "3.11 or newer"
+    )
     for name in LIBRARIES:
         try:
             yield Finding(name, OK, metadata.version(name), "controller")
@@ -114,8 +108,10 @@ def _lab() -> Iterator[Finding]:
     if not sys.platform.startswith("linux"):
         yield Finding("lab", NOTE, f"needs Linux, this is {sys.platform}", "lab", "a Linux virtual machine")
         return
+    from tether_hw.lab.netlab import TOOLS
+
     as_root = os.geteuid() == 0
-    programs = LAB_PROGRAMS if as_root else USER_LAB_PROGRAMS
+    programs = {**TOOLS, "mmdebstrap": "mmdebstrap"} if as_root else USER_LAB_PROGRAMS
     search = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     missing = {package for program, package in programs.items() if shutil.which(program, path=search) is None}
     kind = "namespaces" if as_root else "user processes"
@@ -140,4 +136,6 @@ def _inventory(path: Path) -> Iterator[Finding]:
         return
     unmade = sorted(name for name in inventory.hosts if inventory.lanes[name] and name not in inventory.keys)
     step = f"tether key enroll --limit {','.join(unmade[:4])}" if unmade else "tether plan"
-    yield Finding("inventory", OK, f"{path}: {len(inventory.hosts)} hosts, {len(unmade)} without key", "controller", step)
+    yield Finding(
+        "inventory", OK, f"{path}: {len(inventory.hosts)} hosts, {len(unmade)} without key", "controller", step
+    )

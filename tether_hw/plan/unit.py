@@ -49,7 +49,6 @@ ALLOWED: dict[str, dict[str, str]] = {
         "MemoryDenyWriteExecute": r"yes",
         "SystemCallArchitectures": r"native",
     },
-    "Install": {"WantedBy": r"multi-user\.target"},
 }
 REQUIRED = (("Service", "ExecStart"), ("Service", "User"))
 _SECTION = re.compile(r"\[([A-Za-z]+)\]\Z")

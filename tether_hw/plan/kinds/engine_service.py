@@ -80,7 +80,7 @@ class EngineService(StepData):
     def argv(self, paths: HostPaths) -> tuple[tuple[str, ...], ...]:
         if self.manager == "systemd":
             if self.action == "remove":
-                return (("systemctl", "disable", "--now", UNIT_NAME), ("rm", "-f", paths.unit))
+                return (("systemctl", "stop", UNIT_NAME), ("rm", "-f", paths.unit))
             return (("systemctl", self.action, UNIT_NAME),)
         return (("tether-agent", "engine", self.action),)
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All JSON Schemas by name: files that people write, documents that verbs print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tether_hw.fleet.models import KeysFile, Top
+from tether_hw.fleet.shapes import SHAPES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One schema: what it is of, and how it is made."""
+
+    about: str
+    make: Callable[[], dict[str, Any]]
+
+
+def _inventory() -> dict[str, Any]:
+    """The inventory's schema: `defaults` and `groups` hold fields of hosts, none of them required there."""
+    schema = Top.model_json_schema()
+    definitions = schema["$defs"]
+    partial = {key: value for key, value in definitions["Host"].items() if key != "required"}
+    partial["description"] = "Fields that hosts inherit."
+    partial["properties"] = {name: value for name, value in partial["properties"].items() if name != "groups"}
+    definitions["Inherited"] = partial
+    # What a host inherits need not stand in it.
+    definitions["Host"] = {key: value for key, value in definitions["Host"].items() if key != "required"}
+    for name in ("GenericNic", "Udp", "Metrics"):
+        definitions[name] = {key: value for key, value in definitions[name].items() if key != "required"}
+    schema["properties"]["defaults"] = {"$ref": "#/$defs/Inherited"}
+    schema["properties"]["groups"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Inherited"}}
+    schema["title"] = "Tether inventory"
+    return schema
+
+
+def _shape(name: str) -> Callable[[], dict[str, Any]]:
+    return lambda: SHAPES[name]
+
+
+SCHEMAS: dict[str, Entry] = {
+    "inventory": Entry("an inventory file", _inventory),
+    "keys": Entry("a keys file", KeysFile.model_json_schema),
+    **{name: Entry(shape["description"], _shape(name)) for name, shape in SHAPES.items()},
+}
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of this name."""
+    return {"$schema": DIALECT, **SCHEMAS[name].make()}

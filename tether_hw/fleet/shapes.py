@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of the JSON documents that the suite's verbs print. Tests hold every verb to them."""
+
+from __future__ import annotations
+
+from tether_hw.fleet.shape_words import Schema, anything, arr, document, flag, maybe, obj, table, text, whole
+from tether_hw.plan.checks import LINK_CHECKS, LOCAL_CHECKS, RESULTS
+from tether_hw.plan.facts import SERVICE_MANAGERS, SERVICE_STATES
+from tether_hw.plan.kinds.registry import KINDS
+from tether_hw.plan.step import DISRUPTIONS
+
+_HEX64 = text("64 hexadecimal digits")
+_ARGV = arr(arr(text()), "commands, for people: the host builds its own")
+_PATH = arr(text(), "path into the facts' config")
+_QUEUES = maybe(obj(optional=("combined", "rx", "tx"), combined=whole(), rx=whole(), tx=whole()))
+_RING = maybe(obj(rx=whole(), tx=whole()))
+
+PROBLEM = obj(
+    "a mistake in a file",
+    file=text(),
+    line=whole("from 1; 0: unknown"),
+    col=whole("from 1; 0: unknown"),
+    path=text("where in the document"),
+    message=text(),
+    hint=maybe(text("what to do about it")),
+)
+HOST_FAILURE = obj(
+    "a host on which the verb failed",
+    host=text(),
+    result=text("", "locked", "rolled-back", "unreachable", "refused", "failed"),
+    exit=whole("the exit code that this host alone would give"),
+    message=text(),
+    hint=maybe(text()),
+    detail=anything("what else is known, such as both fingerprints or the differences"),
+)
+CHANGE = obj("one value that changes", path=_PATH, before=anything("value before"), after=anything("value after"))
+CONDITION = obj("a value that must be there", path=_PATH, equals=anything("the value"))
+NIC_FACTS = obj(
+    "one device",
+    driver=maybe(text()),
+    mac=maybe(text()),
+    mtu=whole("bytes"),
+    queues=_QUEUES,
+    ring=_RING,
+    xdp=obj(foreign=flag("an XDP program that is not our running engine's")),
+)
+CONFIG = obj(
+    "all that a plan may change; compared as a whole",
+    nics=table(NIC_FACTS, "by the kernel's name"),
+    engine=obj(
+        config_sha256=maybe(_HEX64),
+        config=anything("content of the engine's file, or null"),
+        roster_sha256=maybe(_HEX64),
+        roster=anything("content of the roster, or null"),
+        unit_sha256=maybe(_HEX64),
+        service=text("", *SERVICE_STATES),
+        bundle=maybe(_HEX64),
+    ),
+    keys=obj(node=maybe(_HEX64)),
+)
+STATUS = obj(
+    "what is known beside config",
+    kernel=text(),
+    arch=text(),
+    python=text(),
+    tools=table(maybe(text()), "program -> its path, null when it is not there"),
+    root=text("absolute"),
+    user=text(),
+    is_root=flag(),
+    cpus=whole(),
+    service_manager=text("", *SERVICE_MANAGERS),
+    carriers=table(maybe(text()), "carrier -> null when it can be used, else why not"),
+    devices=arr(obj(selector=table(text()), device=maybe(text())), "each device asked for and what it is here"),
+    limits=table(obj(mtu_min=maybe(whole()), mtu_max=maybe(whole()), queues_max=_QUEUES, ring_max=_RING), "by device"),
+    links=arr(obj(name=text(), mac=maybe(text()), driver=maybe(text())), "all links but loopback"),
+    owned=arr(obj(path=_PATH, before=anything("before us"), set=anything("what we set"))),
+    pending=maybe(obj(run=text(), holder=text(), since=text())),
+)
+FACTS = document("tether.facts/1", "the facts of one host", host=text(), config=CONFIG, status=STATUS)
+
+_FLAT = {
+    "id": text("unique on its host"),
+    "host": text(),
+    "nic": maybe(text("name in the inventory")),
+    "kind": text("", *KINDS),
+    "disruption": text("", *DISRUPTIONS),
+    "summary": text("for people"),
+    "effect": arr(CHANGE),
+}
+FLAT_STEP = obj(
+    "a step in short",
+    (),
+    False,
+    **_FLAT,
+    undo=maybe(arr(arr(text()), "commands that take it back, for people; null: there is none")),
+    undo_reason=maybe(text("why there is no undo")),
+)
+STEP = obj(
+    "a step in full",
+    (),
+    False,
+    **_FLAT,
+    data=anything("typed by kind"),
+    pre=arr(CONDITION),
+    post=arr(CONDITION),
+    timeout_s=whole(),
+    undo=maybe(obj(data=anything("data of the same kind"), argv=_ARGV)),
+    undo_reason=maybe(text()),
+    argv=_ARGV,
+)
+CHECK = obj(
+    "what is proved afterwards",
+    id=text(),
+    check=text("", *LOCAL_CHECKS, *LINK_CHECKS),
+    nic=maybe(text()),
+    data=anything("by check"),
+)
+PLAN = document(
+    "tether.plan/1",
+    "what would change. A saved plan has no `failed`",
+    ("failed",),
+    id=text("digest of everything but `made`"),
+    made=text("UTC"),
+    suite=text("version"),
+    inventory=text(),
+    changes=whole("number of steps"),
+    steps=arr(FLAT_STEP, "the steps of all hosts"),
+    hosts=table(
+        obj(
+            root=text(),
+            facts_digest=_HEX64,
+            config=CONFIG,
+            bundle=maybe(_HEX64),
+            steps=arr(STEP),
+            checks=arr(CHECK),
+        )
+    ),
+    notes=arr(obj(host=text(), note=text())),
+    refusals=arr(obj(host=text(), reason=text()), "hosts that cannot be as the inventory says, every reason"),
+    not_for_apply=arr(text(), "why this plan cannot be applied; empty when it can"),
+    failed=arr(HOST_FAILURE, "hosts whose facts could not be read"),
+)
+FACTS_LIST = document(
+    "tether.facts.list/1",
+    "the facts of some hosts",
+    hosts=table(obj(facts_digest=_HEX64, facts=FACTS)),
+    failed=arr(HOST_FAILURE),
+)
+VALIDATE = document("tether.validate/1", "mistakes", inventory=text(), valid=flag(), problems=arr(PROBLEM))
+ERROR = document(
+    "tether.error/1",
+    "a verb that could not give its own document",
+    verb=text(),
+    exit=whole(),
+    message=text(),
+    hint=maybe(text()),
+    problems=arr(PROBLEM),
+)
+RENDER = document("tether.render/1", "files that were written", hosts=table(arr(text("path"))))
+INIT = document("tether.init/1", "files that were written", files=arr(text("path")))
+DOCTOR = document(
+    "tether.doctor/1",
+    "what this machine has and lacks",
+    checks=arr(
+        obj(
+            check=text(),
+            result=text("", "ok", "lacks", "note"),
+            found=text(),
+            needed_for=text("", "controller", "lab"),
+            next=maybe(text("the command that mends it, or the next step")),
+        )
+    ),
+)
+SCHEMA_LIST = document("tether.schema.list/1", "the schemas that there are", schemas=table(text("what it is of")))
+PROOF = obj(
+    "one check, carried out",
+    more=True,
+    id=text(),
+    host=text(),
+    nic=maybe(text()),
+    check=text("", *LOCAL_CHECKS, *LINK_CHECKS),
+    result=text("", *RESULTS),
+    evidence=anything("what was seen"),
+)
+
+SHAPES: dict[str, Schema] = {
+    shape["properties"]["schema"]["const"]: shape
+    for shape in (PLAN, FACTS, FACTS_LIST, VALIDATE, RENDER, INIT, DOCTOR, SCHEMA_LIST, ERROR)
+}
