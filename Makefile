@@ -53,7 +53,7 @@ lint: setup
 	@$(VENV)/mypy
 
 bench: build
-	@$(VENV)/python bench/run
+	@$(VENV)/python bench/run.py
 
 fuzzers: setup
 	@cmake --preset fuzz --log-level=WARNING >/dev/null

@@ -21,7 +21,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "": (),
     "errors": (),
     "data": (),
-    "cli": ("cli", "lab", "fleet", "nic", "plan", "transport", "errors", "data"),
+    "cli": ("lab", "fleet", "nic", "plan", "agent", "transport", "errors", "data"),
     "lab": ("fleet.inventory", "plan", "errors", "data"),
     "fleet": ("nic", "plan", "transport.config", "transport.config_model", "transport.errors", "errors", "data"),
     "nic": ("plan",),
@@ -123,7 +123,7 @@ def may(importer: str, target: str) -> bool:
     ("importer", "target", "allowed"),
     [
         ("cli.apply", "fleet.ssh", True),
-        ("cli.apply", "agent.main", False),
+        ("fleet.apply", "agent.run", False),
         ("fleet.ssh", "cli.output", False),
         ("fleet.push", "agent.main", False),
         ("fleet.planner", "transport.engine", False),
