@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every benchmark that this machine can run, one JSON document each in build/bench, and a line for people.
+
+Usage: .venv/bin/python bench/run.py      (make bench)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "bench"
+TETHER = [sys.executable, "-m", "tether_hw.cli.main", "engine", "bench", "--json", "--carrier"]
+DEADLINE_S = 600
+
+
+def run(name: str, command: list[str]) -> dict[str, Any] | None:
+    """The document of one benchmark, kept in its file; None when it failed, with its own words shown."""
+    print(f"bench: {name}", flush=True)
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        print(f"bench: {name} took more than {DEADLINE_S} s", file=sys.stderr)
+        return None
+    if done.returncode != 0:
+        print(f"bench: {name} ended with {done.returncode}", file=sys.stderr)
+        return None
+    (RESULTS / f"{name}.json").write_text(done.stdout)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def crypto_line(document: dict[str, Any]) -> str:
+    words = []
+    for row in document["results"]:
+        words.append(f"{row['library']} {row['payload_bytes']} B {row['goodput_bps'] / 1e9:.2f} Gbit/s")
+    return "seal + open: " + ", ".join(words)
+
+
+def engine_line(document: dict[str, Any]) -> str:
+    words = [f"{document['goodput_bps'] / 1e9:.2f} Gbit/s"]
+    for field, limit in (("share_of_aead_limit", "raw AEAD"), ("share_of_xdp_ceiling", "bare AF_XDP")):
+        if document.get(field) is not None:
+            words.append(f"{document[field]:.2f} of {limit}")
+    return ", ".join(words)
+
+
+def main() -> int:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    failed = []
+    if Path("/usr/include/sodium.h").exists():
+        document = run("crypto", [sys.executable, str(ROOT / "bench" / "crypto_library.py")])
+        print(crypto_line(document) if document else "crypto failed")
+        failed += [] if document else ["crypto"]
+    else:
+        print("bench: crypto not run: needs libsodium-dev")
+    for carrier in ("pipe", "udp", "af_xdp"):
+        if carrier == "af_xdp" and os.geteuid() != 0:
+            print("bench: af_xdp not run: needs root")
+            continue
+        document = run(carrier, [*TETHER, carrier])
+        print(f"{carrier}: {engine_line(document)}" if document else f"{carrier} failed")
+        failed += [] if document else [carrier]
+    print(f"results: {RESULTS.relative_to(ROOT)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
