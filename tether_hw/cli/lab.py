@@ -10,16 +10,12 @@ from typing import Any
 from tether_hw.cli import output
 from tether_hw.cli.common import add_json, positive
 from tether_hw.cli.exits import Exit
+from tether_hw.lab.faults import CUTS, FAULTS, SSH_ALL
 
 DESCRIPTION = """\
 As root: hosts with a root, sshd, files, processes and links of their own, made from namespaces, and a switch that
 picks the receiver's queue by lane address. Without root: two hosts as processes of this user, over UDP on loopback.
 """
-FAULTS = {
-    "wrong-queue": "the switch sends each lane of the host to the queue of its next lane",
-    "cut-link": "the host's data link loses its carrier",
-    "cut-ssh": "no SSH session to the host any more",
-}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -45,8 +41,8 @@ def add_parser(subparsers: Any) -> None:
     fault.add_argument("host", metavar="HOST")
     fault.add_argument(
         "--how",
-        choices=("all", "listener", "silent"),
-        default="all",
+        choices=CUTS,
+        default=SSH_ALL,
         help="cut-ssh: end the listener and all sessions, the listener alone, or drop every packet (%(default)s)",
     )
     heal = verbs.add_parser("heal", help="mend everything that fault broke")
@@ -62,7 +58,7 @@ def _counts(parser: argparse.ArgumentParser, hosts: int | None, queues: int | No
 
 
 def _user(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--user", action="store_true", help="the lab without root, also when root")
+    parser.add_argument("--user", action="store_true", help="the lab without root")
 
 
 def _state(parser: argparse.ArgumentParser) -> None:

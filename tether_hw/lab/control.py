@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tether_hw.lab.errors import LabError
+from tether_hw.lab.faults import CUT_SSH, CUTS, FAULTS
 from tether_hw.lab.inventory import inventory_text
 from tether_hw.lab.names import BASTION, DEFAULT_PORT, DEFAULT_SLICE, MAX_QUEUES, LabNames, default_state, host_names
-from tether_hw.lab.netlab import CUTS, FAULTS, NetLab
+from tether_hw.lab.netlab import NetLab
 from tether_hw.lab.state import NETNS, UP, USER, LabState, StateFolder
+from tether_hw.lab.userlab import UserLab
 
 STATUS_SCHEMA = "tether.lab.status/1"
 Say = Callable[[str], None]
@@ -40,9 +42,7 @@ def may_make_namespaces() -> bool:
 
 
 def backend(folder: StateFolder, kind: str) -> Backend:
-    if kind != NETNS:
-        raise LabError("this lab needs root")
-    return NetLab(folder)
+    return UserLab(folder) if kind == USER else NetLab(folder)
 
 
 def wanted(folder: StateFolder, hosts: int, queues: int, user: bool) -> LabState:
@@ -59,6 +59,8 @@ def wanted(folder: StateFolder, hosts: int, queues: int, user: bool) -> LabState
 def up(folder: StateFolder, hosts: int, queues: int, user: bool, say: Say) -> LabState:
     """Makes the lab, or finds it made; what a broken `up` left is taken away first."""
     state = wanted(folder, hosts, queues, user)
+    if state.kind == USER and may_make_namespaces():
+        raise LabError("the lab without root is for an ordinary user: root's sshd would not be one", hint="su USER")
     with folder.locked(create=True):
         folder.check_ours()
         there = folder.read()
@@ -145,7 +147,7 @@ def inventory(folder: StateFolder, hosts: int | None, queues: int | None, user: 
 
 def fault(folder: StateFolder, name: str, what: str, cut: str) -> None:
     assert what in FAULTS and cut in CUTS
-    with _running(folder, name, bastion=what.startswith("cut-ssh")) as (lab, state):
+    with _running(folder, name, bastion=what == CUT_SSH) as (lab, state):
         lab.fault(state, name, what, cut)
 
 

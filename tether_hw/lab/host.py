@@ -17,7 +17,7 @@ from typing import Any
 
 from tether_hw.lab.errors import LabError
 from tether_hw.lab.image import PRIVATE
-from tether_hw.lab.process import alive, command_name, in_pid_namespace_of, kill, listens, wait_gone
+from tether_hw.lab.process import alive, command_name, in_pid_namespace_of, kill, listens, parent, wait_gone
 
 SSH_PORT = 22
 READY_S = 60.0
@@ -130,8 +130,7 @@ class Host:
     def listener_pid(self) -> int | None:
         pid = self.pid()
         for candidate in self.sshd_pids():
-            stat = Path(f"/proc/{candidate}/stat").read_text(encoding="utf-8", errors="replace")
-            if int(stat.rpartition(")")[2].split()[1]) == pid:
+            if parent(candidate) == pid:
                 return candidate
         return None
 

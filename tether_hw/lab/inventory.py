@@ -5,9 +5,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tether_hw.lab.names import BASTION, LINK, NIC, Slice
-from tether_hw.lab.state import LabState
+from tether_hw.lab.names import BASTION, LINK, NIC, Ports, Slice
+from tether_hw.lab.state import USER, LabState
 from tether_hw.plan.lane import lane_mac
+
+NETNS_HEAD = """\
+# The lab of `tether lab up`: two hosts on this machine, each with its own root, sshd and network, and one data link.
+# `tether lab inventory --hosts N` prints the same for N hosts. Every second host is reached through the bastion.
+"""
+USER_HEAD = """\
+# The lab without root: two hosts as processes of the user who runs `tether lab up`, each with its own sshd and folder.
+# The engine speaks UDP on loopback. What needs root (queues, rings, MTU) is not asked for here.
+"""
 
 
 def lanes_of(host: str, queues: int) -> list[tuple[str, int]]:
@@ -22,41 +31,69 @@ def shown(path: Path) -> str:
 
 
 def inventory_text(state_folder: Path, state: LabState) -> str:
+    """The inventory as YAML; for two hosts in the usual place it is the one that the project carries as a file."""
     folder = shown(state_folder)
+    return user_text(folder, state) if state.kind == USER else netns_text(folder, state)
+
+
+def common_head(folder: str) -> str:
+    return f"tether: 1\nkeys_file: {folder}/lab.keys.yaml\nknown_hosts: {folder}/known_hosts\n\n"
+
+
+def numbers(count: int) -> str:
+    return ", ".join(str(number) for number in range(count))
+
+
+def link_text(state: LabState, mtu: int) -> str:
+    members = ", ".join(f"{name}.{NIC}" for name in state.hosts)
+    text = f"\nlinks:\n  {LINK}:\n    members: [{members}]\n    mtu: {mtu}\n    rate: 10Gbit\n    latency: 20us\n"
+    return text if state.kind == USER else text + "    delivers: by-lane\n"
+
+
+def netns_text(folder: str, state: LabState) -> str:
     place = Slice(state.place)
-    queues = ", ".join(str(queue) for queue in range(state.queues))
-    lines = [
-        "# Hosts made by `tether lab up`: printed by `tether lab inventory`.",
-        "tether: 1",
-        f"keys_file: {folder}/lab.keys.yaml",
-        f"known_hosts: {folder}/known_hosts",
-        "",
-        "jumps:",
-        f"  {BASTION}: {{address: {place.bastion_outer}, identity_file: {folder}/id_ed25519}}",
-        "",
-        "defaults:",
-        "  user: root",
-        f"  identity_file: {folder}/id_ed25519",
-        "  nics:",
-        f"    {NIC}:",
-        "      family: generic",
-        f"      device: {{name: {NIC}}}",
-        "      mtu: 1500",
-        f"      queues: {state.queues}",
-        f"      lanes: {{on: pf, queues: [{queues}], by: mac}}",
-        "",
-        "hosts:",
-    ]
+    key = f"identity_file: {folder}/id_ed25519"
+    text = NETNS_HEAD + common_head(folder)
+    text += f"jumps:\n  {BASTION}: {{address: {place.bastion_outer}, user: root, {key}}}\n\n"
+    text += f"""\
+defaults:
+  user: root
+  {key}
+  nics:
+    {NIC}:
+      family: generic
+      device: {{name: {NIC}}}
+      queues: {state.queues}
+      carrier: af_xdp
+      lanes: {{on: pf, queues: [{numbers(state.queues)}], by: mac}}
+  engine:
+    metrics: {{listen: "127.0.0.1:9464"}}
+    cpus: by-lane
+
+hosts:
+"""
     for index, name in enumerate(state.hosts):
         jump = f", jump: {BASTION}" if place.is_inner(index) else ""
-        lines.append(f"  {name}: {{address: {place.host(index)}{jump}}}")
-    members = ", ".join(f"{name}.{NIC}" for name in state.hosts)
-    lines += [
-        "",
-        "links:",
-        f"  {LINK}:",
-        f"    members: [{members}]",
-        "    mtu: 1500",
-        "    delivers: by-lane",
-    ]
-    return "\n".join(lines) + "\n"
+        text += f"  {name}: {{address: {place.host(index)}{jump}}}\n"
+    return text + link_text(state, 3000)
+
+
+def user_text(folder: str, state: LabState) -> str:
+    ports = Ports(state.place)
+    text = USER_HEAD + common_head(folder)
+    text += f"defaults:\n  address: 127.0.0.1\n  identity_file: {folder}/id_ed25519\n\nhosts:\n"
+    for index, name in enumerate(state.hosts):
+        text += f"""\
+  {name}:
+    port: {ports.ssh(index)}
+    root: {folder}/hosts/{name}
+    nics:
+      {NIC}:
+        device: {{name: lo}}
+        carrier: udp
+        lanes: {{queues: [{numbers(state.queues)}], by: udp-port}}
+        udp: {{address: 127.0.0.1, port: {ports.udp(index)}}}
+    engine:
+      metrics: {{listen: "127.0.0.1:{ports.metrics(index)}"}}
+"""
+    return text + link_text(state, 1500)

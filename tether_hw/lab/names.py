@@ -19,7 +19,11 @@ MAX_HOSTS = len(string.ascii_lowercase)
 MAX_QUEUES = 32
 SLICES = 256  # the /24 networks of 198.18.0.0/16, set aside for benchmarks by RFC 2544
 DEFAULT_SLICE = 0
+MAX_USER_HOSTS = 8
+MAX_USER_QUEUES = 10
 PORTS = 100
+PORT_SLICES = 150
+FIRST_PORT = 10000
 DEFAULT_PORT = 27000
 
 
@@ -75,7 +79,7 @@ class LabNames:
     @property
     def first_port(self) -> int:
         """The first of PORTS ports of a lab without root; below the range that Linux hands out by itself."""
-        return DEFAULT_PORT if self.is_default else 10000 + int(self.lab_id, 16) % 150 * PORTS
+        return DEFAULT_PORT if self.is_default else FIRST_PORT + int(self.lab_id, 16) % PORT_SLICES * PORTS
 
 
 @dataclass(frozen=True)
@@ -106,3 +110,20 @@ class Slice:
 
     def host(self, index: int) -> str:
         return self._address((138 if self.is_inner(index) else 10) + index)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of a lab without root, from ``first`` on."""
+
+    first: int
+
+    def ssh(self, index: int) -> int:
+        return self.first + 1 + index
+
+    def udp(self, index: int) -> int:
+        """The port of the first lane of a host."""
+        return self.first + 11 + MAX_USER_QUEUES * index
+
+    def metrics(self, index: int) -> int:
+        return self.first + 91 + index

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tether_hw.lab.errors import LabError
+from tether_hw.lab.faults import CUT_LINK, CUT_SSH, SSH_ALL, SSH_SILENT, WRONG_QUEUE
 from tether_hw.lab.host import SSH_PORT, Host, PoweringOn
 from tether_hw.lab.image import cache_lock, ensure_image, image_path
 from tether_hw.lab.inventory import inventory_text, lanes_of
@@ -18,6 +18,7 @@ from tether_hw.lab.names import BASTION, MARK, SLICES, LabNames, Slice, cache_fo
 from tether_hw.lab.process import alive, kill_marked, marked
 from tether_hw.lab.state import UP, LabState, StateFolder
 from tether_hw.lab.steering import Entry, rotated
+from tether_hw.lab.tools import need_tools
 from tether_hw.lab.wiring import (
     FIRST_PORT_INDEX,
     Switch,
@@ -26,10 +27,6 @@ from tether_hw.lab.wiring import (
     machine_link_exists,
 )
 
-WRONG_QUEUE, CUT_LINK, CUT_SSH = "wrong-queue", "cut-link", "cut-ssh"
-FAULTS = (WRONG_QUEUE, CUT_LINK, CUT_SSH)
-SSH_ALL, SSH_LISTENER, SSH_SILENT = "all", "listener", "silent"
-CUTS = (SSH_ALL, SSH_LISTENER, SSH_SILENT)
 TOOLS = {
     "ip": "iproute2",
     "ethtool": "ethtool",
@@ -243,10 +240,3 @@ class NetLab:
         except (OSError, ValueError):
             return None
         return pid if f"{MARK}={self.names.lab_id}".encode() in environment.split(b"\0") and alive(pid) else None
-
-
-def need_tools(tools: dict[str, str]) -> None:
-    """Raises LabError that names every missing program and its package."""
-    missing = sorted({package for tool, package in tools.items() if shutil.which(tool) is None})
-    if missing:
-        raise LabError(f"missing system packages: {' '.join(missing)}", hint=f"apt-get install {' '.join(missing)}")

@@ -24,9 +24,9 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def marked(lab_id: str) -> list[int]:
-    """Pids of all processes that carry this lab's mark, but for this one."""
-    mark = f"{MARK}={lab_id}".encode()
+def marked(value: str, name: str = MARK) -> list[int]:
+    """Pids of all processes whose environment has that mark, but for this one."""
+    mark = f"{name}={value}".encode()
     found = []
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -95,6 +95,31 @@ def in_pid_namespace_of(init: int) -> list[int]:
                     found.append(int(entry.name))
             except OSError:
                 continue
+    return found
+
+
+def parent(pid: int) -> int | None:
+    try:
+        stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on."""
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            above = parent(int(entry.name))
+            if above is not None:
+                children.setdefault(above, []).append(int(entry.name))
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
     return found
 
 

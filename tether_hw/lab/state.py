@@ -20,7 +20,16 @@ SCHEMA = "tether.lab/1"
 RECORD = "lab.json"
 STARTING, UP = "starting", "up"
 NETNS, USER = "netns", "user"
-OWN_ENTRIES = ("hosts", "inventory.yaml", "lab.keys.yaml", "known_hosts", "id_ed25519", "id_ed25519.pub", "facts")
+OWN_ENTRIES = (
+    "hosts",
+    "sshd",
+    "inventory.yaml",
+    "lab.keys.yaml",
+    "known_hosts",
+    "id_ed25519",
+    "id_ed25519.pub",
+    "facts",
+)
 LOCK_S = 120.0
 
 
