@@ -309,6 +309,7 @@ def tags_cases() -> list[Case]:
         + mac[20:52]
         + bytes([0, 0, 99, 32])
         + bytes(32 + 4 + 4),
+        "bad-manifest-address-padding": patched(mac, len(mac) - 1, 1),
         "bad-manifest-address-beyond": patched(mac, 55, 200),
     }
     for label, payload in bad.items():

@@ -58,7 +58,7 @@ static int parse_manifest(struct tether_tag_manifest *manifest, const uint8_t *v
     /* A floor above the frame would make frames that no grant covers; both bound what the peer cuts. */
     if (manifest->floor == 0 || manifest->frame_blocks == 0 || manifest->frame_blocks > TETHER_FRAME_BLOCKS_MAX ||
         manifest->floor > TETHER_FRAME_BLOCKS_MAX || manifest->pool_slots < manifest->floor ||
-        manifest->pool_slots > UINT32_C(1) << 24)
+        manifest->pool_slots > UINT32_C(1) << 24 || manifest->ember_frames == 0)
         return -TETHER_E_TAGS;
     return 0;
 }
@@ -118,6 +118,17 @@ int tether_tag_next(struct tether_tag_cursor *cursor, struct tether_tag *tag)
     }
 }
 
+/* Addresses of the kinds that we know have one length each; others are passed on for the caller to ignore. */
+static int length_fits(uint8_t kind, size_t length)
+{
+    switch (kind) {
+    case TETHER_ADDRESS_MAC: return length == 8;
+    case TETHER_ADDRESS_UDP4: return length == 6;
+    case TETHER_ADDRESS_UDP6: return length == 18;
+    default: return 1;
+    }
+}
+
 int tether_tag_lane(struct tether_tag_cursor *cursor, uint16_t *lane, struct tether_address *address)
 {
     const uint8_t *at = cursor->at;
@@ -128,9 +139,10 @@ int tether_tag_lane(struct tether_tag_cursor *cursor, uint16_t *lane, struct tet
         return -TETHER_E_TAGS;
     length = at[3];
     whole = padded(4 + length);
-    if (length > sizeof address->bytes || whole > cursor->left)
-        return -TETHER_E_TAGS;
     *lane = tether_get16(at);
+    if (length > sizeof address->bytes || whole > cursor->left || *lane > 0xff || !length_fits(at[2], length) ||
+        !zeros(at + 4 + length, whole - 4 - length))
+        return -TETHER_E_TAGS;
     memset(address, 0, sizeof *address);
     address->kind = at[2];
     address->length = (uint8_t)length;
