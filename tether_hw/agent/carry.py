@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tether_hw.agent import command, engine_files, service
-from tether_hw.agent.errors import Refused
+from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.plan.kinds.engine_file import EngineFile
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
@@ -36,10 +36,16 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
 
 def _reload(host: Host, timeout_s: float) -> None:
     """Tell a running engine to read its roster again; no channel is lost by it."""
-    now = service.state(host.paths)
-    if now["service"] == "running" and now["bundle"]:
-        program = host.program("tether-engine", now["bundle"])
-        command.run([program, "reload", "--socket", host.paths.socket], timeout_s)
+    if service.state(host.paths)["service"] != "running":
+        return
+    from tether_hw.transport import control
+    from tether_hw.transport.errors import ControlError
+
+    try:
+        with control.connect(host.paths.socket) as connection:
+            connection.ask({"op": "reload"}, timeout=timeout_s)
+    except (ControlError, OSError) as error:
+        raise AgentError("the engine did not take its roster: %s" % error) from None
 
 
 def check_argv(step: Step, paths: HostPaths) -> None:

@@ -70,7 +70,7 @@ class Journal:
         for record in reversed(found):
             if record["point"] != point or (phase is not None and record["phase"] != phase):
                 continue
-            if all(record.get(key) == value for key, value in match.items()):
+            if all(record.get(key) == match[key] for key in match):
                 return record
         return None
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import sys
 import time
@@ -54,7 +55,7 @@ def start(host: Host, bundle: str) -> ProcessId:
     config = durable.read_json(Path(paths.engine_config))
     if not isinstance(config, dict):
         raise AgentError("there is no %s" % paths.engine_config)
-    name = config.get("user") or user.DEFAULT
+    name = config.get("user") or pwd.getpwuid(os.geteuid()).pw_name
     make_run_folder(paths, name)
     log = Path(paths.state) / "engine.log"
     argv = [host.program("tether-engine", bundle), "serve", "--config", paths.engine_config]

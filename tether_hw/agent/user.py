@@ -15,7 +15,6 @@ from typing import Optional, Sequence
 from tether_hw.agent import command
 from tether_hw.agent.errors import AgentError, Refused
 
-DEFAULT = "tether"
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 
 #: Numbers of linux/capability.h.

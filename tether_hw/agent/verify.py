@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
-from tether_hw.agent import command, facts, service
+from tether_hw.agent import facts, service
 from tether_hw.agent.errors import AgentError
 from tether_hw.plan.canonical import digest
 
@@ -58,12 +57,17 @@ def local(
 
 def engine_stats(host: Host) -> dict[str, Any]:
     """What the running engine says of itself. Raises AgentError when it does not answer."""
+    from tether_hw.transport import control
+    from tether_hw.transport.errors import ControlError
+
     now = service.state(host.paths)
-    if now["service"] != "running" or not now["bundle"]:
+    if now["service"] != "running":
         raise AgentError("the engine is %s" % now["service"])
-    program = host.program("tether-engine", now["bundle"])
-    text = command.run([program, "stats", "--json", "--socket", host.paths.socket], _ANSWER_S)
-    document = json.loads(text)
+    try:
+        with control.connect(host.paths.socket) as connection:
+            document = connection.ask({"op": "stats"}, timeout=_ANSWER_S)["stats"]
+    except (ControlError, OSError) as error:
+        raise AgentError(str(error)) from None
     if not isinstance(document, dict) or not isinstance(document.get("lanes"), list):
         raise AgentError("the engine's statistics have no lanes")
     return document
@@ -75,7 +79,7 @@ def wait_for_engine(host: Host, timeout_s: float) -> dict[str, Any]:
     while True:
         try:
             return engine_stats(host)
-        except (AgentError, ValueError) as error:
+        except AgentError as error:
             if time.monotonic() > limit:
                 raise AgentError("no answer from the engine after %g s: %s" % (timeout_s, error)) from None
         time.sleep(0.1)

@@ -12,9 +12,9 @@ from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.verbs import Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from tether_hw.fleet.ssh import Session
+    from tether_hw.fleet.ssh import Completed, Session
 
 VERB_S = 60.0
 SILENCE_S = 15.0  # an agent that follows gives a sign of life every 2 s
@@ -43,6 +43,12 @@ class Agent:
             words = done.stderr.decode(errors="replace").strip().splitlines()
             raise HostFailed(self.host, f"tether-agent {verb}: {words[-1] if words else f'exit {done.code}'}")
         return self._body(verb, done.stdout)
+
+    def engine(self, arguments: Sequence[str], timeout_s: float) -> Completed:
+        """Run the bundle's tether-engine against the host's engine; `arguments` start with the sub-verb."""
+        paths = HostPaths(self.root)
+        argv = [paths.bundle(self.digest) + "/bin/tether-engine", *arguments, "--socket", paths.socket]
+        return self.session.run(argv, b"", timeout_s * self.time_scale)
 
     def follow(self, run: str, after: int, hear: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Hand the journal's records after number `after` to `hear` as they are written; gives the status at rest."""

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tether apply [PLAN]`: carry out a plan on the hosts, prove it, confirm it; or each host takes it back."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.cli import output
+from tether_hw.cli.common import add_inventory, add_json, add_limit, add_timeout, add_yes
+from tether_hw.cli.exits import Exit
+from tether_hw.errors import TetherError
+
+if TYPE_CHECKING:
+    from tether_hw.fleet.inventory import Inventory
+    from tether_hw.fleet.reach import Reach
+    from tether_hw.plan.plan import Plan
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the verb."""
+    parser = subparsers.add_parser("apply", help="carry out a plan", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("plan_file", nargs="?", type=Path, metavar="PLAN", help="a saved plan; made now when left out")
+    add_inventory(parser)
+    add_limit(parser)
+    add_timeout(parser)
+    add_yes(parser)
+    add_json(parser)
+    parser.add_argument("--no-confirm", action="store_true", help="leave the hosts waiting for `tether confirm RUN`")
+    parser.add_argument(
+        "--max-fail", metavar="N", type=int, help="begin no further host once more than N failed (no limit)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the verb."""
+    from tether_hw.cli.plan_text import plan_lines
+    from tether_hw.cli.results import give
+    from tether_hw.fleet.inventory import load
+    from tether_hw.fleet.patterns import select
+    from tether_hw.fleet.progress import show
+    from tether_hw.fleet.reach import Reach
+
+    inventory = load(Path(args.inventory))
+    names = select(inventory, args.limit)
+    if args.plan_file is not None:
+        failed: list[dict[str, Any]] = []
+        plan = _saved(args.plan_file, names)
+    else:
+        inventory, plan, failed = _made(args, inventory, names)
+    failed += [_refused(refusal) for refusal in _by_host(plan.refusals) if not _among(refusal, failed)]
+    if plan.not_for_apply:
+        raise TetherError(f"this plan is not for apply: {'; '.join(plan.not_for_apply)}")
+    output.say("\n".join(plan_lines(plan)))
+    if plan.changes and not output.agreed(f"Apply {plan.changes} changes to {_touched(plan)}?", yes=args.yes):
+        raise TetherError("not agreed, nothing was done")
+    hosts = sorted(plan.hosts)
+    with show(hosts, quiet=args.json) as progress:
+        reach = Reach(inventory, args.timeout, progress=progress)
+        document = _carry_out(args, reach, plan, failed)
+    return give("tether.apply/1", document.pop("hosts"), as_json=args.json, **document)
+
+
+def _saved(path: Path, names: list[str]) -> Plan:
+    from tether_hw.plan.plan import Plan
+    from tether_hw.plan.shape import ShapeError
+
+    try:
+        plan = Plan.load(path.read_bytes())
+    except OSError as error:
+        raise TetherError(f"{path}: {error.strerror}") from None
+    except ShapeError as error:
+        raise TetherError(f"{path}: {error}", hint="make the plan anew: tether plan -o FILE") from None
+    return replace(plan, hosts={name: host for name, host in plan.hosts.items() if name in names})
+
+
+def _made(
+    args: argparse.Namespace, inventory: Inventory, names: list[str]
+) -> tuple[Inventory, Plan, list[dict[str, Any]]]:
+    """A plan made now. Hosts that have no key yet are enrolled first."""
+    from tether_hw.cli.read_facts import read_facts
+    from tether_hw.fleet.enroll import enroll
+    from tether_hw.fleet.inventory import load
+    from tether_hw.fleet.planner import make_plan
+    from tether_hw.fleet.planning import setting
+    from tether_hw.fleet.progress import show
+    from tether_hw.fleet.reach import Reach
+
+    failed: list[dict[str, Any]] = []
+    new = [name for name in names if name not in inventory.keys and inventory.lanes[name]]
+    if new:
+        if not output.agreed(f"Enroll {', '.join(new)} (make identity keys there)?", yes=args.yes):
+            raise TetherError("not agreed, nothing was done")
+        with show(new, quiet=args.json) as progress:
+            enrolled = enroll(Reach(inventory, args.timeout, progress=progress), new, args.parallel)
+        failed = [result for result in enrolled if result["exit"]]
+        inventory = load(Path(args.inventory))
+    left = [name for name in names if not any(result["host"] == name for result in failed)]
+    facts, unread = read_facts(inventory, left, args)
+    return inventory, make_plan(inventory, facts, setting()), failed + unread
+
+
+def _by_host(refusals: Any) -> list[dict[str, str]]:
+    """The planner's refusals, one entry per host."""
+    found: dict[str, list[str]] = {}
+    for refusal in refusals:
+        found.setdefault(refusal["host"], []).append(refusal["reason"])
+    return [{"host": host, "reason": "; ".join(reasons)} for host, reasons in sorted(found.items())]
+
+
+def _among(refusal: dict[str, str], failed: list[dict[str, Any]]) -> bool:
+    return any(result["host"] == refusal["host"] for result in failed)
+
+
+def _refused(refusal: dict[str, str]) -> dict[str, Any]:
+    return {
+        "host": refusal["host"],
+        "result": "refused",
+        "exit": int(Exit.FAILED),
+        "message": refusal["reason"],
+        "hint": None,
+        "detail": {},
+    }
+
+
+def _touched(plan: Plan) -> str:
+    return ", ".join(name for name in sorted(plan.hosts) if plan.hosts[name].steps)
+
+
+def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[dict[str, Any]]) -> dict[str, Any]:
+    """Apply and prove the links; the parts of the document. Ctrl-C says what to do next."""
+    from tether_hw.fleet import verify
+    from tether_hw.fleet.apply import Application, Wish
+    from tether_hw.fleet.runner import Interrupted
+
+    wish = Wish(not args.no_confirm, args.parallel, args.max_fail)
+    one = Application(reach, plan, wish)
+    run_name = one.run_name
+    checks: list[dict[str, Any]] = []
+    try:
+        results = one.carry_out() if one.hosts() else []
+        known = {result["host"] for result in results}
+        results += [_unchanged(host) for host in sorted(plan.hosts) if host not in known]
+        kept = {result["host"] for result in results if result["result"] in ("confirmed", "unchanged")}
+        absent = {result["host"]: f"{result['host']} is {result['result']}" for result in [*results, *failed]}
+        for host in kept:
+            absent.pop(host, None)
+        wanted = {host: plan.hosts[host].checks for host in plan.hosts if host in kept}
+        checks = verify.links(reach, wanted, absent)
+    except Interrupted as interrupted:
+        begun = ", ".join(interrupted.begun) or "no host"
+        hint = f"{begun} had begun: tether resume {run_name}, or tether rollback {run_name}"
+        error = TetherError(f"interrupted; what nobody confirms, its host takes back; {hint}", hint=None)
+        error.exit = Exit.INTERRUPTED
+        raise error from None
+    waiting = any(result["result"] == "awaiting" for result in results)
+    after = [f"tether confirm {run_name}", f"tether rollback {run_name}"] if waiting else []
+    return {
+        "run": run_name if one.hosts() else None,
+        "plan_id": plan.id,
+        "changes": plan.changes,
+        "checks": checks,
+        "next": after,
+        "hosts": sorted([*results, *failed], key=lambda result: str(result["host"])),
+    }
+
+
+def _unchanged(host: str) -> dict[str, Any]:
+    from tether_hw.fleet.words import result_ok
+
+    return result_ok(host, "unchanged", "nothing to change")

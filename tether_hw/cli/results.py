@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of hosts, for people and as JSON documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tether_hw.cli import output
+from tether_hw.cli.exits import Exit, worst
+from tether_hw.fleet.secrets import redact, redact_all
+
+
+def lines(results: list[dict[str, Any]]) -> list[str]:
+    """One line per host, and its hint below it."""
+    text = []
+    for result in results:
+        text.append(f"{result['host']}: {result['result']}: {redact(result['message'])}")
+        for difference in (result.get("detail") or {}).get("differences", []):
+            path = ".".join(difference["path"])
+            text.append(f"    {path}: was {difference['before']}, is {difference['after']}")
+        if result.get("hint"):
+            text.append(f"    hint: {redact(result['hint'])}")
+    return text
+
+
+def check_lines(checks: list[dict[str, Any]]) -> list[str]:
+    """One line per check."""
+    marks = {"proved": "ok", "failed": "FAILED", "not provable now": "--"}
+    return [
+        f"{marks[check['result']]:6} {check['host']}: {check['id']}: {redact(str(check['evidence']))}"
+        for check in checks
+    ]
+
+
+def proofs(checks: list[dict[str, Any]]) -> Exit:
+    """UNPROVED when a check failed."""
+    return Exit.UNPROVED if any(check["result"] == "failed" for check in checks) else Exit.DONE
+
+
+def give(schema: str, results: list[dict[str, Any]], *, as_json: bool, **more: Any) -> int:
+    """Print the results of a verb; gives its exit code."""
+    checks = more.get("checks", [])
+    codes = [int(result["exit"]) for result in results]
+    code = worst([*codes, int(proofs(checks))])
+    text = [*lines(results), *check_lines(checks), *(f"next: {command}" for command in more.get("next", []))]
+    if text:
+        output.result("\n".join(text), as_json=as_json)
+    if as_json:
+        document = {"schema": schema, "exit": int(code), **more, "hosts": results}
+        output.emit_json(redact_all(document))
+    return code

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tether runs`: the runs that the hosts know, and where each stands."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tether_hw.cli import output
+from tether_hw.cli.common import add_inventory, add_json, add_limit, add_timeout
+from tether_hw.cli.exits import worst
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the verb."""
+    parser = subparsers.add_parser("runs", help="the runs of the hosts", description=__doc__.split(": ", 1)[1])
+    add_inventory(parser)
+    add_limit(parser)
+    add_timeout(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the verb."""
+    from tether_hw.fleet import state
+    from tether_hw.fleet.inventory import load
+    from tether_hw.fleet.patterns import select
+    from tether_hw.fleet.progress import show
+    from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.runs import listing
+
+    inventory = load(Path(args.inventory))
+    hosts = select(inventory, args.limit)
+    with show(hosts, quiet=True) as progress:
+        entries = listing(Reach(inventory, args.timeout, progress=progress), hosts, args.parallel)
+    code = worst(int(entry["exit"]) for entry in entries)
+    records = state.known(inventory)
+    text = "\n".join(_lines(entries)) or "no host knows a run"
+    output.result(text, as_json=args.json)
+    if args.json:
+        output.emit_json(
+            {
+                "schema": "tether.runs/1",
+                "exit": int(code),
+                "hosts": entries,
+                "here": [record["run"] for record in records],
+            }
+        )
+    return code
+
+
+def _lines(entries: list[dict[str, Any]]) -> list[str]:
+    """Runs for people: one line per run and host, newest last, and hosts that could not be asked."""
+    rows = []
+    for entry in entries:
+        if entry["exit"]:
+            rows.append(("~", f"{entry['host']}: {entry['result']}: {entry['message']}"))
+        for known in entry.get("runs", []):
+            done = sum(step["done"] for step in known["steps"])
+            left = f", taken back in {known['left_s']:.0f} s" if known["state"] == "awaiting" else ""
+            words = f"{known['run']}  {entry['host']}: {known['state']}, {done} of {len(known['steps'])} steps{left}"
+            rows.append((known["run"], f"{words}, by {known['holder']} at {known['began']}"))
+    return [line for _, line in sorted(rows)]

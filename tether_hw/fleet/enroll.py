@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enrolling hosts: keys are made there, their public halves come back over the verified session into the keys file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.errors import HostRefused, TetherError
+from tether_hw.fleet import runner, words
+from tether_hw.fleet.engine_intent import engine_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tether_hw.fleet.inventory import Inventory
+    from tether_hw.fleet.reach import Reach
+
+_HEAD = "# Public identity keys of the hosts, written by `tether key enroll`. Keep this file with the inventory.\n"
+
+
+def fingerprint(key: str) -> str:
+    """A public identity key (hex) in the short form by which people compare keys."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(bytes.fromhex(key)).digest()).decode().rstrip("=")
+
+
+def enroll(reach: Reach, hosts: Iterable[str], parallel: int = 32, replace: bool = False) -> list[dict[str, Any]]:
+    """Enroll hosts and record their keys. A host that shows another key than the recorded one is refused."""
+    inventory = reach.inventory
+
+    def work(host: str) -> dict[str, Any]:
+        reach.progress.tell(host, "connects")
+        with reach.session(host) as session:
+            machine = reach.look(session)
+            reach.progress.tell(host, "enrolls")
+            agent = reach.agent_on(session, machine)
+            answer = agent.call("enroll", {"user": engine_user(inventory, host) or machine.user})
+        check(inventory, host, answer["key"], replace)
+        reach.progress.tell(host, "enrolled", 1.0)
+        message = "key made" if answer["made"] else "has its key"
+        return words.result_ok(host, "enrolled", message, **answer, fingerprint=fingerprint(answer["key"]))
+
+    results = runner.run(hosts, work, parallel)
+    keys = {host: str(done["key"]) for host, done in results.done.items()}
+    record(inventory, keys)
+    outcome = dict(results.done)
+    outcome.update({host: words.result_of(error) for host, error in results.failed.items()})
+    return [outcome[host] for host in sorted(outcome)]
+
+
+def check(inventory: Inventory, host: str, key: str, replace: bool = False) -> None:
+    """Raises HostRefused when a host shows a key that is not the recorded one, with both fingerprints."""
+    known = inventory.keys.get(host)
+    if known is None or key in known or replace:
+        return
+    recorded = ", ".join(fingerprint(old) for old in known)
+    raise HostRefused(
+        host,
+        f"its identity key changed: recorded {recorded}, shown {fingerprint(key)}",
+        hint=f"if the host was installed anew: tether key enroll --replace --limit {host}",
+    )
+
+
+def record(inventory: Inventory, keys: Mapping[str, str]) -> bool:
+    """Write new keys to the keys file, whole or not at all; True when it changed. Raises TetherError."""
+    found = {host: list(known) for host, known in inventory.keys.items()}
+    before = {host: list(known) for host, known in found.items()}
+    for host, key in keys.items():
+        if key not in found.get(host, ()):
+            found[host] = [key]
+    if found == before:
+        return False
+    lines = [_HEAD, "hosts:\n"]
+    for host in sorted(found):
+        lines.append(f"  {host}:\n    keys:\n")
+        lines += [f'      - "{key}"\n' for key in found[host]]
+    _write(inventory.keys_file, "".join(lines))
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        raise TetherError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collecting the facts of hosts, whether anything of ours is on them or not. Leaves no file behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tether_hw.errors import HostFailed
+from tether_hw.fleet import bare, runner
+from tether_hw.fleet.client import VERB_S, Agent
+from tether_hw.plan.facts import Facts
+from tether_hw.plan.shape import ShapeError
+from tether_hw.plan.verbs import FactsRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.runner import Results
+    from tether_hw.fleet.ssh import Session
+
+
+def collect(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> Results[Facts]:
+    """The facts of each host, or why there are none."""
+
+    def work(host: str) -> Facts:
+        reach.progress.tell(host, "connects")
+        with reach.session(host) as session:
+            reach.progress.tell(host, "reads facts")
+            facts = read(reach, session)
+        reach.progress.tell(host, "facts read", 1.0)
+        return facts
+
+    return runner.run(hosts, work, parallel)
+
+
+def read(reach: Reach, session: Session) -> Facts:
+    """The facts of the host of a session: by its agent when our bundle is there, otherwise by code sent along."""
+    host = session.target.name
+    nics = reach.inventory.hosts[host].nics
+    request = FactsRequest(host, tuple(nics[nic].device.selector() for nic in sorted(nics)))
+    machine = reach.look(session)
+    if machine.placed and machine.digest is not None:
+        agent = Agent(session, machine.root, machine.digest, reach.time_scale)
+        document = agent.call("facts", request.to_dict())
+    else:
+        body = {**request.to_dict(), "root": machine.root}
+        document = bare.run(session, "tether_hw.agent.facts", body, VERB_S * reach.time_scale)
+    try:
+        return Facts.parse(document)
+    except ShapeError as error:
+        raise HostFailed(host, f"its facts are not understood: {error}") from None

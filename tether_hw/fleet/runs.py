@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Confirm, rollback, resume and the list of runs: all from the hosts' journals, from whichever machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tether_hw.errors import HostFailed, HostRefused, HostRolledBack
+from tether_hw.fleet import apply, runner, state, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tether_hw.fleet.apply import HostRun
+    from tether_hw.fleet.reach import Reach
+
+
+def confirm(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> list[dict[str, Any]]:
+    """Keep a run that waits for it."""
+
+    def work(one: HostRun) -> dict[str, Any]:
+        status = one.call("status")
+        if status["state"] == "awaiting":
+            return apply.finished(one, status, confirm=True)
+        if status["state"] == "confirmed":
+            return words.result_ok(one.host, "confirmed", "confirmed already", steps=len(status["steps"]))
+        if status["state"] == "confirming":
+            one.begin("resume", by=state.holder())
+            return words.result_ok(one.host, "confirmed", "confirmed", steps=len(status["steps"]))
+        words.raise_for(one.host, run, status)
+        raise HostRefused(one.host, f"the run is {status['state']}, it does not wait for a confirm")
+
+    return apply.each(reach, hosts, run, "confirm", work, parallel)
+
+
+def rollback(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> list[dict[str, Any]]:
+    """Take a run back, pending or confirmed."""
+
+    def work(one: HostRun) -> dict[str, Any]:
+        one.begin("rollback", by=state.holder())
+        status = one.follow()
+        try:
+            words.raise_for(one.host, run, status)
+        except HostRolledBack:
+            one.reach.progress.tell(one.host, "as before", 1.0)
+            return words.result_ok(one.host, status["state"], "as before", why=status["why"])
+        raise HostFailed(one.host, f"the run is {status['state']}", hint=f"tether rollback {run}")
+
+    return apply.each(reach, hosts, run, "rollback", work, parallel)
+
+
+def resume(reach: Reach, hosts: list[str], run: str, parallel: int = 32, keep: bool = True) -> list[dict[str, Any]]:
+    """Go on with a run that was interrupted: to its confirm, or to the end of its way back."""
+
+    def work(one: HostRun) -> dict[str, Any]:
+        one.begin("resume", by=state.holder())
+        status = one.follow()
+        if status["state"] == "confirmed":
+            return words.result_ok(one.host, "confirmed", "confirmed", steps=len(status["steps"]))
+        return apply.finished(one, status, confirm=keep)
+
+    return apply.each(reach, hosts, run, "resume", work, parallel)
+
+
+def listing(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> list[dict[str, Any]]:
+    """The runs that hosts know, one entry per host: {"host", "exit", "pending", "runs"} or its failure."""
+
+    def work(host: str) -> dict[str, Any]:
+        with reach.session(host) as session:
+            machine = reach.look(session)
+            if not machine.placed:
+                return {
+                    **words.result_ok(host, "listed", "no bundle of this suite is there"),
+                    "pending": None,
+                    "runs": [],
+                }
+            answer = reach.agent_on(session, machine).call("runs", {})
+        return {**words.result_ok(host, "listed", f"{len(answer['runs'])} runs"), **answer}
+
+    results = runner.run(hosts, work, parallel)
+    outcome = dict(results.done)
+    outcome.update({host: words.result_of(error) for host, error in results.failed.items()})
+    return [outcome[host] for host in sorted(outcome)]
