@@ -37,9 +37,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
 
 
-def emit(document: dict[str, Any]) -> None:
-    """Print the one JSON document of this command."""
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+def emit(document: dict[str, Any], line: bool = False) -> None:
+    """Print the one JSON document of this command; as a single line for --lines."""
+    text = json.dumps(document, separators=(",", ":")) if line else json.dumps(document, indent=1)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
@@ -55,6 +56,11 @@ def _socket(parser: argparse.ArgumentParser) -> None:
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def _lines(parser: argparse.ArgumentParser) -> None:
+    words = "JSON lines on stdout: signs of life and progress, the document last; for programs that follow"
+    parser.add_argument("--lines", action="store_true", help=words)
 
 
 def _count(text: str) -> int:
@@ -105,6 +111,7 @@ def add_engine_verbs(verbs: Any) -> None:
     parser.add_argument("--wait", type=_seconds, default=10.0, metavar="S", help="wait for channel and receiver (10)")
     _socket(parser)
     _json(parser)
+    _lines(parser)
     parser.set_defaults(run_engine=_lazy("verbs", "send"))
 
     parser = verbs.add_parser("recv", help="receive files; nothing is overwritten unless --overwrite is given")
@@ -120,6 +127,7 @@ def add_engine_verbs(verbs: Any) -> None:
     )
     _socket(parser)
     _json(parser)
+    _lines(parser)
     parser.set_defaults(run_engine=_lazy("verbs", "recv"))
 
     parser = verbs.add_parser("stats", help="counters per lane, state and RTT per peer")
@@ -151,7 +159,7 @@ def add_engine_verbs(verbs: Any) -> None:
     parser.set_defaults(run_engine=_lazy("verbs", "identity"))
 
 
-def report(error: TransportError, as_json: bool) -> int:
+def report(error: TransportError, as_json: bool, line: bool = False) -> int:
     """Tell people, and programs where they asked; the exit code."""
     if isinstance(error, ConfigError):
         for problem in error.problems:
@@ -163,7 +171,7 @@ def report(error: TransportError, as_json: bool) -> int:
     if as_json:
         reason = str(getattr(error, "reason", "config" if isinstance(error, ConfigError) else "error"))
         details = {"reason": reason, "message": error.message, "hint": error.hint}
-        emit({"schema": ERROR_SCHEMA, "exit": ERROR, **details})
+        emit({"schema": ERROR_SCHEMA, "exit": ERROR, **details}, line)
     return ERROR
 
 
@@ -172,7 +180,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         return int(args.run_engine(args))
     except TransportError as error:
-        return report(error, bool(args.json))
+        line = bool(getattr(args, "lines", False))
+        return report(error, bool(args.json or line), line)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

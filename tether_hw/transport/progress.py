@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
-from typing import Optional, TextIO
+from typing import Any, Optional, TextIO
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -29,13 +30,23 @@ def rate_words(bits_per_s: float) -> str:
     return f"{bits_per_s:.2f} Gbit/s"
 
 
-class Progress:
-    """One line that is drawn over itself. Call update() with every event and finish() at the end."""
+def sign_of_life(document: dict[str, Any]) -> None:
+    """One JSON line on stdout for a program that follows."""
+    sys.stdout.write(json.dumps(document, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
 
-    def __init__(self, label: str, stream: Optional[TextIO] = None) -> None:
+
+class Progress:
+    """One line that is drawn over itself. Call update() with every event and finish() at the end.
+
+    With `lines`, JSON lines go to stdout instead, for a program that follows.
+    """
+
+    def __init__(self, label: str, stream: Optional[TextIO] = None, lines: bool = False) -> None:
         self._stream = stream or sys.stderr
         self._label = label
-        self._shown = self._stream.isatty()
+        self._lines = lines
+        self._shown = self._stream.isatty() and not lines
         self._begun = time.monotonic()
         self._first: Optional[int] = None
 
@@ -43,6 +54,8 @@ class Progress:
         """Draw the line for `done` of `size` bytes."""
         if self._first is None:
             self._first = done  # what was there before is no speed of ours
+        if self._lines:
+            sign_of_life({"done": done, "size": size})
         if not self._shown:
             return
         seconds = time.monotonic() - self._begun

@@ -13,11 +13,12 @@ from typing import Any, Optional
 from . import control
 from .commands import ERROR, OK, emit, say
 from .errors import ControlError, TransferError
-from .progress import Progress, rate_words, size_words
+from .progress import Progress, rate_words, sign_of_life, size_words
 from .transfer.place import Place
 
 TRANSFER_SCHEMA = "tether.engine.transfer/1"
 RELOAD_SCHEMA = "tether.engine.reload/1"
+LIFE_S = 1.0
 IDENTITY_SCHEMA = "tether.engine.identity/1"
 
 
@@ -35,7 +36,7 @@ def stats(args: argparse.Namespace) -> int:
     if args.json:
         emit(document)
     else:
-        from .stats import text
+        from .stats_text import text
 
         sys.stdout.write(text(document))
     return OK
@@ -94,12 +95,12 @@ def send(args: argparse.Namespace) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise TransferError("file", f"{path} cannot be read: {error.strerror}") from None
-    progress = Progress(f"{name} -> {peer}")
+    progress = Progress(f"{name} -> {peer}", lines=args.lines)
     try:
         with control.connect(args.socket) as connection:
             connection.say({"op": "send", "peer": peer, "name": name, "wait_s": args.wait}, [fd])
             while True:
-                answer, _ = connection.hear()
+                answer = _hear(connection, args.lines)
                 if answer.get("event") == "progress":
                     progress.update(answer["done"], answer["size"])
                     continue
@@ -110,9 +111,22 @@ def send(args: argparse.Namespace) -> int:
         progress.finish()
         os.close(fd)
     say(transfer_text(transfer, f"sent to {peer}"))
-    if args.json:
-        emit({"schema": TRANSFER_SCHEMA, "direction": "send", "transfers": [transfer]})
+    if args.json or args.lines:
+        emit({"schema": TRANSFER_SCHEMA, "direction": "send", "transfers": [transfer]}, args.lines)
     return OK
+
+
+def _hear(connection: control.Connection, lines: bool, timeout: Optional[float] = None) -> dict[str, Any]:
+    """The daemon's next line; who follows our lines hears of us every second meanwhile."""
+    limit = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = None if limit is None else max(0.01, limit - time.monotonic())
+        try:
+            return connection.hear(min(LIFE_S, left or LIFE_S) if lines else left)[0]
+        except ControlError as error:
+            if error.reason != "timeout" or not lines or (limit is not None and time.monotonic() >= limit):
+                raise
+            sign_of_life({"waiting": True})
 
 
 def transfer_text(transfer: dict[str, Any], how: str) -> str:
@@ -132,6 +146,7 @@ class Receiver:
         self.to = Path(args.to) if args.to else None
         self.overwrite = bool(args.overwrite)
         self.once = bool(args.once or args.to)
+        self.lines = bool(args.lines)
         self.transfers: list[dict[str, Any]] = []
         self.failed: Optional[TransferError] = None
         self._places: dict[str, Place] = {}
@@ -158,7 +173,8 @@ class Receiver:
             self.failed = TransferError(
                 str(error.get("reason")), f"{event.get('name')}: {error.get('message')}", str(error.get("hint", ""))
             )
-            say(f"error: {self.failed}")
+            if not self.once:
+                say(f"error: {self.failed}")
             return not self.once
         return True
 
@@ -176,7 +192,7 @@ class Receiver:
             connection.say({"id": identity, **control.error_answer(error.reason, error.message, error.hint)})
             return
         self._places[identity] = place
-        self._progress[identity] = Progress(f"{event['name']} <- {event['peer']}")
+        self._progress[identity] = Progress(f"{event['name']} <- {event['peer']}", lines=self.lines)
         connection.say({"id": identity, "accept": True}, [place.part_fd, place.record_fd])
 
     def _place(self, connection: control.Connection, event: dict[str, Any], identity: str) -> None:
@@ -207,7 +223,8 @@ def recv(args: argparse.Namespace) -> int:
             deadline = None if args.timeout is None else time.monotonic() + args.timeout
             going = True
             while going:
-                event, _ = connection.hear(None if deadline is None else max(0.01, deadline - time.monotonic()))
+                left = None if deadline is None else max(0.01, deadline - time.monotonic())
+                event = _hear(connection, args.lines, left)
                 if "error" in event and "event" not in event:
                     control.checked(event)
                 if event.get("event") == "waiting":
@@ -225,12 +242,10 @@ def recv(args: argparse.Namespace) -> int:
             raise
     finally:
         receiver.close()
-    if args.json and receiver.transfers:
-        emit({"schema": TRANSFER_SCHEMA, "direction": "recv", "transfers": receiver.transfers})
-    if receiver.failed is not None and (receiver.once or not receiver.transfers):
-        if not args.json:
-            return ERROR
+    if receiver.failed is not None and not receiver.transfers:
         raise receiver.failed
+    if args.json or args.lines:
+        emit({"schema": TRANSFER_SCHEMA, "direction": "recv", "transfers": receiver.transfers}, args.lines)
     return OK
 
 
