@@ -74,7 +74,8 @@ def _python() -> Iterator[Finding]:
 
 
 def _library() -> Iterator[Finding]:
-    from tether_hw.transport.library import LibraryError, find
+    from tether_hw.transport.errors import LibraryError
+    from tether_hw.transport.library import find
 
     try:
         yield Finding("transport library", OK, str(find()), "controller")

@@ -107,7 +107,7 @@ def _plan_host(inventory: Inventory, name: str, draft: HostDraft, setting: Setti
     devices = _devices(inventory, name, draft)
     _key(inventory, name, draft)
     _nics(inventory, name, draft, setting, devices)
-    draft.nic_steps.extend((None, step) for step in nic_removals(draft.facts, inventory, name, devices, draft.notes))
+    draft.nic_steps.extend(nic_removals(draft.facts, inventory, name, devices, draft.notes))
     _privilege(draft)
     intent = None
     if inventory.lanes[name] and len(devices) == len(inventory.hosts[name].nics):
@@ -174,10 +174,7 @@ def _nics(inventory: Inventory, name: str, draft: HostDraft, setting: Setting, d
     for nic_name in sorted(devices):
         nic, device = host.nics[nic_name], devices[nic_name]
         facts = draft.facts.config["nics"][device]
-        limits = draft.facts.status["limits"].get(device)
-        if limits is None:
-            draft.refusals.append(f"the facts have no limits of {device}")
-            continue
+        limits = draft.facts.status["limits"][device]
         carrier = carrier_of(nic, host.engine)
         link = inventory.link_of[name].get(nic_name)
         stated = inventory.links[link].mtu if link else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
+from tether_hw.fleet.models import DEFAULT_MTU
 from tether_hw.plan.effects import MISSING, look_up
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.kinds.base import StepData
@@ -34,10 +35,11 @@ def asked_for(inventory: Inventory, name: str, devices: Mapping[str, str]) -> se
 
 def nic_removals(
     facts: Facts, inventory: Inventory, name: str, devices: Mapping[str, str], notes: list[str]
-) -> list[StepData]:
-    """The steps that put back what we set and nobody asks for, while it still is what we set."""
-    steps: list[StepData] = []
+) -> list[tuple[str | None, StepData]]:
+    """The (NIC, step) pairs that put back what we set and nobody asks for, while it still is what we set."""
+    steps: list[tuple[str | None, StepData]] = []
     wanted = asked_for(inventory, name, devices)
+    nic_of = {device: nic for nic, device in devices.items()}
     for entry in facts.status["owned"]:
         path = tuple(entry["path"])
         if path[0] != "nics" or len(path) != 3 or (path[1], path[2]) in wanted:
@@ -50,9 +52,22 @@ def nic_removals(
             continue
         elif now != entry["set"]:
             notes.append(f"{device}: {what} is no longer what we set; it is left as it is")
+        elif _lanes_need(inventory, name, nic_of.get(device), what, entry["before"]):
+            notes.append(f"{device}: {what} stays as we set it, its lanes need it")
         else:
-            steps.append(_put_back(device, what, entry["before"]))
+            steps.append((nic_of.get(device), _put_back(device, what, entry["before"])))
     return steps
+
+
+def _lanes_need(inventory: Inventory, name: str, nic: str | None, what: str, before: object) -> bool:
+    """True when the lanes of a NIC could not be with the value that was there before us."""
+    lanes = [lane for lane in inventory.lanes[name] if lane.nic == nic and "mac" in lane.address]
+    if not lanes:
+        return False
+    if what == "queues" and isinstance(before, dict):
+        return max(lane.queue for lane in lanes) >= min(before.values())
+    mtu = inventory.links[lanes[0].link].mtu or DEFAULT_MTU
+    return what == "mtu" and isinstance(before, int) and before < mtu
 
 
 def _put_back(device: str, what: str, before: object) -> StepData:

@@ -51,6 +51,8 @@ class Facts:
         config = parse_config(fields.take("config"), "config")
         status = parse_status(fields.take("status"), "status")
         fields.done()
+        if set(status["limits"]) != set(config["nics"]):
+            raise fields.fail("status.limits", "are not those of the devices of config")
         return cls(host, config, status)
 
 

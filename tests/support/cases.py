@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden cases of the planner: a YAML file says inventories and facts, and what plan comes of them.
+
+about      what the case shows
+previous   inventories that were applied before, in order (with what each left in the owned record)
+inventory  the inventory that is planned
+keys       host -> public key; "made" gives each host the same digit 64 times
+facts      host -> {devices: {name: driver}, config, status, selectors}: what differs from an untouched host
+bundle     newer: another one than was applied before; without-xdp: its engine lacks that carrier
+expect     host -> {steps: [{step, disruption, summary, argv, undo}], refusals, notes}, and not_for_apply
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import fleet_facts
+from tether_hw.agent.owned import merge as merge_owned
+from tether_hw.fleet.inventory import Inventory, load
+from tether_hw.fleet.planner import Setting, make_plan
+from tether_hw.plan.facts import Facts
+from tether_hw.plan.plan import HostPlan, Plan
+
+DIGEST = re.compile(r"\b[0-9a-f]{12}\b")  # of a file whose defaults may grow
+FOLDER = Path(__file__).resolve().parents[1] / "cases"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case, read."""
+
+    path: Path
+    document: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def cases() -> list[Case]:
+    """All cases."""
+    found = []
+    for path in sorted(FOLDER.glob("*.yaml")):
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        unknown = set(document) - {"about", "previous", "inventory", "keys", "facts", "bundle", "expect"}
+        assert not unknown, f"{path.name}: {unknown}"
+        found.append(Case(path, document))
+    return found
+
+
+def key_of(name: str) -> str:
+    """The public key of a host in cases that do not name it."""
+    return f"{sum(name.encode()) % 256:02x}" * 32
+
+
+def inventory(case: Case, document: dict[str, Any], folder: Path) -> Inventory:
+    """An inventory of the case, loaded as any other."""
+    path = folder / "inventory.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    keys = case.document.get("keys", "made")
+    if keys == "made":
+        keys = {name: key_of(name) for name in document["hosts"]}
+    text = yaml.safe_dump({"hosts": {name: {"keys": [key]} for name, key in keys.items()}})
+    path.with_suffix(".keys.yaml").write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def starting_facts(case: Case) -> dict[str, Facts]:
+    """The facts that the case says, before anything was applied."""
+    result = {}
+    for name, spec in case.document["facts"].items():
+        spec = dict(spec)
+        config = fleet_facts.merge({"keys": {"node": key_of(name)}}, spec.pop("config", {}))
+        if isinstance(case.document.get("keys", "made"), dict) and "keys" not in case.document["facts"][name].get(
+            "config", {}
+        ):
+            config["keys"] = {"node": case.document["keys"].get(name)}
+        result[name] = fleet_facts.facts(
+            name, spec.pop("devices"), config, spec.pop("status", {}), spec.pop("selectors", None)
+        )
+        assert not spec, spec
+    return result
+
+
+def applied(facts: Facts, plan: HostPlan) -> Facts:
+    """The facts after a confirmed run of the plan: what it changed is in the owned record."""
+    owned = merge_owned(facts.status["owned"], [change for step in plan.steps for change in step.effect])
+    return replace(facts, config=plan.expected(), status={**facts.status, "owned": owned})
+
+
+def run(case: Case, folder: Path) -> tuple[Inventory, dict[str, Facts], Plan]:
+    """The inventory, the facts that are planned from, and the plan."""
+    facts = starting_facts(case)
+    for document in case.document.get("previous", []):
+        loaded = inventory(case, document, folder)
+        there = {name: found for name, found in facts.items() if name in loaded.hosts}
+        plan = make_plan(loaded, there, fleet_facts.setting())
+        assert not plan.refusals, plan.refusals
+        facts = {
+            name: applied(found, plan.hosts[name]) if name in plan.hosts else found for name, found in facts.items()
+        }
+    final = inventory(case, case.document["inventory"], folder)
+    facts = {name: found for name, found in facts.items() if name in final.hosts}
+    return final, facts, make_plan(final, facts, setting_of(case))
+
+
+def setting_of(case: Case) -> Setting:
+    """The suite that the case plans with."""
+    word = case.document.get("bundle")
+    if word == "without-xdp":
+        return fleet_facts.setting(carriers=("af_packet", "udp"))
+    return fleet_facts.setting(fleet_facts.NEWER_BUNDLE if word == "newer" else fleet_facts.BUNDLE)
+
+
+def seen(plan: Plan, names: list[str]) -> dict[str, Any]:
+    """The plan as cases spell it."""
+    result: dict[str, Any] = {}
+    for name in names:
+        entry: dict[str, Any] = {"steps": []}
+        if name in plan.hosts:
+            for step in plan.hosts[name].steps:
+                undo = [" ".join(argv) for argv in step.undo.argv] if step.undo else step.undo_reason
+                entry["steps"].append(
+                    {
+                        "step": step.id,
+                        "disruption": step.disruption,
+                        "summary": DIGEST.sub("...", step.summary),
+                        "argv": [" ".join(argv) for argv in step.argv],
+                        "undo": undo,
+                    }
+                )
+        entry["refusals"] = [refusal["reason"] for refusal in plan.refusals if refusal["host"] == name]
+        entry["notes"] = [note["note"] for note in plan.notes if note["host"] == name]
+        result[name] = {key: value for key, value in entry.items() if value}
+    if plan.not_for_apply:
+        result["not_for_apply"] = list(plan.not_for_apply)
+    return result

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Facts of hosts that nobody has, by driver, with what differs from them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from tether_hw.fleet.planner import BundleOffer, Setting
+from tether_hw.fleet.profiles import load as load_profiles
+from tether_hw.fleet.render import engine_unit
+from tether_hw.plan.facts import Facts, empty_config
+
+BUNDLE = "b" * 64
+NEWER_BUNDLE = "c" * 64
+
+#: Driver -> (entry of config, entry of status' limits) of a device that nobody has touched.
+DEVICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "veth": (
+        {"driver": "veth", "mtu": 1500, "queues": {"rx": 2, "tx": 2}, "ring": None},
+        {"mtu_min": 68, "mtu_max": 65535, "queues_max": {"rx": 4, "tx": 4}, "ring_max": None},
+    ),
+    "virtio_net": (
+        {"driver": "virtio_net", "mtu": 1500, "queues": {"combined": 1}, "ring": {"rx": 256, "tx": 256}},
+        {"mtu_min": 68, "mtu_max": 65535, "queues_max": {"combined": 4}, "ring_max": {"rx": 256, "tx": 256}},
+    ),
+    "ice": (
+        {"driver": "ice", "mtu": 1500, "queues": {"combined": 16}, "ring": {"rx": 2048, "tx": 256}},
+        {"mtu_min": 68, "mtu_max": 9702, "queues_max": {"combined": 32}, "ring_max": {"rx": 8160, "tx": 8160}},
+    ),
+    "loopback": (
+        {"driver": None, "mtu": 65536, "queues": None, "ring": None},
+        {"mtu_min": 0, "mtu_max": 2**31 - 1, "queues_max": None, "ring_max": None},
+    ),
+}
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A copy of base with the fields of over laid upon it."""
+    result = copy.deepcopy(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def facts(
+    host: str,
+    devices: dict[str, str],
+    config: dict[str, Any] | None = None,
+    status: dict[str, Any] | None = None,
+    selectors: list[dict[str, Any]] | None = None,
+) -> Facts:
+    """Facts of a root login on Debian with these devices (name -> driver), changed by config and status."""
+    base = empty_config()
+    limits = {}
+    for number, (name, driver) in enumerate(devices.items()):
+        entry, limits[name] = DEVICES[driver]
+        mac = f"52:54:00:00:{len(host):02x}:{number + 1:02x}"
+        base["nics"][name] = {**entry, "mac": mac, "xdp": {"foreign": False}}
+    standing = {
+        "kernel": "6.1.0-28-amd64",
+        "arch": "x86_64",
+        "python": "3.11.2",
+        "tools": {
+            "ip": "/usr/sbin/ip",
+            "ethtool": "/usr/sbin/ethtool",
+            "systemctl": None,
+            "useradd": "/usr/sbin/useradd",
+        },
+        "root": "/",
+        "user": "root",
+        "is_root": True,
+        "cpus": 2,
+        "service_manager": "supervised",
+        "carriers": {"udp": None, "af_packet": None, "af_xdp": None},
+        "devices": selectors or [{"selector": {"name": name}, "device": name} for name in devices],
+        "limits": limits,
+        "links": [
+            {"name": name, "mac": base["nics"][name]["mac"], "driver": driver} for name, driver in devices.items()
+        ],
+        "owned": [],
+        "pending": None,
+    }
+    document = {
+        "schema": "tether.facts/1",
+        "host": host,
+        "config": merge(base, config or {}),
+        "status": merge(standing, status or {}),
+    }
+    return Facts.parse(document)
+
+
+def setting(bundle: str = BUNDLE, arch: tuple[str, ...] = ("x86_64",)) -> Setting:
+    """What plans of tests depend on: one made-up bundle, the profiles and templates that ship."""
+    offer = BundleOffer(bundle, ("af_packet", "af_xdp", "udp"))
+    return Setting(dict.fromkeys(arch, offer), load_profiles(), engine_unit, "0.1.0")
