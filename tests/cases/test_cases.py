@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import fleet_facts
+from tests.support.cases import Case, applied, cases, run, seen, setting_of
 from tether_hw.fleet import planner
 from tether_hw.fleet.planner import make_plan
 from tether_hw.nic.generic import plan as generic_plan
@@ -19,8 +21,6 @@ from tether_hw.plan.kinds.registry import KINDS, parse_data
 from tether_hw.plan.plan import Plan
 from tether_hw.plan.shape import ShapeError
 from tether_hw.plan.undo import undo_order
-from tests.support import fleet_facts
-from tests.support.cases import Case, applied, cases, run, seen, setting_of
 
 CASES = cases()
 

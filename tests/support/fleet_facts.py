@@ -91,7 +91,6 @@ def facts(
     return Facts.parse(document)
 
 
-def setting(bundle: str = BUNDLE, arch: tuple[str, ...] = ("x86_64",)) -> Setting:
+def setting(bundle: str = BUNDLE, carriers: tuple[str, ...] = ("af_packet", "af_xdp", "udp")) -> Setting:
     """What plans of tests depend on: one made-up bundle, the profiles and templates that ship."""
-    offer = BundleOffer(bundle, ("af_packet", "af_xdp", "udp"))
-    return Setting(dict.fromkeys(arch, offer), load_profiles(), engine_unit, "0.1.0")
+    return Setting({"x86_64": BundleOffer(bundle, carriers)}, load_profiles(), engine_unit, "0.1.0")
