@@ -66,13 +66,9 @@ class Journal:
 
     def last(self, point: str, phase: Optional[str] = None, **match: Any) -> Optional[dict[str, Any]]:
         """The newest record of a point that has these values."""
-        found: list[dict[str, Any]] = self.records()
-        for record in reversed(found):
-            if record["point"] != point or (phase is not None and record["phase"] != phase):
-                continue
-            if all(record.get(key) == match[key] for key in match):
-                return record
-        return None
+        wanted = {"point": point, **({} if phase is None else {"phase": phase}), **match}
+        found = [record for record in self.records() if all(record.get(key) == wanted[key] for key in wanted)]
+        return found[-1] if found else None
 
 
 def _read_all(descriptor: int) -> bytes:

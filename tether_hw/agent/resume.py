@@ -22,7 +22,7 @@ def resume(host: Host, name: str, by: str) -> None:
         if not run.folder.is_dir() and (host.lock.holder() or {}).get("run") != name:
             raise Refused("run %s is not known on this host" % name)
         take_back.start(host, name, by)
-    elif now in ("staged", "interrupted"):
+    elif now in ("staging", "staged", "interrupted"):
         if run.journal.last("lock") is None:
             # Cut off between keeping the plan and taking the lock: compete for it now.
             close.tidy(host)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: state -> what it means
 STATES = {
     "not-begun": "cut off before its plan was kept; nothing was touched",
+    "staging": "its plan is kept, the facts were not compared yet",
     "staged": "kept, not started",
     "running": "its steps are being carried out",
     "interrupted": "its executor is gone before the end; waits for resume or rollback",
@@ -52,7 +53,7 @@ def state(run: Run) -> str:
     if confirm.waits(records) and records[-1]["boot"] == boot_id() and run.process(DEADMAN) is not None:
         return "awaiting"
     if run.journal.last("start") is None and run.journal.last("resume") is None:
-        return "staged"
+        return "staging" if run.journal.last("stage", END) is None else "staged"
     return "interrupted"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tether_hw.agent import durable
+from tether_hw.agent.host import Host
 from tether_hw.agent.probe import digest_of
 from tether_hw.plan.paths import HostPaths
 
@@ -21,7 +22,11 @@ _MOST_BYTES = 512 * 1024 * 1024
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
     """{"root", "digest"} and the tar on standard input -> {"made": whether it was unpacked now}."""
-    return {"made": unpack(sys.stdin.buffer, HostPaths(request["root"]), request["digest"])}
+    host = Host(HostPaths(request["root"]))
+    made = unpack(sys.stdin.buffer, host.paths, request["digest"])
+    host.make_state()
+    host.owned.place(request["digest"], None)
+    return {"made": made}
 
 
 def unpack(stream: Any, paths: HostPaths, digest: str) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tether_hw.plan.plan import HostPlan, Plan
 
 _AGAIN_S = 0.3
+_STAGING_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class HostRun:
             self.call(verb, **body)
         except Stopped:
             self.reconnect(self.reach.timeout_s)
-            if self.call("status")["state"] in ("staged", "interrupted", "revert-interrupted"):
+            now = self.call("status")["state"]
+            if now == "staged" or (verb != "start" and now not in ("running", "reverting", "confirming")):
                 self.call(verb, **body)
 
     def follow(self) -> dict[str, Any]:
@@ -120,9 +122,13 @@ class HostRun:
             time.sleep(_AGAIN_S)
 
     def _look_from_before(self, error: HostError) -> dict[str, Any]:
-        """The run's status over the session that was there before; `error` when that one is gone too."""
+        """The run's status over the session that was there before, or a new one; `error` when there is none."""
         try:
-            return self.call("status")
+            try:
+                return self.call("status")
+            except Stopped:
+                self.reconnect(0.0)
+                return self.call("status")
         except HostError:
             raise type(error)(
                 self.host,
@@ -215,9 +221,10 @@ class Application:
                 agent.call("stage", body)
             except Stopped:
                 # It may have been staged all the same; only the host knows.
-                session = self._again(host, session)
+                session.close()
+                session = self.reach.session(host)
                 agent = self.reach.agent(session)
-                if agent.call("status", {"run": self.run_name})["state"] == "not-begun":
+                if not self._is_staged(agent):
                     agent.call("rollback", {"run": self.run_name, "by": self.holder})
                     raise
         except BaseException:
@@ -225,9 +232,14 @@ class Application:
             raise
         return agent
 
-    def _again(self, host: str, session: Any) -> Any:
-        session.close()
-        return self.reach.session(host)
+    def _is_staged(self, agent: Agent) -> bool:
+        """Whether the host has staged the run, or does so soon: its agent outlives the session that started it."""
+        limit = time.monotonic() + _STAGING_S * self.reach.time_scale
+        while True:
+            now = agent.call("status", {"run": self.run_name})["state"]
+            if now not in ("not-begun", "staging") or time.monotonic() > limit:
+                return bool(now == "staged")
+            time.sleep(_AGAIN_S)
 
 
 def finished(one: HostRun, status: dict[str, Any], confirm: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ is shared between sessions: a second session to a host is evidence that the host
 
 from __future__ import annotations
 
+import logging
 import random
 import shlex
 import socket
@@ -70,6 +71,8 @@ class Session:
     @classmethod
     def connect(cls, target: Target, timeout_s: float = CONNECT_TIMEOUT_S) -> Session:
         """A new connection; raises HostUnreachable at the deadline at the latest, or a refusal before it."""
+        # paramiko tells its log about every lost connection; we tell people ourselves.
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
         attempt = _Attempt(target, time.monotonic() + timeout_s)
         session = cls(target, attempt.run(timeout_s))
         if target.sudo:
@@ -357,9 +360,20 @@ def _limiter(target: Target) -> threading.BoundedSemaphore:
 
 
 def _close_all(transports: list[paramiko.Transport]) -> None:
-    """Close from the inside out, without waiting for paramiko's own thread to agree."""
-    for transport in reversed(list(transports)):
-        threading.Thread(target=transport.close, name="ssh close", daemon=True).start()
+    """Close from the inside out, without waiting for paramiko's own threads to agree."""
+    waiting = list(reversed(transports))
+    if waiting:
+        threading.Thread(target=_close, args=(waiting,), name="ssh close", daemon=True).start()
+
+
+def _close(transports: list[paramiko.Transport]) -> None:
+    import paramiko
+
+    for transport in transports:
+        try:
+            transport.close()
+        except (OSError, EOFError, paramiko.SSHException):
+            continue  # it was gone already
 
 
 def _read(receive: Callable[[int], bytes]) -> bytes:

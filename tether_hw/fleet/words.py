@@ -61,7 +61,7 @@ def raise_for(host: str, run: str, status: dict[str, Any]) -> None:
         raise HostFailed(
             host, f"being taken back ({why}), not finished: {remainder(status)}", hint=f"tether rollback {run}"
         )
-    if state in ("interrupted", "staged", "not-begun"):
+    if state in ("interrupted", "staging", "staged", "not-begun"):
         raise HostFailed(host, f"the run is {state}", hint=f"tether resume {run}, or tether rollback {run}")
 
 
