@@ -117,7 +117,7 @@ class Worker:
         reader = threading.Thread(target=self.read_messages, args=(other, sent, after_cancel), daemon=True)
         reader.start()
         for index in range(self.rng.randrange(1, 24)):
-            body = content(self.rng, pick_size(self.rng, self.largest))
+            body = content(self.rng, pick_size(self.rng, self.largest - 8))
             message = index.to_bytes(8, "little") + body.tobytes()
             sent[index] = (len(message), zlib.crc32(message))
             flow.send(message, PATIENCE_S)
@@ -272,7 +272,7 @@ def soak(carrier: str, seconds: float, largest: int = LARGEST, workers: int = 8)
             for number in range(workers):
                 lane = number // 4 % QUEUES
                 ends = (duo.channels[lane], duo.peer_channels[lane])
-                ours, theirs = ends if number // 2 % 2 == 0 else ends[::-1]
+                ours, theirs = ends if (number + number // 4) % 2 == 0 else ends[::-1]
                 worker = Worker(number, ours, theirs, account, until, largest)
                 threads.append(threading.Thread(target=worker.run, name=worker.name, daemon=True))
             for thread in threads:
