@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -91,8 +92,8 @@ def _words(
     context = detail.get("ctx") or {}
     if kind == "extra_forbidden":
         known = sorted(field_names(model, path[:-1]))
-        near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
-        return "unknown field", f"did you mean {near[0]!r}?" if near else f"fields here: {', '.join(known)}"
+        near = nearest(str(path[-1]), known)
+        return "unknown field", f"did you mean {near!r}?" if near else f"fields here: {', '.join(known)}"
     if kind == "missing":
         return "missing", None
     if kind in _EXPECTED:
@@ -126,6 +127,14 @@ def _found(tree: Tree | None) -> str:
     if isinstance(tree.value, bool):
         return "true or false"
     return "text" if isinstance(tree.value, str) else "a number"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant: swapped letters first, then the closest one, if any is close."""
+    names = sorted(known)
+    swapped = [name for name in names if sorted(name) == sorted(word)]
+    near = swapped or difflib.get_close_matches(word, names, 1, 0.6)
+    return near[0] if near else None
 
 
 def field_names(model: type[BaseModel], path: list[str | int]) -> set[str]:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tether_hw.fleet.explain import nearest
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU, Host
 from tether_hw.nic.generic.limits import XDP_MTU_MAX, smallest_mtu
@@ -39,9 +39,9 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint with the nearest known name, or with all of them when they are few."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, 1, 0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"did you mean {near!r}?"
     return f"there are {', '.join(names)}" if 0 < len(names) <= 8 else None
 
 

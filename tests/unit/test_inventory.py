@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inventories: what is read, what is inherited, and every mistake in one run with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tether_hw.data import data_path
+from tether_hw.errors import InputErrors, Problem, TetherError
+from tether_hw.fleet.inventory import Inventory, load
+from tether_hw.fleet.patterns import select
+from tether_hw.plan.lane import lane_mac
+
+CANARY = "canary-5f3a-never-shown"
+
+GOOD = """\
+tether: 1
+groups:
+  rack: {user: ops, engine: {cpus: by-lane}}
+defaults:
+  user: root
+  nics:
+    data0: {device: {name: data0}, queues: 2, lanes: {on: pf, queues: [0, 1]}}
+hosts:
+  a: {address: 192.0.2.1, groups: [rack]}
+  b: {address: 192.0.2.2, nics: {data0: {mtu: 2000}}}
+links:
+  fabric0: {members: [a.data0, b.data0], latency: 20us, rate: 2.5Gbit}
+"""
+
+
+def write(folder: Path, text: str, keys: str | None = None) -> Path:
+    path = folder / "inventory.yaml"
+    path.write_text(text, encoding="utf-8")
+    if keys is not None:
+        (folder / "inventory.keys.yaml").write_text(keys, encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str, keys: str | None = None) -> list[Problem]:
+    with pytest.raises(InputErrors) as caught:
+        load(write(folder, text, keys))
+    return caught.value.problems
+
+
+def test_inheritance(tmp_path: Path) -> None:
+    inventory = load(write(tmp_path, GOOD))
+    a, b = inventory.hosts["a"], inventory.hosts["b"]
+    assert (a.user, b.user) == ("ops", "root")
+    assert (a.engine.cpus, b.engine.cpus) == ("by-lane", None)
+    assert (a.nics["data0"].mtu, b.nics["data0"].mtu) == (None, 2000)
+    assert a.nics["data0"].queues == b.nics["data0"].queues == 2
+    assert inventory.links["fabric0"].latency == 20_000
+    assert inventory.links["fabric0"].rate == 2_500_000_000
+    assert inventory.members["fabric0"] == (("a", "data0"), ("b", "data0"))
+    assert inventory.peers("a") == [("b", "fabric0")]
+
+
+def test_lanes_have_the_documented_addresses(tmp_path: Path) -> None:
+    inventory = load(write(tmp_path, GOOD))
+    assert [lane.address for lane in inventory.lanes["a"]] == [
+        {"mac": lane_mac("a", "data0", 0), "vlan": None},
+        {"mac": lane_mac("a", "data0", 1), "vlan": None},
+    ]
+    # Fixed for ever: two machines must compute the same.
+    assert lane_mac("a", "data0", 0) == "02:06:2b:cd:b3:3a"
+
+
+EVERYTHING_WRONG = f"""\
+tether: 1
+hosts:
+  a:
+    address: 192.0.2.1
+    prot: 22
+    nics:
+      data0: {{device: {{mac: "02:74:zz:00:00:01"}}, queues: 2, lanes: {{queues: [0, 5]}}, mtu: 100}}
+    peers: [zed]
+  b:
+    address: 192.0.2.2
+    port: "22"
+    sudo_password: {CANARY}
+    nics:
+      data0: {{device: {{name: data0}}, queues: 2, lanes: {{queues: [0, 1]}}}}
+  b:
+    address: 192.0.2.3
+  u:
+    address: 192.0.2.4
+    nics:
+      net0: {{device: {{name: lo}}, carrier: udp, lanes: {{queues: [0, 1]}}, udp: {{address: 127.0.0.1, port: 5000}}}}
+      net1: {{device: {{name: lo}}, carrier: udp, lanes: {{queues: [0]}}, udp: {{address: 127.0.0.1, port: 5001}}}}
+links:
+  fabric0: {{members: [a.data0, b.data0, c.data0, b.data7], mtu: 9000}}
+  loop: {{members: [u.net0, u.net1]}}
+"""
+BAD_KEYS = "hosts:\n  a: {keys: [AB]}\n  b: {keys: [%s]}\n  u: {keys: [%s]}\n" % ("1a" * 32, "1a" * 32)
+
+
+def test_every_mistake_in_one_run(tmp_path: Path) -> None:
+    found = problems(tmp_path, EVERYTHING_WRONG, BAD_KEYS)
+    seen = {(Path(problem.file).name, problem.line, problem.path): problem.message for problem in found}
+    main, keys = "inventory.yaml", "inventory.keys.yaml"
+    assert seen[main, 5, "hosts.a.prot"] == "unknown field"
+    assert "MAC address" in seen[main, 7, "hosts.a.nics.data0.device.mac"]
+    assert "queue 5 of a NIC with 2" in seen[main, 7, "hosts.a.nics.data0.lanes.queues.1"]
+    assert "hold no block" in "".join(problem.message for problem in found if problem.path == "hosts.a.nics.data0.mtu")
+    assert "unknown peer 'zed'" in seen[main, 8, "hosts.a.peers.0"]
+    assert "whole number" in seen[main, 11, "hosts.b.port"]
+    assert "reference" in seen[main, 12, "hosts.b.sudo_password"]
+    assert "twice, first in line 9" in seen[main, 15, "hosts.b"]
+    assert "unknown host or group 'c'" in seen[main, 23, "links.fabric0.members.2"]
+    assert "no NIC 'data7'" in seen[main, 23, "links.fabric0.members.3"]
+    assert "does not fit XDP" in seen[main, 23, "links.fabric0.mtu"]
+    assert "one address: udp 127.0.0.1:5001" in seen[main, 21, "hosts.u.nics.net1.udp.port"]
+    assert "64 hexadecimal" in seen[keys, 2, "hosts.a.keys.0"]
+    assert "key of b too" in seen[keys, 4, "hosts.u.keys.0"]
+    hints = {problem.path: problem.hint for problem in found}
+    assert hints["hosts.a.prot"] == "did you mean 'port'?"
+    assert hints["links.fabric0.members.3"] == "did you mean 'data0'?"
+
+
+def test_a_mistaken_value_is_never_shown(tmp_path: Path) -> None:
+    found = problems(tmp_path, EVERYTHING_WRONG, BAD_KEYS)
+    assert CANARY not in "\n".join(f"{problem} {problem.hint} {problem.to_dict()}" for problem in found)
+
+
+HOST = "tether: 1\nhosts:\n  a:\n    address: 192.0.2.1\n"
+PAIR = """\
+tether: 1
+hosts:
+  a: {address: 192.0.2.1, nics: {data0: {device: {name: data0}, %s}}}
+  b: {address: 192.0.2.2, nics: {data0: {device: {name: data0}, lanes: {queues: [0]}}}}
+links:
+  f: {members: [a.data0, b.data0]%s}
+"""
+LANES = "lanes: {queues: [0]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("", "tether", "missing"),
+        ("[]", "", "mapping"),
+        ("tether: 2\nhosts: {a: {address: x}}\n", "tether", "expected 1"),
+        ("tether: 1\n", "hosts", "no hosts"),
+        ("tether: 1\nhosts: {}\nextra: 1\n", "extra", "unknown field"),
+        (HOST + "    sudo: yes\n", "hosts.a.sudo", "true or false"),
+        (HOST + "    port: 0\n", "hosts.a.port", "greater than or equal to 1"),
+        (HOST + "    root: relative/path\n", "hosts.a.root", "absolute path"),
+        (HOST + "    root: /a/../b\n", "hosts.a.root", "without .."),
+        (HOST + "    jump: nobody\n", "hosts.a.jump", "unknown machine"),
+        (HOST + "    jump: a\n", "hosts.a.jump", "circle"),
+        (HOST + "    groups: [none]\n", "hosts.a.groups", "unknown group"),
+        (HOST + "    engine: {metrics: {listen: everywhere}}\n", "hosts.a.engine.metrics.listen", "IP address and port"),
+        (HOST + "    nics: {data0: {device: {}}}\n", "hosts.a.nics.data0.device", "exactly one of"),
+        (HOST + "    nics: {data0: {device: {pci: 3b:00.0}}}\n", "hosts.a.nics.data0.device.pci", "PCI address"),
+        (HOST + "    nics: {data0: {device: {name: a/b}}}\n", "hosts.a.nics.data0.device.name", "device name"),
+        (HOST + "    nics: {d: {device: {name: d}, family: e810}}\n", "hosts.a.nics.d.family", "expected 'generic'"),
+        (HOST + "  a.b: {address: 192.0.2.2}\n", "hosts.a.b", "expected a name"),
+        (HOST + "  b: {address: 192.0.2.1}\n", "hosts.b.address", "address and port of a"),
+        (HOST + "links: {f: {members: []}}\n", "links.f.members", "has members"),
+        (HOST + "links: {f: {members: [a], contact: []}}\n", "links.f.contact", "not there yet"),
+        (HOST + "defaults: {groups: [x]}\n", "defaults.groups", "only hosts"),
+        (HOST + "groups: {unused: {prot: 1}}\n", "groups.unused.prot", "unknown field"),
+        (HOST + "apply: {max_unavailable: 0}\n", "apply.max_unavailable", "greater than or equal to 1"),
+        (PAIR % (LANES, ", rate: 10"), "links.f.rate", "units"),
+        (PAIR % (LANES, ", latency: 1 fortnight"), "links.f.latency", "units"),
+        (PAIR % (LANES, ", vlan: 4095"), "links.f.vlan", "less than or equal to 4094"),
+        (PAIR % (LANES, ", mtu: 319"), "links.f.mtu", "hold no block"),
+        (PAIR % (LANES, ", mtu: 3507"), "links.f.mtu", "does not fit XDP"),
+        (PAIR % (LANES + ", mtu: 1400", ""), "hosts.a.nics.data0.mtu", "below the MTU of link f"),
+        (PAIR % (LANES + ", carrier: af_packet, mtu: 9000}}}\n  c: {address: 192.0.2.3, nics: {data0: {device: {name: d}, "
+                 "lanes: {queues: [0]}, carrier: af_packet, mtu: 8000", ", mtu: 70000"), "links.f.mtu", "65535"),
+        (PAIR % ("lanes: {queues: [0, 0]}", ""), "hosts.a.nics.data0.lanes.queues.1", "twice"),
+        (PAIR % ("lanes: {queues: []}", ""), "hosts.a.nics.data0.lanes.queues", "names no queue"),
+        (PAIR % ("lanes: {queues: [0], by: vlan}", ""), "hosts.a.nics.data0.lanes.by", "'mac' or 'udp-port'"),
+        (PAIR % ("lanes: {queues: [0], by: udp-port}", ""), "hosts.a.nics.data0.lanes.by", "does not go with"),
+        (PAIR % ("lanes: {queues: [0], on: vf}", ""), "hosts.a.nics.data0.lanes.on", "expected 'pf'"),
+        (PAIR % (LANES + ", carrier: udp", ""), "hosts.a.nics.data0", "needs udp"),
+        (PAIR % (LANES + ", udp: {address: 127.0.0.1, port: 9}", ""), "hosts.a.nics.data0.udp", "does not go with"),
+        (PAIR % (LANES + ", carrier: udp, udp: {address: 127.0.0.1, port: 9}", ""), "links.f.members", "speaks UDP"),
+        (PAIR % (LANES + ", carrier: udp, udp: {address: nowhere, port: 9}", ""), "hosts.a.nics.data0.udp.address", "IPv4"),
+        (PAIR % ("queues: 1", ""), "links.f.members.0", "has no lanes"),
+        (PAIR % (LANES, "") + "  g: {members: [a.data0]}\n", "links.g.members.0", "on link f already"),
+        (PAIR % (LANES + "}, eth9: {device: {name: data0}", ""), "hosts.a.nics.eth9.device.name", "device of data0"),
+        (PAIR % (LANES + "}, eth9: {device: {name: eth9}, lanes: {queues: [0]}", ""), "hosts.a.nics.eth9.lanes", "no link"),
+    ],
+)  # fmt: skip
+def test_mistakes(tmp_path: Path, text: str, path: str, words: str) -> None:
+    found = problems(tmp_path, text)
+    assert any(problem.path == path and words in problem.message and problem.line for problem in found), found
+
+
+def test_peers(tmp_path: Path) -> None:
+    text = PAIR % (LANES, "") + "groups: {}\n"
+    found = problems(tmp_path, text.replace("a: {address", "a: {peers: [a, nobody, c], address") + "  ")
+    assert {problem.message for problem in found} == {
+        "is this host itself",
+        "unknown peer 'nobody'",
+        "unknown peer 'c'",
+    }
+
+
+def test_a_peer_that_shares_no_link(tmp_path: Path) -> None:
+    text = (PAIR % (LANES, "")).replace("a: {address", "c: {address: 192.0.2.9}\n  a: {peers: [c], address")
+    assert [problem.message for problem in problems(tmp_path, text)] == ["c shares no link with a"]
+
+
+def test_narrowing_holds_on_both_sides(tmp_path: Path) -> None:
+    text = (PAIR % (LANES, "")).replace("b: {address", "b: {peers: [], address")
+    inventory = load(write(tmp_path, text))
+    assert inventory.peers("a") == inventory.peers("b") == []
+
+
+def test_colliding_lane_addresses(tmp_path: Path) -> None:
+    # Two names whose first lanes hash to one address: a birthday among 40 bits, found by trying names in order.
+    assert lane_mac("h637940", "data0", 0) == lane_mac("h1198532", "data0", 0)
+    text = (PAIR % (LANES, "")).replace(" a:", " h637940:").replace("a.data0", "h637940.data0")
+    text = text.replace(" b:", " h1198532:").replace("b.data0", "h1198532.data0")
+    (found,) = problems(tmp_path, text)
+    assert "one address: 02:27:8b:3e:0f:2c" in found.message
+    assert found.line == 4
+
+
+def test_what_many_inherit_is_one_mistake(tmp_path: Path) -> None:
+    hosts = "".join(f"  h{number}: {{address: 192.0.2.{number}}}\n" for number in range(1, 50))
+    found = problems(tmp_path, "tether: 1\ndefaults: {prot: 22}\nhosts:\n" + hosts)
+    assert len(found) == 1
+    assert (found[0].line, found[0].col) == (2, 12)
+
+
+def test_groups_as_members(tmp_path: Path) -> None:
+    inventory = load(data_path("inventory") / "example-rack.yaml")
+    assert inventory.members["east"] == (("c1", "east"), ("c2", "east"), ("c3", "east"), ("s1", "east"))
+    assert inventory.peers("c3") == [("s1", "east")]
+    assert inventory.peers("c1") == [("c2", "east"), ("s1", "east"), ("c2", "west"), ("c3", "west")][:3]
+
+
+def test_vlan_is_part_of_a_lane_address() -> None:
+    inventory = load(data_path("inventory") / "example-rack.yaml")
+    assert {lane.address["vlan"] for lane in inventory.lanes["s1"]} == {100}
+
+
+def test_keys_lie_beside_the_inventory(tmp_path: Path) -> None:
+    inventory = load(write(tmp_path, GOOD, f"hosts: {{a: {{keys: [{'1a' * 32}]}}}}\n"))
+    assert inventory.keys == {"a": ("1a" * 32,)}
+    assert inventory.keys_file == tmp_path / "inventory.keys.yaml"
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(TetherError, match="No such file"):
+        load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(data_path("inventory").glob("*.yaml")), ids=lambda path: path.name)
+def test_what_ships_is_valid(path: Path) -> None:
+    assert isinstance(load(path), Inventory)
+
+
+def test_patterns(tmp_path: Path) -> None:
+    inventory = load(data_path("inventory") / "example-rack.yaml")
+    assert select(inventory, []) == ["c1", "c2", "c3", "s1"]
+    assert select(inventory, ["compute,!c2"]) == ["c1", "c3"]
+    assert select(inventory, ["c*", "s1"]) == ["c1", "c2", "c3", "s1"]
+    assert select(inventory, ["!storage"]) == ["c1", "c2", "c3"]
+    names = tmp_path / "failed"
+    names.write_text("# comment\nc1\n\ns1\n")
+    assert select(inventory, [f"@{names}"]) == ["c1", "s1"]
+    with pytest.raises(TetherError, match="no host or group fits") as caught:
+        select(inventory, ["compote"])
+    assert caught.value.hint == "did you mean 'compute'?"
+    with pytest.raises(TetherError, match="no host is left"):
+        select(inventory, ["c1,!c1"])
