@@ -36,18 +36,29 @@ class HostKeys:
 
     @classmethod
     def load(cls, path: Path | None) -> HostKeys:
-        """Read a known_hosts file (default ~/.ssh/known_hosts); a missing file knows nobody."""
+        """Read a known_hosts file (default ~/.ssh/known_hosts); a missing file knows nobody.
+
+        A line that is no key is passed over, as OpenSSH does; so are certificate authorities, which are not used.
+        """
         import paramiko
+        from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
         path = path or Path("~/.ssh/known_hosts").expanduser()
         keys = paramiko.HostKeys()
         revoked = set()
         if path.is_file():
-            keys.load(str(path))
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
                 words = line.split()
                 if len(words) >= 4 and words[0] == "@revoked":
                     revoked.add(words[3])
+                elif words and not words[0].startswith(("#", "@")):
+                    try:
+                        entry = HostKeyEntry.from_line(" ".join(words), number)
+                    except InvalidHostKey:
+                        continue
+                    if entry is not None and entry.key is not None:
+                        for name in entry.hostnames or ():
+                            keys.add(name, entry.key.get_name(), entry.key)
         return cls(path, keys, frozenset(revoked))
 
     def preferred(self, address: str, port: int, usual: tuple[str, ...]) -> tuple[str, ...]:
