@@ -112,14 +112,16 @@ static inline uint64_t exchange_drops(struct carrier *carrier)
     return drops.ring_full + drops.kernel;
 }
 
-/* Send `count` frames of `length` bytes without anyone receiving. */
-static inline void exchange_flood(struct carrier *from, struct carrier *to, uint32_t count, uint32_t length)
+/* Send `count` frames of `length` bytes, `at_once` to a flush, without anyone receiving. */
+static inline void exchange_flood(struct carrier *from, struct carrier *to, uint32_t count, uint32_t length,
+                                  uint32_t at_once)
 {
     uint64_t end = host_now_ns() + 5000000000u;
     for (uint32_t i = 0; i < count && host_now_ns() < end;) {
         if (exchange_send(from, i, length, &to->address))
             i++;
-        from->ops->flush(from);
+        if (i % at_once == 0 || i == count)
+            from->ops->flush(from);
     }
     (void)poll(NULL, 0, 50);
 }
@@ -128,11 +130,13 @@ static inline void exchange_flood(struct carrier *from, struct carrier *to, uint
 static inline void exchange_depth(struct carrier *from, struct carrier *to, uint32_t length)
 {
     CHECK(exchange_drops(to) == 0);
-    exchange_flood(from, to, to->ring_frames, length);
-    CHECK(exchange_drops(to) == 0);
-    CHECK(exchange_drain(to) == to->ring_frames);
+    for (uint32_t at_once = 1; at_once <= 50; at_once += 49) {
+        exchange_flood(from, to, to->ring_frames, length, at_once);
+        CHECK(exchange_drops(to) == 0);
+        CHECK(exchange_drain(to) == to->ring_frames);
+    }
     uint32_t many = to->ring_frames * 4;
-    exchange_flood(from, to, many, length);
+    exchange_flood(from, to, many, length, 1);
     uint64_t lost = exchange_drops(to);
     uint32_t got = exchange_drain(to);
     CHECK(lost > 0);

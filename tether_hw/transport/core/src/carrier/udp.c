@@ -7,6 +7,9 @@
  * buffer (udp(7) says nothing of it; __udp_enqueue_schedule_skb and udp_rmem_release do). So the depth is 3/4 of the
  * buffer over the largest truesize of a full frame: a power-of-two head that holds datagram, headers and
  * skb_shared_info, plus the skb itself; doubled off the loopback, where drivers receive into half or whole pages.
+ *
+ * Frames of one size to one peer go through the stack as one (UDP_SEGMENT) and, where the kernel joined them, come out
+ * as one (UDP_GRO): a frame then costs a fraction of a system call. Joined frames are charged less, never more.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,8 +26,23 @@
 #include "../engine/words.h"
 #include "carrier.h"
 
+/* Later than some C libraries' headers. */
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
 enum {
     UDP_TX_FRAMES = 256,       /* own queue before the socket */
+    UDP_SEGMENTS = 64,         /* frames in one send; the kernel's limit before 6.9 */
+    UDP_JOINED_BYTES = 65000,  /* of one send, under IPv4's 65,507 */
+    UDP_RX_MESSAGES = 8,       /* joined datagrams of one receive */
+    UDP_RX_BYTES = 65536,      /* each */
     UDP_RING_WANTED = 4096,    /* receive frames asked for, when the kernel lets us */
     UDP_SKB_BYTES = 256,       /* struct sk_buff, rounded up to its cache line */
     UDP_SHARED_INFO_BYTES = 320,
@@ -37,14 +55,30 @@ union udp_name {
     struct sockaddr_in6 v6;
 };
 
+union udp_control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
 struct udp_carrier {
     struct carrier base;
     uint32_t stride;
-    uint8_t *rx_data, *tx_data; /* [CARRIER_BATCH], [UDP_TX_FRAMES] of `stride` */
-    union udp_name rx_names[CARRIER_BATCH], tx_names[UDP_TX_FRAMES];
-    struct iovec rx_vectors[CARRIER_BATCH], tx_vectors[UDP_TX_FRAMES];
-    struct mmsghdr rx_messages[CARRIER_BATCH], tx_messages[UDP_TX_FRAMES];
-    uint32_t tx_head, tx_tail;  /* free running; [head, tail) queued */
+    bool segment;              /* UDP_SEGMENT works here */
+    uint8_t *rx_data;          /* [UDP_RX_MESSAGES] of UDP_RX_BYTES */
+    union udp_name rx_names[UDP_RX_MESSAGES];
+    union udp_control rx_control[UDP_RX_MESSAGES];
+    struct iovec rx_vectors[UDP_RX_MESSAGES];
+    struct mmsghdr rx_messages[UDP_RX_MESSAGES];
+    uint32_t rx_count, rx_at;  /* datagrams received, and the one that is being taken apart */
+    uint32_t rx_offset, rx_segment;
+    struct tether_address rx_from;
+    uint8_t *tx_data;          /* [UDP_TX_FRAMES] of `stride` */
+    union udp_name tx_names[UDP_TX_FRAMES];
+    socklen_t tx_name_lengths[UDP_TX_FRAMES];
+    struct iovec tx_vectors[UDP_TX_FRAMES];
+    struct mmsghdr tx_messages[UDP_TX_FRAMES];
+    union udp_control tx_control[UDP_TX_FRAMES];
+    uint32_t tx_head, tx_tail; /* free running; [head, tail) queued */
 };
 
 static bool udp_name_of(const struct tether_address *address, union udp_name *name, socklen_t *length)
@@ -82,30 +116,123 @@ static void udp_address_of(const union udp_name *name, struct tether_address *ad
     }
 }
 
+/* Size of the frames that were joined into one datagram; 0 = it is one frame. */
+static uint32_t udp_segment_of(struct msghdr *message)
+{
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+        if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+            int segment;
+            memcpy(&segment, CMSG_DATA(control), sizeof segment);
+            return segment > 0 ? (uint32_t)segment : 0;
+        }
+    }
+    return 0;
+}
+
+static bool udp_next_datagram(struct udp_carrier *udp)
+{
+    if (udp->rx_at < udp->rx_count && ++udp->rx_at < udp->rx_count)
+        goto found;
+    for (unsigned i = 0; i < UDP_RX_MESSAGES; i++) {
+        udp->rx_messages[i].msg_hdr.msg_namelen = sizeof udp->rx_names[i];
+        udp->rx_messages[i].msg_hdr.msg_controllen = sizeof udp->rx_control[i];
+    }
+    int count = recvmmsg(udp->base.fd, udp->rx_messages, UDP_RX_MESSAGES, MSG_DONTWAIT, NULL);
+    udp->rx_count = count > 0 ? (uint32_t)count : 0;
+    udp->rx_at = 0;
+    if (!udp->rx_count)
+        return false;
+found:
+    udp->rx_offset = 0;
+    udp->rx_segment = udp_segment_of(&udp->rx_messages[udp->rx_at].msg_hdr);
+    udp_address_of(&udp->rx_names[udp->rx_at], &udp->rx_from);
+    return true;
+}
+
 static unsigned udp_receive(struct carrier *carrier, struct carrier_frame *frames, unsigned max)
 {
     struct udp_carrier *udp = (struct udp_carrier *)carrier;
-    for (unsigned i = 0; i < max; i++)
-        udp->rx_messages[i].msg_hdr.msg_namelen = sizeof udp->rx_names[i];
-    int count = recvmmsg(carrier->fd, udp->rx_messages, max, MSG_DONTWAIT, NULL);
-    if (count <= 0)
-        return 0;
+    unsigned count = 0;
     uint64_t bytes = 0;
-    for (int i = 0; i < count; i++) {
-        frames[i].data = udp->rx_data + (size_t)i * udp->stride;
-        frames[i].length = udp->rx_messages[i].msg_len;
-        udp_address_of(&udp->rx_names[i], &frames[i].from);
-        frames[i].to = carrier->address;
-        bytes += frames[i].length;
+    while (count < max) {
+        uint32_t length = udp->rx_at < udp->rx_count ? udp->rx_messages[udp->rx_at].msg_len : 0;
+        if (udp->rx_at >= udp->rx_count || udp->rx_offset >= length) {
+            /* frames that are lent already lie in the buffers that a new receive would overwrite */
+            if (count && udp->rx_at + 1 >= udp->rx_count)
+                break;
+            if (!udp_next_datagram(udp))
+                break;
+            length = udp->rx_messages[udp->rx_at].msg_len;
+        }
+        uint32_t piece = length - udp->rx_offset;
+        if (udp->rx_segment && piece > udp->rx_segment)
+            piece = udp->rx_segment;
+        struct carrier_frame *frame = &frames[count++];
+        frame->data = udp->rx_data + (size_t)udp->rx_at * UDP_RX_BYTES + udp->rx_offset;
+        frame->length = piece;
+        frame->from = udp->rx_from;
+        frame->to = carrier->address;
+        bytes += piece;
+        udp->rx_offset += piece;
+        if (!length) /* an empty datagram is a frame too short, once */
+            udp->rx_messages[udp->rx_at].msg_len = udp->rx_offset = 1;
     }
-    carrier_count(&carrier->counters.rx_frames, (unsigned)count);
-    carrier_count(&carrier->counters.rx_bytes, bytes);
-    return (unsigned)count;
+    if (count) {
+        carrier_count(&carrier->counters.rx_frames, count);
+        carrier_count(&carrier->counters.rx_bytes, bytes);
+    }
+    return count;
 }
 
 static void udp_release(struct carrier *carrier)
 {
     (void)carrier;
+}
+
+/* How many queued frames from `at` on can go as one: one peer, one size, only the last may be shorter. */
+static uint32_t udp_join(const struct udp_carrier *udp, uint32_t at, uint32_t count)
+{
+    size_t size = udp->tx_vectors[at].iov_len, total = size;
+    uint32_t joined = 1;
+    while (udp->segment && joined < count && joined < UDP_SEGMENTS) {
+        size_t next = udp->tx_vectors[at + joined].iov_len;
+        if (next > size || total + next > UDP_JOINED_BYTES ||
+            udp->tx_name_lengths[at + joined] != udp->tx_name_lengths[at] ||
+            memcmp(&udp->tx_names[at + joined], &udp->tx_names[at], udp->tx_name_lengths[at]) != 0)
+            break;
+        joined++;
+        total += next;
+        if (next < size)
+            break;
+    }
+    return joined;
+}
+
+/* Describe frames [at, at + count) as sends; how many sends. */
+static uint32_t udp_describe(struct udp_carrier *udp, uint32_t at, uint32_t count)
+{
+    uint32_t sends = 0;
+    for (uint32_t end = at + count; at < end; sends++) {
+        uint32_t joined = udp_join(udp, at, end - at);
+        struct msghdr *message = &udp->tx_messages[sends].msg_hdr;
+        memset(message, 0, sizeof *message);
+        message->msg_name = &udp->tx_names[at];
+        message->msg_namelen = udp->tx_name_lengths[at];
+        message->msg_iov = &udp->tx_vectors[at];
+        message->msg_iovlen = joined;
+        if (joined > 1) {
+            uint16_t size = (uint16_t)udp->tx_vectors[at].iov_len;
+            message->msg_control = &udp->tx_control[sends];
+            message->msg_controllen = CMSG_SPACE(sizeof size);
+            struct cmsghdr *control = CMSG_FIRSTHDR(message);
+            control->cmsg_level = SOL_UDP;
+            control->cmsg_type = UDP_SEGMENT;
+            control->cmsg_len = CMSG_LEN(sizeof size);
+            memcpy(CMSG_DATA(control), &size, sizeof size);
+        }
+        at += joined;
+    }
+    return sends;
 }
 
 static unsigned udp_flush(struct carrier *carrier)
@@ -116,21 +243,18 @@ static unsigned udp_flush(struct carrier *carrier)
         uint32_t count = udp->tx_tail - udp->tx_head;
         if (count > UDP_TX_FRAMES - at)
             count = UDP_TX_FRAMES - at;
-        int sent = sendmmsg(carrier->fd, udp->tx_messages + at, count, MSG_DONTWAIT);
-        if (sent > 0) {
-            uint64_t bytes = 0;
-            for (int i = 0; i < sent; i++)
-                bytes += udp->tx_vectors[at + (uint32_t)i].iov_len;
-            carrier_count(&carrier->counters.tx_frames, (unsigned)sent);
-            carrier_count(&carrier->counters.tx_bytes, bytes);
-            udp->tx_head += (uint32_t)sent;
-            continue;
-        }
-        if (errno == EINTR)
+        int sent = sendmmsg(carrier->fd, udp->tx_messages, udp_describe(udp, at, count), MSG_DONTWAIT);
+        for (int i = 0; i < sent; i++)
+            udp->tx_head += (uint32_t)udp->tx_messages[i].msg_hdr.msg_iovlen;
+        if (sent > 0 || errno == EINTR)
             continue;
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM) {
             carrier_count(&carrier->counters.tx_stalled, 1);
             break;
+        }
+        if (udp->tx_messages[0].msg_hdr.msg_iovlen > 1) {
+            udp->segment = false; /* the way to this peer cannot: one by one from now on */
+            continue;
         }
         /* no route, too large for the path, refused by a filter: this frame will never go; the timers repair */
         carrier_count(&carrier->counters.tx_errors, 1);
@@ -151,14 +275,14 @@ static void udp_commit(struct carrier *carrier, size_t length, const struct teth
 {
     struct udp_carrier *udp = (struct udp_carrier *)carrier;
     uint32_t at = udp->tx_tail % UDP_TX_FRAMES;
-    socklen_t name_length;
-    if (!udp_name_of(to, &udp->tx_names[at], &name_length)) {
+    if (!udp_name_of(to, &udp->tx_names[at], &udp->tx_name_lengths[at])) {
         carrier_count(&carrier->counters.tx_errors, 1);
         return;
     }
-    udp->tx_messages[at].msg_hdr.msg_namelen = name_length;
     udp->tx_vectors[at].iov_len = length;
     udp->tx_tail++;
+    carrier_count(&carrier->counters.tx_frames, 1);
+    carrier_count(&carrier->counters.tx_bytes, length);
 }
 
 static void udp_drops(struct carrier *carrier, struct carrier_drops *drops)
@@ -290,27 +414,26 @@ int carrier_open_udp(const struct carrier_options *options, struct carrier **out
     carrier->frame_bytes = frame_bytes;
     if (options->device)
         snprintf(carrier->device, sizeof carrier->device, "%s", options->device);
-    /* one byte more than a frame shows a datagram that is too large, which the endpoint then refuses by length */
-    udp->stride = (frame_bytes + 1 + 63) & ~63u;
-    udp->rx_data = aligned_alloc(64, (size_t)udp->stride * CARRIER_BATCH);
+    udp->stride = frame_bytes;
+    udp->rx_data = aligned_alloc(64, (size_t)UDP_RX_BYTES * UDP_RX_MESSAGES);
     udp->tx_data = aligned_alloc(64, (size_t)udp->stride * UDP_TX_FRAMES);
     int status = udp->rx_data && udp->tx_data ? udp_bind(udp, options) : words_fail(-ENOMEM, "udp: no memory");
     if (status) {
         udp_close(carrier);
         return status;
     }
-    for (int i = 0; i < CARRIER_BATCH; i++) {
-        udp->rx_vectors[i] = (struct iovec){udp->rx_data + (size_t)i * udp->stride, udp->stride};
+    for (int i = 0; i < UDP_RX_MESSAGES; i++) {
+        udp->rx_vectors[i] = (struct iovec){udp->rx_data + (size_t)i * UDP_RX_BYTES, UDP_RX_BYTES};
         udp->rx_messages[i].msg_hdr.msg_name = &udp->rx_names[i];
         udp->rx_messages[i].msg_hdr.msg_iov = &udp->rx_vectors[i];
         udp->rx_messages[i].msg_hdr.msg_iovlen = 1;
+        udp->rx_messages[i].msg_hdr.msg_control = &udp->rx_control[i];
     }
-    for (int i = 0; i < UDP_TX_FRAMES; i++) {
+    for (int i = 0; i < UDP_TX_FRAMES; i++)
         udp->tx_vectors[i] = (struct iovec){udp->tx_data + (size_t)i * udp->stride, 0};
-        udp->tx_messages[i].msg_hdr.msg_name = &udp->tx_names[i];
-        udp->tx_messages[i].msg_hdr.msg_iov = &udp->tx_vectors[i];
-        udp->tx_messages[i].msg_hdr.msg_iovlen = 1;
-    }
+    int on = 1, none = 0;
+    (void)setsockopt(carrier->fd, SOL_UDP, UDP_GRO, &on, sizeof on); /* without it each frame comes by itself */
+    udp->segment = setsockopt(carrier->fd, SOL_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
     *out = carrier;
     return 0;
 }

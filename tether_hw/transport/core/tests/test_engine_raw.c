@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two engines over af_packet and af_xdp between two namespaces; frames that arrive on the wrong queue. */
+#include <errno.h>
+#include <poll.h>
+
+#include "../src/carrier/carrier.h"
+#include "lab.h"
+#include "transfer.h"
+
+static void nodes_raw(struct node *a, struct node *b, const char *carrier, uint32_t lanes)
+{
+    struct node *both[2] = {a, b};
+    for (int host = 0; host < 2; host++) {
+        lab_enter(host);
+        node_new(both[host], host, lanes);
+        for (uint16_t lane = 0; lane < lanes; lane++) {
+            struct tether_address address;
+            carrier_mac_address(&address, (const uint8_t[6]){2, 0x74, 0, 0, (uint8_t)host, (uint8_t)lane}, 0xffff);
+            node_lane(both[host], lane, carrier, "data0", lane, &address);
+        }
+    }
+    nodes_start(a, b);
+}
+
+static void test_transfer(const char *carrier, uint64_t bytes)
+{
+    struct node a, b;
+    nodes_raw(&a, &b, carrier, 2);
+    transfer_run(&a, &b, 2, bytes);
+    transfer_echo(&a, &b, 50);
+    (void)poll(NULL, 0, 50);
+    node_healthy(&a, 0);
+    node_healthy(&b, 0);
+    nodes_free(&a, &b);
+}
+
+/* On a direct veth pair the sender's queue is the receiver's queue: lane 1 that talks to lane 0 is misdirected. */
+static void test_misdirected(void)
+{
+    struct node a, b;
+    nodes_raw(&a, &b, "af_xdp", 2);
+    uint64_t handle;
+    uint16_t flow;
+    nodes_must(tether_engine_connect(a.engine, 1, 1, 0, &b.addresses[0], TRANSFER_PATIENCE, &handle), "connect");
+    nodes_must(tether_engine_flow_open(a.engine, handle, TETHER_FLOW_BYTES, 0, &flow), "flow");
+    struct tether_event event = node_event(&b, TETHER_EVENT_FLOW_OPENED);
+    CHECK(event.lane == 0);
+    struct transfer writer = {.engine = a.engine, .handle = handle, .flow = flow, .bytes = 3000000};
+    struct transfer reader = {
+        .engine = b.engine, .handle = tether_engine_handle(&event), .flow = event.flow, .bytes = 3000000};
+    CHECK(pthread_create(&writer.thread, NULL, transfer_write, &writer) == 0);
+    CHECK(transfer_read(&reader) == 3000000);
+    pthread_join(writer.thread, NULL);
+    CHECK(writer.status == 0 && reader.status == 0);
+    (void)poll(NULL, 0, 50);
+    node_healthy(&a, UINT64_MAX);
+    node_healthy(&b, UINT64_MAX);
+    struct tether_carrier_stats on0 = {.struct_size = sizeof on0}, on1 = {.struct_size = sizeof on1};
+    CHECK(tether_engine_stats(b.engine, 0, NULL, &on0) == 0);
+    CHECK(tether_engine_stats(b.engine, 1, NULL, &on1) == 0);
+    CHECK(on1.misdirected > 2000 && on0.misdirected == 0); /* counted where they arrived */
+    CHECK(on0.handed_over == on1.misdirected && on1.handed_over == 0);
+    nodes_free(&a, &b);
+}
+
+int main(void)
+{
+    lab_open(2, 1500);
+    test_transfer("af_packet", 3000000);
+    test_transfer("af_xdp", 10000000);
+    test_misdirected();
+    lab_open(1, 9000);
+    struct node a, b;
+    nodes_raw(&a, &b, "af_xdp", 1);
+    transfer_run(&a, &b, 1, 10000000);
+    nodes_free(&a, &b);
+    return HARNESS_RESULT();
+}
