@@ -98,7 +98,7 @@ def test_aliases_are_bounded() -> None:
     assert "contains itself" in problems[0].message
 
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.just(" "), max_size=12)
+TEXT = st.text("abnoy019äß€ .:,#&*!|>-{}[]'\"\\%@`~<=", max_size=12)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
