@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.sshd import SSHD, Sshd
-from tether_hw.errors import Exit, HostRefused, HostUnreachable
+from tether_hw.errors import Exit, HostRefused, HostUnreachable, SecretError
 from tether_hw.fleet import secrets
 from tether_hw.fleet.host_keys import HostKeys, fingerprint
 from tether_hw.fleet.ssh import Session
@@ -224,10 +224,10 @@ def test_a_secret_that_was_resolved_never_shows_again(monkeypatch: pytest.Monkey
     path = tmp_path / "secret"
     path.write_text("canary-file-value\n")
     path.chmod(0o644)
-    with pytest.raises(secrets.SecretError, match="can be read by others") as error:
+    with pytest.raises(SecretError, match="can be read by others") as error:
         secrets.resolve(f"file:{path}")
     assert "canary-file-value" not in str(error.value)
     path.chmod(0o600)
     assert secrets.resolve("file:secret", tmp_path) == "canary-file-value"
-    with pytest.raises(secrets.SecretError, match="not set"):
+    with pytest.raises(SecretError, match="not set"):
         secrets.resolve("env:TETHER_TEST_NO_SUCH")
