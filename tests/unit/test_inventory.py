@@ -192,8 +192,8 @@ def test_mistakes(tmp_path: Path, text: str, path: str, words: str) -> None:
 
 
 def test_the_ends_must_agree_on_the_mtu(tmp_path: Path) -> None:
-    text = (PAIR % (LANES + ", mtu: 2000", "")).replace("b: {address: 192.0.2.2, nics: {data0: {", "b: {address: 192.0.2.2, "
-        "nics: {data0: {mtu: 3000, ")  # fmt: skip
+    text = PAIR % (LANES + ", mtu: 2000", "")
+    text = text.replace("192.0.2.2, nics: {data0: {", "192.0.2.2, nics: {data0: {mtu: 3000, ")
     assert [problem.message for problem in problems(tmp_path, text)] == [
         "the ends do not agree on the MTU: a.data0 2000, b.data0 3000"
     ]

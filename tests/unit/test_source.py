@@ -100,7 +100,7 @@ def test_aliases_are_bounded() -> None:
 
 TEXT = st.text("abnoy019äß€ .:,#&*!|>-{}[]'\"\\%@`~<=", max_size=12)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=12),
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
