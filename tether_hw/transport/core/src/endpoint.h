@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * endpoint.h: the state of one lane's protocol machine, shared by the files that make it up.
+ *
+ *   endpoint.c   life, configuration, events, statistics          flow.c       flow table, application calls
+ *   receive.c    a frame arrives: checks, dispatch                 flow_tx.c    our direction: queue, debit, NACK
+ *   transmit.c   what is sent next, and when                      flow_rx.c    their direction: cells, order, delivery
+ *   hail.c       Lamp, Hail, reply, crossing, counters            grant.c      credit: reservation, shares, window
+ *   control.c    Flow 0: tags out and in                          channel.c    life of a channel
+ *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
+ *
+ * Everything is in a few arrays made by tether_endpoint_new; nodes refer to each other by index.
+ */
+#ifndef TETHER_ENDPOINT_H
+#define TETHER_ENDPOINT_H
+
+#include "cells.h"
+#include "clock.h"
+#include "crypto.h"
+#include "keys.h"
+#include "ledger.h"
+#include "noise.h"
+#include "purse.h"
+#include "repair.h"
+#include "replay.h"
+#include "tags.h"
+#include "wire.h"
+
+enum {
+    TETHER_SLOT_BITS = 12,          /* of a channel index, above the 8 bits of the lane */
+    TETHER_CHANNELS_MAX = 1 << TETHER_SLOT_BITS,
+    TETHER_FLOWS_MAX = 4096,
+    TETHER_CONTROL_FRAMES = 8,      /* Flow 0's pool, and its send cells, per channel */
+    TETHER_RECEIPT_FRAMES = 16,     /* a plain receipt per this many frames or RTT/8 */
+    TETHER_RECEIPTS_MAX = 1 << 20,
+    TETHER_REFUSED_MAX = 16,
+    TETHER_LINGER_TRIES = 4,
+    TETHER_PEER_ADDRESSES = 256
+};
+
+/* FIFO of flow nodes, linked through tether_flow.link[which]. */
+struct tether_queue {
+    uint32_t head, tail;
+};
+
+enum tether_queue_name {
+    TETHER_Q_DATA,    /* channel: data and perhaps credit */
+    TETHER_Q_NEWS,    /* channel: the peer should hear of grant, gap or arrival */
+    TETHER_Q_REPAIR,  /* channel: cells that a NACK asked for */
+    TETHER_Q_CONTROL, /* channel: tags to compose */
+    TETHER_Q_TIMED,   /* channel: a clock runs */
+    TETHER_Q_EVENT,   /* endpoint */
+    TETHER_Q_GRANT,   /* endpoint: demand above grant */
+    TETHER_Q_WRITE,   /* endpoint: the application waits for send cells */
+    TETHER_Q_WORK,    /* endpoint: channels (by their Flow 0) that may have a frame to send */
+    TETHER_Q_COUNT
+};
+
+enum tether_news {
+    TETHER_NEWS_ACK = 1,     /* arrival or gap to tell */
+    TETHER_NEWS_GRANT = 2,   /* grant raised and not told */
+    TETHER_NEWS_ANSWER = 4,  /* the peer asked by BLOCKED */
+    TETHER_NEWS_DEMAND = 8,  /* demand that no frame has told, and no credit to tell it by data */
+    TETHER_NEWS_REFRESH = 16,/* receiver's clock */
+    TETHER_NEWS_BLOCKED = 32,/* sender's clock */
+    TETHER_NEWS_GAP = 64     /* a gap may be asked for now */
+};
+
+enum tether_control {
+    TETHER_CONTROL_DEFINE = 1,
+    TETHER_CONTROL_SKIP = 2,
+    TETHER_CONTROL_END = 4,    /* CLOSE, reason END */
+    TETHER_CONTROL_CLOSE = 8,  /* CLOSE, reason CLOSED */
+    TETHER_CONTROL_MANIFEST = 16, /* on Flow 0's node */
+    TETHER_CONTROL_BYE = 32
+};
+
+struct tether_flow_tx {
+    struct tether_ledger ledger;
+    uint64_t tail_slot;     /* slot after the last queued cell */
+    uint64_t declared;      /* demand up to here may be told: whole messages */
+    uint64_t next_end;      /* message flows: end of the first message behind `declared`, 0 = not looked up */
+    uint64_t told;          /* highest demand that a frame has told */
+    uint64_t bound_slots;   /* slots of the largest message */
+    uint64_t unsent_bytes, unacked_bytes;
+    uint64_t skip_first, skip_end;
+    uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
+    uint32_t unsent;        /* first unsent cell */
+    uint32_t declared_cell; /* first cell behind `declared`, NIL = not known */
+    uint32_t cursor;        /* where the last NACK was found */
+    uint32_t repair_head, repair_tail;
+    uint32_t wanted_cells;  /* the application waits for so many */
+    uint32_t cells;
+    struct tether_backoff clock;
+};
+
+struct tether_flow_rx {
+    uint64_t contig;        /* everything below has arrived or was skipped */
+    uint64_t high;          /* highest slot end seen */
+    uint64_t granted;       /* told or about to be told */
+    uint64_t told;          /* highest grant that a frame carried */
+    uint64_t whole;         /* message flows: grantable, whole messages are reserved up to here */
+    uint64_t reserved_to;   /* cells are reserved up to here (>= granted) */
+    uint64_t demand, upper; /* declared demand: rounded down, and what it may be at most */
+    uint64_t arrived;       /* slots arrived or skipped, in any order */
+    uint64_t delivered;     /* slots handed to the application */
+    uint64_t final;         /* by CLOSE; UINT64_MAX = open */
+    uint64_t bound_slots;
+    uint64_t newest_sequence; /* of the frame that gave `upper` */
+    uint64_t regrant_at;    /* grant again when outstanding frames fall to this */
+    uint64_t untold_ns;     /* arrival of the first frame not told */
+    uint64_t message_bytes; /* of the message being assembled */
+    uint64_t readable_bytes, readable_messages;
+    struct tether_gaps gaps;
+    uint32_t head, tail;    /* in order: readable */
+    uint32_t ahead, ahead_tail; /* behind the first gap */
+    uint32_t message_cell;  /* first cell of the message being assembled; NIL = none */
+    uint32_t message_prev;  /* cell before it */
+    uint32_t untold;        /* frames arrived and not told */
+    uint32_t held;          /* cells with data of this flow */
+    uint32_t reserved;      /* cells reserved: (reserved_to - arrived) / floor */
+    uint32_t outstanding;   /* frames granted and not arrived */
+    struct tether_backoff clock;
+};
+
+struct tether_flow {
+    uint16_t id;
+    uint8_t kind;
+    uint8_t used;
+    uint8_t flags;          /* TETHER_FLOW_* of the public header */
+    uint8_t news;
+    uint8_t control;
+    uint8_t refresh_round;
+    uint8_t close_sent;     /* our CLOSE has been composed */
+    uint8_t close_acked;
+    uint8_t remote_gone;    /* the peer's CLOSE(CLOSED) was processed */
+    uint8_t mute;           /* closed here: arriving data is dropped */
+    uint8_t write_ended;
+    uint8_t drained_told;
+    uint8_t ember_out;      /* the channel's ember is on this flow (tx) */
+    uint8_t ember_in;       /* (rx) */
+    uint16_t queued;        /* bits: member of queue */
+    uint16_t events;        /* bits: 1 << kind */
+    uint64_t close_at;      /* Flow 0 slot behind our CLOSE */
+    uint32_t close_reason;
+    int32_t close_status;
+    uint32_t channel;       /* slot */
+    uint64_t bound;
+    uint32_t link[TETHER_Q_COUNT];
+    struct tether_flow_tx tx;
+    struct tether_flow_rx rx;
+};
+
+enum { TETHER_CHANNEL_DEAD = 16 }; /* internal: off the network, unread data remains for the application */
+
+struct tether_channel {
+    uint32_t index;         /* ours, on the wire */
+    uint32_t remote;        /* the peer's */
+    uint8_t state;
+    uint8_t initiator;
+    uint8_t hail_due;       /* a Hail or a reply is to be sent now */
+    uint8_t linger;         /* timer frames left before a closing channel is freed */
+    uint8_t visible;        /* the application knows it */
+    uint8_t proven;         /* a frame under its keys has verified */
+    uint8_t last_word;      /* BYE received: one receipt, then free */
+    uint16_t remote_lane;
+    uint16_t cipher;
+    uint16_t generation;
+    uint16_t peer_floor, peer_frame_blocks;
+    uint32_t cut_bytes;     /* payload of a full frame to the peer */
+    uint32_t rx_cut_bytes;  /* the most a frame of the peer carries */
+    uint32_t peer_id;
+    uint8_t peer_key[TETHER_KEY_SIZE];
+    struct tether_address address;
+    uint64_t peer_max_message;
+    uint64_t rate_bps, silence_floor_ns;
+    uint64_t sequence;      /* next to use */
+    struct tether_keys tx_keys, rx_keys;
+    struct tether_replay replay;
+    uint64_t stamp_offset;
+    uint64_t peer_stamp, peer_stamp_ns; /* newest Timestamp of the peer, and when it came */
+    uint64_t peer_stamp_sequence;
+    struct tether_rtt rtt;
+    uint64_t reorder_ns;
+    uint64_t receipt_ns;    /* when the last one was spent */
+    uint32_t receipts;
+    uint32_t flow_count;
+    uint32_t ember_out, ember_in; /* flow slot whose ember is out / in; 0 = none (Flow 0 needs none) */
+    uint64_t timer_frame_ns;      /* last unfunded timer frame that did not come from the purse */
+    struct tether_noise noise;
+    uint64_t hail_ns, expire_ns;
+    struct tether_backoff hail_clock;
+    uint64_t hails_sent, frames_sent, frames_received;
+    uint8_t reply[TETHER_HEADER_BYTES + 320]; /* responder: the reply, until it is sent */
+    uint32_t reply_length;
+    struct tether_queue queues[TETHER_Q_EVENT];
+    uint32_t last_slot;     /* flow slot of the last frame received */
+    uint16_t refused[TETHER_REFUSED_MAX];
+    uint16_t refused_count;
+    uint16_t next_flow_id;
+    uint16_t peer_lanes;
+    uint64_t down_value;
+    int32_t down_status;
+    struct tether_address *peer_addresses; /* [TETHER_PEER_ADDRESSES] of the endpoint's arena */
+};
+
+struct tether_peer_entry {
+    struct tether_peer peer;
+    uint8_t mac1_key[2][TETHER_KEY_SIZE];
+    uint64_t last_counter[2][256]; /* newest Hail counter + 1, per key and initiator's lane; 0 = none */
+};
+
+/* A stale-counter answer waits here for the next transmit; the purse bounds them, the newest wins. */
+struct tether_answer {
+    uint8_t frame[TETHER_HEADER_BYTES + 320];
+    uint32_t length;
+    struct tether_address to;
+};
+
+struct tether_endpoint {
+    struct tether_endpoint_config config;
+    uint8_t public_key[TETHER_KEY_SIZE];
+    uint8_t mac1_key[TETHER_KEY_SIZE];
+    struct tether_address *addresses; /* [config.lanes] */
+    struct tether_peer_entry *peers;
+    size_t peer_count;
+    uint32_t floor;          /* slots of one frame to us = config.frame_blocks */
+    uint32_t flow_nodes;     /* per channel: max_flows + Flow 0 */
+    uint32_t channel_high;   /* channels ever used are below */
+    uint32_t table_mask;     /* flow id -> flow slot, per channel, open addressing */
+    struct tether_channel *channels;
+    struct tether_flow *flows;      /* [max_channels * flow_nodes] */
+    uint16_t *table;                /* [max_channels * (table_mask + 1)] flow slots, 0 = empty */
+    uint64_t *timers;               /* [max_channels] lower bound of the channel's next timer */
+    uint64_t *replay_bits;
+    struct tether_address *peer_addresses;
+    struct tether_cells rx, tx;
+    struct tether_gap_pool gap_pool;
+    struct tether_purse purse;
+    struct tether_purse lamps;      /* Hails that may cost us a key agreement */
+    struct tether_queue queues[TETHER_Q_COUNT]; /* endpoint's own start at TETHER_Q_EVENT */
+    uint64_t timer_ns;       /* lower bound over all channels */
+    uint64_t counter_next, counter_limit, counter_stale;
+    uint8_t need_counter;    /* event pending */
+    uint8_t counter_asked;
+    uint8_t grant_dirty;
+    uint8_t aligned;
+    struct tether_answer answer;
+    struct tether_noise scratch_noise;
+    /* credit of the lane, in cells (frames) */
+    uint32_t rx_spare;       /* cell into which the next frame is opened */
+    uint32_t held;           /* cells with data of application flows */
+    uint32_t reserved;       /* cells reserved for granted (or whole-message) slots */
+    uint32_t embers;         /* channels whose ember is in and not covered by a grant */
+    uint32_t outstanding;    /* frames granted and not arrived */
+    uint32_t window;         /* the most of them: 3/4 of the ring */
+    uint32_t freed;          /* cells freed and frames arrived since the last round of grants */
+    uint32_t waiter;         /* flow node that gathers cells for a whole message; NIL */
+    uint32_t starved;        /* a flow got less than it asks for in the last round */
+    uint32_t tx_used;        /* send cells of application flows */
+    struct tether_stats stats;
+};
+
+#define TETHER_COUNT(ep, field) ((ep)->stats.field++)
+#if defined(TETHER_DEBUG) || defined(__SANITIZE_ADDRESS__)
+#define TETHER_VIOLATION(ep) ((ep)->stats.invariant_violations++, __builtin_trap())
+#else
+#define TETHER_VIOLATION(ep) ((ep)->stats.invariant_violations++)
+#endif
+/* An invariant that must hold: counted when it does not, and then true, so that the caller refuses the action. */
+#define TETHER_BROKEN(ep, condition) (__builtin_expect(!(condition), 0) ? (TETHER_VIOLATION(ep), 1) : 0)
+
+static inline struct tether_channel *tether_channel_of(struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    return &ep->channels[flow->channel];
+}
+
+static inline uint32_t tether_channel_slot(const struct tether_endpoint *ep, const struct tether_channel *ch)
+{
+    return (uint32_t)(ch - ep->channels);
+}
+
+static inline struct tether_flow *tether_flow_at(const struct tether_endpoint *ep, const struct tether_channel *ch,
+                                                 uint32_t slot)
+{
+    return &ep->flows[tether_channel_slot(ep, ch) * ep->flow_nodes + slot];
+}
+
+static inline uint32_t tether_flow_node(const struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    return (uint32_t)(flow - ep->flows);
+}
+
+static inline uint32_t tether_flow_slot(const struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    return tether_flow_node(ep, flow) - flow->channel * ep->flow_nodes;
+}
+
+static inline int tether_channel_live(const struct tether_channel *ch)
+{
+    return ch->state == TETHER_CHANNEL_UP || ch->state == TETHER_CHANNEL_CLOSING;
+}
+
+/* queue.c */
+void tether_queue_push(struct tether_endpoint *ep, struct tether_queue *queue, int which, struct tether_flow *flow);
+struct tether_flow *tether_queue_peek(struct tether_endpoint *ep, const struct tether_queue *queue);
+struct tether_flow *tether_queue_pop(struct tether_endpoint *ep, struct tether_queue *queue, int which);
+void tether_queue_remove(struct tether_endpoint *ep, struct tether_queue *queue, int which, struct tether_flow *flow);
+void tether_enqueue(struct tether_endpoint *ep, struct tether_flow *flow, int which);
+void tether_work(struct tether_endpoint *ep, struct tether_channel *ch);
+void tether_unqueue_all(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_event_set(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t kind);
+
+/* channel.c */
+struct tether_channel *tether_channel_find(struct tether_endpoint *ep, uint32_t index);
+struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t now_ns);
+int tether_channel_ready(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns,
+                         const struct tether_tag_manifest *manifest);
+void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns);
+void tether_channel_down(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, int32_t status,
+                         uint64_t value);
+void tether_channel_release(struct tether_endpoint *ep, struct tether_channel *ch);
+void tether_channel_reap(struct tether_endpoint *ep, struct tether_channel *ch);
+void tether_channel_fail(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint32_t reason);
+uint64_t tether_channel_silence(struct tether_endpoint *ep, struct tether_channel *ch);
+
+/* flow.c */
+struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id);
+struct tether_flow *tether_flow_take(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id, uint8_t kind,
+                                     uint64_t bound, uint64_t now_ns);
+void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                       uint64_t now_ns);
+void tether_flow_drop(struct tether_endpoint *ep, struct tether_flow *flow); /* its cells and credit */
+void tether_flow_release(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow); /* free it when both ends are done */
+
+/* flow_tx.c */
+void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
+uint64_t tether_tx_declare(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                       const struct tether_header *header, uint64_t now_ns);
+int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
+void tether_tx_truncate(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_tx_drop(struct tether_endpoint *ep, struct tether_flow *flow);
+uint32_t tether_tx_repair_next(struct tether_endpoint *ep, struct tether_flow *flow);
+int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length);
+void tether_tx_append(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell);
+uint32_t tether_tx_room(const struct tether_endpoint *ep);
+void tether_tx_wake(struct tether_endpoint *ep);
+
+/* flow_rx.c */
+int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                   const struct tether_header *header, uint64_t now_ns);
+void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                      const struct tether_header *header, uint64_t now_ns);
+int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
+                   uint64_t end, uint64_t now_ns);
+int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t final,
+                    uint64_t now_ns);
+void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
+void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow);
+
+/* grant.c */
+uint32_t tether_grant_free(const struct tether_endpoint *ep);
+void tether_grant_note(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns);
+void tether_grant_freed(struct tether_endpoint *ep);
+void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_grant_tell(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_ember_clear(struct tether_endpoint *ep, struct tether_flow *flow);
+
+/* control.c */
+int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns);
+int tether_control_check(const uint8_t *payload, size_t length);
+void tether_control_read(struct tether_endpoint *ep, struct tether_channel *ch, const uint8_t *payload, size_t length,
+                         uint64_t now_ns);
+void tether_control_acked(struct tether_endpoint *ep, struct tether_channel *ch);
+void tether_manifest_of(const struct tether_endpoint *ep, struct tether_tag_manifest *manifest);
+int tether_manifest_take(struct tether_endpoint *ep, struct tether_channel *ch,
+                         const struct tether_tag_manifest *manifest);
+
+/* hail.c */
+int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
+                        const struct tether_header *header, const uint8_t *frame, size_t length);
+int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns,
+                      const struct tether_header *header, const uint8_t *frame, size_t length);
+int tether_hail_transmit(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
+
+/* timer.c */
+void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t at_ns);
+void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns);
+void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
+
+/* transmit.c */
+uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns);
+void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news);
+
+/* roster.c */
+struct tether_peer_entry *tether_roster_by_key(struct tether_endpoint *ep, const uint8_t key[TETHER_KEY_SIZE],
+                                               uint32_t *which);
+struct tether_peer_entry *tether_roster_by_id(struct tether_endpoint *ep, uint32_t id);
+
+#endif

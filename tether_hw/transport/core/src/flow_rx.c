@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flow_rx.c: the peer's direction of a flow: where an arrived frame goes, what is whole, what was skipped.
+ *
+ * Cells below the first gap are in `head`..`tail` and belong to the application; cells behind it wait in
+ * `ahead`. Our floor is our frame size, so every frame takes exactly `floor` slots and one cell.
+ */
+#include "endpoint.h"
+
+void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+{
+    tether_cells_give(&ep->rx, cell);
+    if (flow->id == 0)
+        return;
+    flow->rx.held--;
+    ep->held--;
+    tether_grant_freed(ep);
+}
+
+/* The message being assembled will never end: its cells go back. */
+static void break_message(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint32_t cell = rx->message_cell;
+    if (cell == TETHER_NIL)
+        return;
+    rx->tail = rx->message_prev;
+    if (rx->tail == TETHER_NIL)
+        rx->head = TETHER_NIL;
+    else
+        ep->rx.cells[rx->tail].next = TETHER_NIL;
+    while (cell != TETHER_NIL) {
+        uint32_t following = ep->rx.cells[cell].next;
+        tether_rx_free(ep, flow, cell);
+        cell = following;
+    }
+    rx->message_cell = TETHER_NIL;
+    rx->message_bytes = 0;
+}
+
+static void append(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint32_t cell)
+{
+    ep->rx.cells[cell].next = TETHER_NIL;
+    if (rx->tail == TETHER_NIL)
+        rx->head = cell;
+    else
+        ep->rx.cells[rx->tail].next = cell;
+    rx->tail = cell;
+}
+
+/* A cell has its turn in order. */
+static void deliver(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell,
+                    uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    struct tether_cell *c = &ep->rx.cells[cell];
+    uint8_t flags = c->flags, marks = c->marks;
+    if (flow->id == 0) {
+        tether_control_read(ep, ch, tether_cell_payload(&ep->rx, cell), c->length, now_ns);
+        tether_rx_free(ep, flow, cell);
+        return;
+    }
+    if (flow->mute) {
+        tether_rx_free(ep, flow, cell);
+    } else if (flow->kind == TETHER_FLOW_BYTES) {
+        c->offset = 0;
+        append(ep, rx, cell);
+        rx->readable_bytes += c->length;
+        tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
+    } else {
+        if (flags & TETHER_FLAG_FIRST)
+            break_message(ep, flow);
+        if (rx->message_cell == TETHER_NIL && !(flags & TETHER_FLAG_FIRST)) {
+            tether_rx_free(ep, flow, cell); /* the rest of a message whose beginning was skipped */
+        } else {
+            if (rx->message_cell == TETHER_NIL) {
+                rx->message_prev = rx->tail;
+                rx->message_cell = cell;
+                rx->message_bytes = 0;
+            }
+            append(ep, rx, cell);
+            rx->message_bytes += c->length;
+            if (rx->message_bytes > flow->bound) {
+                tether_channel_fail(ep, ch, now_ns, TETHER_BYE_PROTOCOL);
+                return;
+            }
+            if (flags & TETHER_FLAG_END) {
+                ep->rx.cells[rx->message_cell].sent_ns = rx->message_bytes;
+                rx->readable_bytes += rx->message_bytes;
+                rx->readable_messages++;
+                rx->message_cell = TETHER_NIL;
+                rx->message_bytes = 0;
+                TETHER_COUNT(ep, messages_received);
+                tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
+            }
+        }
+    }
+    if (flags & TETHER_FLAG_END && flow->kind == TETHER_FLOW_BYTES) {
+        flow->flags |= TETHER_FLOW_REMOTE_END;
+        tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
+    }
+    if (marks & TETHER_CELL_BROKEN)
+        break_message(ep, flow);
+}
+
+/* The first gap is closed: what stood behind it has its turn, up to the next gap. */
+static void splice(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint32_t gap = rx->gaps.head, cell, last;
+    uint64_t upto = gap == TETHER_NIL ? rx->high : ep->gap_pool.gaps[gap].start;
+    rx->contig = upto;
+    while ((cell = rx->ahead) != TETHER_NIL && ep->rx.cells[cell].slot < upto) {
+        rx->ahead = ep->rx.cells[cell].next;
+        if (rx->ahead == TETHER_NIL)
+            rx->ahead_tail = TETHER_NIL;
+        deliver(ep, ch, flow, cell, now_ns);
+        if (!tether_channel_live(ch))
+            return;
+    }
+    /* The new first gap has nothing before it in `ahead`; nor have those that followed the same cell. */
+    if (gap != TETHER_NIL) {
+        last = ep->gap_pool.gaps[gap].cell;
+        for (; gap != TETHER_NIL && ep->gap_pool.gaps[gap].cell == last; gap = ep->gap_pool.gaps[gap].next)
+            ep->gap_pool.gaps[gap].cell = TETHER_NIL;
+    }
+}
+
+/* Link `cell` into `ahead` behind `before` (NIL = first). */
+static void insert_ahead(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint32_t cell, uint32_t before)
+{
+    uint32_t *next = before == TETHER_NIL ? &rx->ahead : &ep->rx.cells[before].next;
+    ep->rx.cells[cell].next = *next;
+    *next = cell;
+    if (ep->rx.cells[cell].next == TETHER_NIL)
+        rx->ahead_tail = cell;
+}
+
+static uint64_t widest(const struct tether_endpoint *ep)
+{
+    return UINT16_MAX / ep->floor * ep->floor;
+}
+
+/* Open a gap at the high end. 0, or -1 when the pool is empty. */
+static int open_gap(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t end,
+                    uint64_t ready_ns, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    if (tether_gaps_open(&ep->gap_pool, &rx->gaps, rx->high, end, widest(ep), rx->ahead_tail, ready_ns))
+        return -1;
+    rx->high = end;
+    if (ready_ns <= now_ns)
+        tether_news(ep, ch, flow, TETHER_NEWS_GAP);
+    else
+        tether_arm(ep, ch, ready_ns);
+    tether_timed(ep, ch, flow, now_ns);
+    return 0;
+}
+
+/* A frame came again although it had arrived: we asked too early. */
+static void spurious(struct tether_channel *ch)
+{
+    uint64_t rtt = tether_rtt_now(&ch->rtt);
+    ch->reorder_ns = ch->reorder_ns ? ch->reorder_ns * 2 : rtt / 16;
+    if (ch->reorder_ns > rtt)
+        ch->reorder_ns = rtt;
+}
+
+/* Demand, as the newest frame says it and as the most that any frame has said. */
+static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_header *header,
+                   uint64_t position)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t least = position + tether_unfloat16(header->want);
+    uint64_t most = position + tether_unfloat16_ceiling(header->want);
+    if (flow->id == 0) {
+        rx->demand = least > rx->demand && least - rx->contig < UINT64_C(1) << 31 ? least : rx->demand;
+        rx->upper = rx->demand;
+        return; /* Flow 0 has its standing pool */
+    }
+    if (least - rx->contig >= UINT64_C(1) << 31 && (int64_t)(least - rx->contig) > 0)
+        least = most = rx->contig + (UINT64_C(1) << 31) - ep->floor; /* slots would alias */
+    if (rx->final != UINT64_MAX && least > rx->final)
+        least = most = rx->final;
+    if (least > rx->demand)
+        rx->demand = least;
+    if (header->sequence >= rx->newest_sequence) {
+        rx->newest_sequence = header->sequence;
+        rx->upper = most > rx->demand ? most : rx->demand;
+        if (rx->reserved_to > rx->upper && rx->reserved_to > rx->granted)
+            tether_grant_release(ep, flow);
+    }
+    tether_grant_note(ep, flow);
+}
+
+/* A frame has arrived that the peer does not know of yet. */
+static void untold(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, int last,
+                   uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t pause = tether_rtt_now(&ch->rtt) / 8;
+    if (ch->receipts < TETHER_RECEIPTS_MAX)
+        ch->receipts++;
+    TETHER_COUNT(ep, receipts_earned);
+    if (rx->untold++ == 0) {
+        rx->untold_ns = now_ns;
+        tether_timed(ep, ch, flow, now_ns);
+        tether_arm(ep, ch, now_ns + pause);
+    }
+    if (rx->untold >= TETHER_RECEIPT_FRAMES || (last && now_ns - ch->receipt_ns >= pause))
+        tether_news(ep, ch, flow, TETHER_NEWS_ACK);
+    else if (flow->news)
+        tether_news(ep, ch, flow, flow->news); /* news that waited for a receipt */
+}
+
+int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                   const struct tether_header *header, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t start = tether_expand32(rx->contig, header->slot), end = start + ep->floor;
+    uint32_t cell = ep->rx_spare, spare, gap = TETHER_NIL, before;
+    int duplicate = start < rx->contig, ember = 0, broken_now = 0;
+    struct tether_cell *c = &ep->rx.cells[cell];
+    if (start != rx->contig && start % ep->floor != 0)
+        return -TETHER_E_FLOW;
+    if (end > rx->granted && !duplicate) {
+        /* The ember: one frame per channel beyond the grant, when nothing of the grant is left. */
+        ember = flow->id != 0 && start == rx->granted && ch->ember_in == 0 && rx->final == UINT64_MAX;
+        if (!ember && !(flow->ember_in && start == rx->granted))
+            return -TETHER_E_GRANT;
+    }
+    if (!duplicate && start < rx->high) {
+        gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, start);
+        duplicate = gap == TETHER_NIL;
+        if (!duplicate && end > ep->gap_pool.gaps[gap].end)
+            return -TETHER_E_FLOW;
+    }
+    if (end > rx->final && !duplicate)
+        return -TETHER_E_FLOW;
+    if (duplicate) {
+        TETHER_COUNT(ep, duplicates_received);
+        spurious(ch);
+        demand(ep, flow, header, end);
+        untold(ep, ch, flow, 1, now_ns);
+        return 0;
+    }
+    if (start > rx->high && open_gap(ep, ch, flow, start, now_ns + ch->reorder_ns, now_ns))
+        return -TETHER_E_CELLS;
+    spare = tether_cells_take(&ep->rx);
+    if (spare == TETHER_NIL)
+        return -TETHER_E_CELLS;
+    if (gap != TETHER_NIL && start != rx->contig && start > ep->gap_pool.gaps[gap].start &&
+        end < ep->gap_pool.gaps[gap].end && ep->gap_pool.free_count == 0) {
+        tether_cells_give(&ep->rx, spare);
+        return -TETHER_E_CELLS;
+    }
+    ep->rx_spare = spare;
+    c->slot = start;
+    c->length = header->length;
+    c->flags = header->flags & (TETHER_FLAG_FIRST | TETHER_FLAG_END);
+    c->marks = 0;
+    TETHER_COUNT(ep, data_frames_received);
+    ep->stats.slots_received += ep->floor;
+    rx->arrived += ep->floor;
+    if (flow->id != 0) {
+        ep->stats.bytes_received += header->length;
+        rx->held++;
+        ep->held++;
+        if (ember) {
+            flow->ember_in = 1;
+            ch->ember_in = tether_flow_slot(ep, flow);
+            ep->embers++;
+        } else if (!TETHER_BROKEN(ep, rx->outstanding && rx->reserved && ep->outstanding && ep->reserved)) {
+            rx->outstanding--;
+            ep->outstanding--;
+            rx->reserved--;
+            ep->reserved--;
+        }
+        tether_grant_freed(ep);
+    }
+    if (start == rx->contig) {
+        if (rx->gaps.count == 0) {
+            rx->contig = rx->high = end;
+            deliver(ep, ch, flow, cell, now_ns);
+        } else {
+            struct tether_gap *g = &ep->gap_pool.gaps[gap];
+            int closed = end == g->end;
+            broken_now = closed && g->broken;
+            (void)tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, start, end, TETHER_NIL);
+            rx->contig = end;
+            c->marks = broken_now ? TETHER_CELL_BROKEN : 0;
+            deliver(ep, ch, flow, cell, now_ns);
+            if (closed && tether_channel_live(ch))
+                splice(ep, ch, flow, now_ns);
+        }
+    } else if (gap == TETHER_NIL) {
+        insert_ahead(ep, rx, cell, rx->ahead_tail);
+        rx->high = end;
+    } else {
+        before = ep->gap_pool.gaps[gap].cell;
+        if (end == ep->gap_pool.gaps[gap].end && ep->gap_pool.gaps[gap].broken)
+            c->marks = TETHER_CELL_BROKEN;
+        (void)tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, start, end, cell);
+        insert_ahead(ep, rx, cell, before);
+    }
+    if (!tether_channel_live(ch))
+        return 0; /* the tags ended it */
+    tether_backoff_heard(&rx->clock, now_ns, 1);
+    demand(ep, flow, header, end);
+    untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);
+    if (rx->final != UINT64_MAX && rx->contig >= rx->final)
+        tether_flow_settle(ep, flow);
+    return 0;
+}
+
+/* A frame without payload: high-water slot, demand, and perhaps a question (BLOCKED). */
+void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                      const struct tether_header *header, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t high = tether_expand32(rx->contig, header->slot), seen;
+    int blocked = (header->flags & TETHER_FLAG_BLOCKED) != 0;
+    tether_backoff_heard(&rx->clock, now_ns, 0);
+    demand(ep, flow, header, high);
+    seen = high < rx->granted ? high : rx->granted;
+    seen -= seen % ep->floor;
+    if (rx->final != UINT64_MAX && seen > rx->final)
+        seen = rx->final;
+    if (seen > rx->high) {
+        /* Control may overtake data, except after the silence that BLOCKED speaks of. */
+        uint64_t quarter = tether_rtt_now(&ch->rtt) / 4;
+        uint64_t wait = blocked ? 0 : quarter > ch->reorder_ns ? quarter : ch->reorder_ns;
+        (void)open_gap(ep, ch, flow, seen, now_ns + wait, now_ns);
+    }
+    if (blocked) {
+        if (ch->receipts < TETHER_RECEIPTS_MAX)
+            ch->receipts++;
+        TETHER_COUNT(ep, receipts_earned);
+        tether_news(ep, ch, flow, TETHER_NEWS_ANSWER);
+    }
+}
+
+/*
+ * Slots that will never be sent (Skip, or Close to the grant): they count as arrived, and what was reserved for
+ * them is free. 0, or -1 when they are not what the peer may skip.
+ */
+int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
+                   uint64_t end, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t at = first, floor = ep->floor;
+    if (end <= rx->contig)
+        return 0;
+    if (first >= end || first % floor || end % floor || first < rx->contig ||
+        end - rx->contig >= UINT64_C(1) << 31)
+        return -1;
+    /* Credit first: granted slots are given back, and so are reserved ones. */
+    if (first < rx->granted) {
+        uint32_t back = (uint32_t)(((end < rx->granted ? end : rx->granted) - first) / floor);
+        if (TETHER_BROKEN(ep, rx->outstanding >= back && rx->reserved >= back))
+            return -1;
+        rx->outstanding -= back;
+        ep->outstanding -= back;
+        rx->reserved -= back;
+        ep->reserved -= back;
+    }
+    if (end > rx->granted) {
+        uint64_t from = first > rx->granted ? first : rx->granted;
+        uint64_t upto = end < rx->reserved_to ? end : rx->reserved_to;
+        if (upto > from) {
+            rx->reserved -= (uint32_t)((upto - from) / floor);
+            ep->reserved -= (uint32_t)((upto - from) / floor);
+        }
+        if (first > rx->granted) {
+            /* An ember went before: it is covered now, whether it has arrived or must still be repaired. */
+            uint32_t frames = (uint32_t)((first - rx->granted) / floor), had = 0;
+            if (frames > 1)
+                return -1;
+            had = rx->reserved_to > rx->granted;
+            if (flow->ember_in) {
+                rx->reserved -= had;
+                ep->reserved -= had;
+                tether_ember_clear(ep, flow);
+            } else {
+                rx->outstanding++;
+                ep->outstanding++;
+                rx->reserved += !had;
+                ep->reserved += !had;
+            }
+        }
+        rx->granted = end;
+        rx->reserved_to = rx->reserved_to > end ? rx->reserved_to : end;
+        rx->whole = rx->whole > end ? rx->whole : end;
+    }
+    rx->demand = rx->demand > end ? rx->demand : end;
+    rx->upper = rx->demand;
+    rx->arrived += end - first;
+    if (rx->reserved_to > rx->upper)
+        tether_grant_release(ep, flow);
+    /* Then order: a message that is open before `first` will not end. */
+    if (first >= rx->high) {
+        if (first > rx->high) {
+            if (open_gap(ep, ch, flow, first, now_ns + tether_rtt_now(&ch->rtt) / 4, now_ns))
+                return -1;
+            ep->gap_pool.gaps[rx->gaps.tail].broken = 1;
+        } else if (rx->ahead_tail != TETHER_NIL) {
+            ep->rx.cells[rx->ahead_tail].marks |= TETHER_CELL_BROKEN;
+        } else if (rx->gaps.count == 0) {
+            break_message(ep, flow);
+        }
+        rx->high = end;
+        if (rx->gaps.count == 0)
+            rx->contig = end;
+    } else {
+        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, first);
+        if (gap == TETHER_NIL)
+            return -1;
+        if (first == rx->contig)
+            break_message(ep, flow);
+        else if (first == ep->gap_pool.gaps[gap].start && ep->gap_pool.gaps[gap].cell != TETHER_NIL)
+            ep->rx.cells[ep->gap_pool.gaps[gap].cell].marks |= TETHER_CELL_BROKEN;
+        while (at < end) {
+            struct tether_gap *g;
+            uint64_t upto;
+            gap = at >= rx->high ? TETHER_NIL : tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
+            if (gap == TETHER_NIL) {
+                if (at < rx->high)
+                    return -1; /* data arrived where the peer says there is none */
+                rx->high = end;
+                break;
+            }
+            g = &ep->gap_pool.gaps[gap];
+            upto = end < g->end ? end : g->end;
+            if (at > g->start) {
+                if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL))
+                    return -1;
+                ep->gap_pool.gaps[gap].broken = 1;
+            } else if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL)) {
+                return -1;
+            }
+            at = upto;
+        }
+        if (first == rx->contig)
+            splice(ep, ch, flow, now_ns);
+    }
+    tether_grant_freed(ep);
+    tether_news(ep, ch, flow, TETHER_NEWS_ACK);
+    if (rx->final != UINT64_MAX && rx->contig >= rx->final)
+        tether_flow_settle(ep, flow);
+    return 0;
+}
+
+/* The peer's direction ends at `final`: what was granted beyond comes back. */
+int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t final,
+                    uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    if (rx->final != UINT64_MAX)
+        return rx->final == final ? 0 : -1;
+    if (final % ep->floor || final < rx->contig || final - rx->contig >= UINT64_C(1) << 31)
+        return -1;
+    rx->final = final;
+    if (rx->demand > final)
+        rx->demand = final;
+    rx->upper = rx->demand;
+    if (rx->granted > final && tether_rx_void(ep, ch, flow, final, rx->granted, now_ns))
+        return -1;
+    if (rx->demand > final)
+        rx->demand = rx->upper = final;
+    tether_grant_release(ep, flow);
+    if (rx->contig >= final)
+        tether_flow_settle(ep, flow);
+    return 0;
+}
+
+static void free_list(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+{
+    while (cell != TETHER_NIL) {
+        uint32_t following = ep->rx.cells[cell].next;
+        tether_rx_free(ep, flow, cell);
+        cell = following;
+    }
+}
+
+/* Nobody will read: what is in order goes back now, what comes goes back when it has its turn. */
+void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    flow->mute = 1;
+    free_list(ep, flow, rx->head);
+    rx->head = rx->tail = rx->message_cell = TETHER_NIL;
+    rx->readable_bytes = rx->readable_messages = rx->message_bytes = 0;
+}
+
+/* The flow ends: cells, gaps and credit go back. */
+void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    tether_rx_mute(ep, flow);
+    free_list(ep, flow, rx->ahead);
+    rx->ahead = rx->ahead_tail = TETHER_NIL;
+    tether_gaps_clear(&ep->gap_pool, &rx->gaps);
+    ep->outstanding -= rx->outstanding;
+    ep->reserved -= rx->reserved;
+    rx->outstanding = rx->reserved = 0;
+    if (flow->ember_in)
+        tether_ember_clear(ep, flow);
+    if (ep->waiter == tether_flow_node(ep, flow))
+        ep->waiter = TETHER_NIL;
+    tether_grant_freed(ep);
+}

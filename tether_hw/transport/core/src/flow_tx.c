@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flow_tx.c: our direction of a flow: the queue of cells, what is declared, what grants and NACKs do to it.
+ *
+ * One list holds all cells in slot order, the sent ones first; `unsent` is the border. A cell's slot is fixed
+ * when it is queued, and a repair sends the cell as it was first cut (I2, design 2.3).
+ */
+#include "endpoint.h"
+
+#include <errno.h>
+
+int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length)
+{
+    uint32_t blocks = tether_blocks(length);
+    return (int)(blocks > ch->peer_floor ? blocks : ch->peer_floor);
+}
+
+uint32_t tether_tx_room(const struct tether_endpoint *ep)
+{
+    return ep->config.tx_cells - ep->tx_used;
+}
+
+void tether_tx_append(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell)
+{
+    struct tether_cell *c = &ep->tx.cells[cell];
+    struct tether_flow_tx *tx = &flow->tx;
+    uint32_t padding = (TETHER_BLOCK_BYTES - c->length % TETHER_BLOCK_BYTES) % TETHER_BLOCK_BYTES;
+    memset(tether_cell_payload(&ep->tx, cell) + c->length, 0, padding);
+    c->slots = (uint16_t)tether_tx_cell_slots(ch, c->length);
+    c->slot = tx->tail_slot;
+    c->next = TETHER_NIL;
+    c->prev = tx->tail;
+    if (tx->tail == TETHER_NIL)
+        tx->head = cell;
+    else
+        ep->tx.cells[tx->tail].next = cell;
+    tx->tail = cell;
+    if (tx->unsent == TETHER_NIL)
+        tx->unsent = cell;
+    if (tx->declared_cell == TETHER_NIL && tx->tail_slot == tx->declared)
+        tx->declared_cell = cell;
+    tx->tail_slot += c->slots;
+    tx->cells++;
+}
+
+/* End of the first message that begins at `cell`, or the end of the queue. */
+static uint64_t message_end(const struct tether_endpoint *ep, uint32_t *cell)
+{
+    uint64_t end = 0;
+    while (*cell != TETHER_NIL) {
+        const struct tether_cell *c = &ep->tx.cells[*cell];
+        end = c->slot + c->slots;
+        *cell = c->next;
+        if (c->flags & TETHER_FLAG_END)
+            break;
+    }
+    return end;
+}
+
+/*
+ * Raise what may be declared. Byte flows declare all. Message flows declare whole messages, at most their bound
+ * beyond the grant: so what a receiver reserves always ends a message, and no message waits half reserved.
+ */
+uint64_t tether_tx_declare(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint64_t base;
+    if (tx->declared == tx->tail_slot)
+        return tx->declared;
+    base = tether_ledger_limit(&tx->ledger);
+    if (flow->kind != TETHER_FLOW_MESSAGE || tx->tail_slot <= base + tx->bound_slots) {
+        tx->declared = tx->tail_slot;
+        tx->declared_cell = TETHER_NIL;
+        tx->next_end = 0;
+        return tx->declared;
+    }
+    while (tx->declared_cell != TETHER_NIL) {
+        if (tx->next_end == 0) {
+            uint32_t cell = tx->declared_cell;
+            tx->next_end = message_end(ep, &cell);
+            if (tx->next_end > base + tx->bound_slots)
+                break; /* next_end is kept: the walk is made once per message */
+            tx->declared_cell = cell;
+        } else {
+            uint32_t cell;
+            if (tx->next_end > base + tx->bound_slots)
+                break;
+            cell = tx->declared_cell;
+            message_end(ep, &cell);
+            tx->declared_cell = cell;
+        }
+        tx->declared = tx->next_end;
+        tx->next_end = 0;
+    }
+    return tx->declared;
+}
+
+/* May the first unsent cell go now, by grant or as the ember? */
+static int can_send(const struct tether_endpoint *ep, const struct tether_channel *ch, const struct tether_flow *flow)
+{
+    const struct tether_flow_tx *tx = &flow->tx;
+    uint64_t next, limit;
+    if (tx->unsent == TETHER_NIL)
+        return 0;
+    next = tether_ledger_next(&tx->ledger);
+    limit = tether_ledger_limit(&tx->ledger);
+    if (next + ep->tx.cells[tx->unsent].slots <= limit)
+        return 1;
+    return next == limit && ch->ember_out == 0 && flow->id != 0;
+}
+
+void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+{
+    if (flow->tx.unsent == TETHER_NIL || ch->state != TETHER_CHANNEL_UP)
+        return;
+    if (can_send(ep, ch, flow)) {
+        tether_enqueue(ep, flow, TETHER_Q_DATA);
+        tether_work(ep, ch);
+        return;
+    }
+    /* Nothing of ours will tell the receiver about this demand: say it once now; the clock says it again. */
+    if (tether_ledger_limit(&flow->tx.ledger) >= flow->tx.told && tether_tx_declare(ep, flow) > flow->tx.told)
+        tether_news(ep, ch, flow, TETHER_NEWS_DEMAND);
+    tether_timed(ep, ch, flow, now_ns);
+}
+
+static void free_cell(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+{
+    struct tether_cell *c = &ep->tx.cells[cell];
+    if (flow->id != 0)
+        ep->tx_used--;
+    flow->tx.cells--;
+    if (c->marks & TETHER_CELL_REPAIR)
+        c->marks |= TETHER_CELL_DONE; /* given back when the repair queue reaches it */
+    else
+        tether_cells_give(&ep->tx, cell);
+}
+
+/* Everything below `upto` has arrived: its cells are free. */
+static int acknowledge(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t upto)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    int tags = 0, moved = 0;
+    while (tx->head != TETHER_NIL && tx->head != tx->unsent) {
+        uint32_t cell = tx->head;
+        struct tether_cell *c = &ep->tx.cells[cell];
+        if (c->slot + c->slots > upto)
+            break;
+        tx->head = c->next;
+        if (tx->cursor == cell)
+            tx->cursor = TETHER_NIL;
+        tx->unacked_bytes -= c->length;
+        tags |= c->tags != 0;
+        free_cell(ep, flow, cell);
+        moved = 1;
+    }
+    if (tx->head == TETHER_NIL)
+        tx->tail = TETHER_NIL;
+    else if (moved)
+        ep->tx.cells[tx->head].prev = TETHER_NIL;
+    if (tags)
+        tether_control_acked(ep, tether_channel_of(ep, flow));
+    return moved;
+}
+
+/* First sent cell that ends behind `slot`: from the cursor, forwards or backwards. NIL = none. */
+static uint32_t find_sent(struct tether_endpoint *ep, struct tether_flow_tx *tx, uint64_t slot)
+{
+    uint32_t cell = tx->cursor != TETHER_NIL ? tx->cursor : tx->head;
+    while (cell != TETHER_NIL && ep->tx.cells[cell].slot > slot && ep->tx.cells[cell].prev != TETHER_NIL)
+        cell = ep->tx.cells[cell].prev;
+    while (cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot + ep->tx.cells[cell].slots <= slot)
+        cell = ep->tx.cells[cell].next;
+    return cell == tx->unsent ? TETHER_NIL : cell;
+}
+
+static void nack(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                 const struct tether_header *header, uint64_t first, uint64_t now_ns)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint64_t end = first + header->nack_count, heard_ns;
+    uint32_t cell = find_sent(ep, tx, first);
+    TETHER_COUNT(ep, nacks_received);
+    /* A cell sent after what the peer had heard when it asked is on its way already (its echo says so). */
+    if (header->flags & TETHER_FLAG_ECHO) {
+        uint64_t age = (tether_stamp(ch, now_ns) - header->echo_ns) & TETHER_MASK48;
+        heard_ns = age < now_ns ? now_ns - age : 0;
+    } else {
+        uint64_t rtt = tether_rtt_now(&ch->rtt);
+        heard_ns = rtt < now_ns ? now_ns - rtt : 0;
+    }
+    for (; cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot < end; cell = ep->tx.cells[cell].next) {
+        struct tether_cell *c = &ep->tx.cells[cell];
+        tx->cursor = cell;
+        if (c->marks & TETHER_CELL_REPAIR || c->sent_ns > heard_ns)
+            continue;
+        c->marks |= TETHER_CELL_REPAIR;
+        c->link = TETHER_NIL;
+        if (tx->repair_tail == TETHER_NIL)
+            tx->repair_head = cell;
+        else
+            ep->tx.cells[tx->repair_tail].link = cell;
+        tx->repair_tail = cell;
+        tether_enqueue(ep, flow, TETHER_Q_REPAIR);
+        tether_work(ep, ch);
+    }
+}
+
+/* The next cell to repair, taken off the queue; NIL = none. Cells that have arrived meanwhile are freed. */
+uint32_t tether_tx_repair_next(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    while (tx->repair_head != TETHER_NIL) {
+        uint32_t cell = tx->repair_head;
+        struct tether_cell *c = &ep->tx.cells[cell];
+        tx->repair_head = c->link;
+        if (tx->repair_head == TETHER_NIL)
+            tx->repair_tail = TETHER_NIL;
+        c->marks &= (uint8_t)~TETHER_CELL_REPAIR;
+        if (!(c->marks & TETHER_CELL_DONE))
+            return cell;
+        tether_cells_give(&ep->tx, cell);
+    }
+    return TETHER_NIL;
+}
+
+static void drained(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    if (flow->id == 0 || flow->drained_told || flow->tx.head != TETHER_NIL)
+        return;
+    flow->drained_told = 1;
+    tether_event_set(ep, flow, TETHER_EVENT_FLOW_DRAINED);
+}
+
+/* What every verified frame says about our direction: its grant, and what has arrived or is missing. */
+void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                       const struct tether_header *header, uint64_t now_ns)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint64_t limit = tether_ledger_limit(&tx->ledger), next = tether_ledger_next(&tx->ledger);
+    int64_t raise = tether_distance48(header->grant_amount, limit);
+    uint64_t slot = tether_expand32_below(next, header->nack_slot);
+    int progress = 0, raised = 0;
+    /* granted - first missing < 2^31, or slots would alias: a peer that says more is not believed. */
+    if (raise > 0 && (tx->head == TETHER_NIL ||
+                      limit + (uint64_t)raise - ep->tx.cells[tx->head].slot < UINT64_C(1) << 31))
+        progress = raised = tether_ledger_grant(&tx->ledger, limit + (uint64_t)raise);
+    if (header->nack_count == 0)
+        progress |= acknowledge(ep, flow, slot);
+    else
+        nack(ep, ch, flow, header, slot, now_ns);
+    tether_backoff_heard(&tx->clock, now_ns, progress);
+    if (!progress)
+        return;
+    if (raised && flow->ember_out && tether_ledger_limit(&tx->ledger) >= next) {
+        flow->ember_out = 0;
+        ch->ember_out = 0;
+    }
+    if (tx->unsent != TETHER_NIL)
+        tether_tx_kick(ep, ch, flow, now_ns);
+    else
+        drained(ep, flow);
+    if (ep->queues[TETHER_Q_WRITE].head != TETHER_NIL)
+        tether_tx_wake(ep);
+    if (flow->id == 0 && ch->queues[TETHER_Q_CONTROL].head != TETHER_NIL)
+        tether_work(ep, ch);
+}
+
+/* Cells are free: tell the applications that wait for that many. */
+void tether_tx_wake(struct tether_endpoint *ep)
+{
+    struct tether_flow *flow;
+    while ((flow = tether_queue_peek(ep, &ep->queues[TETHER_Q_WRITE])) != NULL &&
+           tether_tx_room(ep) >= flow->tx.wanted_cells) {
+        tether_queue_pop(ep, &ep->queues[TETHER_Q_WRITE], TETHER_Q_WRITE);
+        tether_event_set(ep, flow, TETHER_EVENT_FLOW_WRITABLE);
+    }
+}
+
+/* Drop every cell that was not sent; the queue ends at `next`. */
+void tether_tx_truncate(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint32_t cell = tx->unsent;
+    if (cell == TETHER_NIL)
+        return;
+    tx->tail = ep->tx.cells[cell].prev;
+    if (tx->tail == TETHER_NIL)
+        tx->head = TETHER_NIL;
+    else
+        ep->tx.cells[tx->tail].next = TETHER_NIL;
+    while (cell != TETHER_NIL) {
+        uint32_t following = ep->tx.cells[cell].next;
+        free_cell(ep, flow, cell);
+        cell = following;
+    }
+    tx->unsent = tx->declared_cell = TETHER_NIL;
+    tx->unsent_bytes = 0;
+    tx->next_end = 0;
+    tx->tail_slot = tether_ledger_next(&tx->ledger);
+    drained(ep, flow);
+    tether_tx_wake(ep);
+}
+
+/* Drop what was not sent. Declared or granted slots that will not be used are Skipped. */
+int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint64_t next = tether_ledger_next(&tx->ledger), end = tether_ledger_limit(&tx->ledger);
+    if (tx->unsent == TETHER_NIL)
+        return 0;
+    /* An earlier Skip still waits and data went between: one tag cannot say both, so the earlier one goes first. */
+    if (flow->control & TETHER_CONTROL_SKIP && tx->skip_end != next) {
+        (void)tether_control_compose(ep, ch, now_ns);
+        if (flow->control & TETHER_CONTROL_SKIP)
+            return -EAGAIN;
+    }
+    tether_tx_truncate(ep, flow);
+    end = tx->declared > end ? tx->declared : end;
+    end = end > next ? end : next;
+    /* Nothing to give back, but a message may stand half sent: its receiver must know that it will not end. */
+    if (end == next)
+        end += ch->peer_floor;
+    if (!(flow->control & TETHER_CONTROL_SKIP))
+        tx->skip_first = next;
+    tx->skip_end = end;
+    tether_ledger_grant(&tx->ledger, end);
+    tether_ledger_skip(&tx->ledger, end);
+    tx->tail_slot = tx->declared = end;
+    if (tx->told < end)
+        tx->told = end;
+    if (flow->ember_out) {
+        flow->ember_out = 0;
+        ch->ember_out = 0;
+    }
+    flow->control |= TETHER_CONTROL_SKIP;
+    tether_enqueue(ep, flow, TETHER_Q_CONTROL);
+    tether_work(ep, ch);
+    return 0;
+}
+
+/* The flow ends: every cell goes back, sent or not. */
+void tether_tx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint32_t cell = tx->head;
+    while (cell != TETHER_NIL) {
+        uint32_t following = ep->tx.cells[cell].next;
+        free_cell(ep, flow, cell);
+        cell = following;
+    }
+    tx->head = tx->tail = tx->unsent = tx->cursor = tx->declared_cell = TETHER_NIL;
+    tx->unsent_bytes = tx->unacked_bytes = 0;
+    while (tether_tx_repair_next(ep, flow) != TETHER_NIL)
+        TETHER_VIOLATION(ep); /* all of them were done */
+    tether_tx_wake(ep);
+}

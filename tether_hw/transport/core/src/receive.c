@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * receive.c: a frame arrives. Nothing is believed, changed or answered before its tag has verified; the checks
+ * before it are look-ups. A refused frame is counted by reason and forgotten.
+ */
+#include "endpoint.h"
+
+static int zero(const uint8_t *at, size_t length)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < length; i++)
+        any |= at[i];
+    return any == 0;
+}
+
+/* A verified frame of an established channel. */
+static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_header *header,
+                        uint64_t now_ns)
+{
+    struct tether_flow *flow = tether_flow_find(ep, ch, header->flow);
+    int refused = 0;
+    if (__builtin_expect(flow == NULL, 0))
+        return -TETHER_E_FLOW;
+    if (header->length) {
+        refused = tether_rx_data(ep, ch, flow, header, now_ns);
+        if (refused)
+            return refused;
+    } else {
+        tether_rx_header(ep, ch, flow, header, now_ns);
+    }
+    if (tether_channel_live(ch) && flow->used)
+        tether_tx_reverse(ep, ch, flow, header, now_ns);
+    return 0;
+}
+
+static void stamps(struct tether_channel *ch, const struct tether_header *header, uint64_t now_ns)
+{
+    if (header->sequence > ch->peer_stamp_sequence) {
+        ch->peer_stamp_sequence = header->sequence;
+        ch->peer_stamp = header->timestamp_ns;
+        ch->peer_stamp_ns = now_ns ? now_ns : 1;
+    }
+    if (header->flags & TETHER_FLAG_ECHO) {
+        uint64_t sample = (tether_stamp(ch, now_ns) - header->echo_ns) & TETHER_MASK48;
+        if (sample < UINT64_C(1) << 47)
+            tether_rtt_sample(&ch->rtt, sample);
+    }
+}
+
+static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint8_t *frame,
+                   size_t length)
+{
+    struct tether_header header;
+    struct tether_channel *ch;
+    struct tether_aead *aead;
+    uint32_t padded;
+    uint64_t epoch;
+    uint8_t *plain;
+    int refused;
+    if (length < TETHER_HEADER_BYTES)
+        return -TETHER_E_SHORT;
+    tether_wire_decode(&header, frame);
+    if (header.version != TETHER_WIRE_VERSION)
+        return -TETHER_E_VERSION;
+    padded = tether_blocks(header.length) * TETHER_BLOCK_BYTES;
+    if (length < TETHER_HEADER_BYTES + padded)
+        return -TETHER_E_SHORT;
+    if (header.channel == 0)
+        return tether_hail_receive(ep, now_ns, from, &header, frame, length);
+    /* Carriers may hand over the padding of a short link frame, never a whole block more. */
+    if (length >= TETHER_HEADER_BYTES + padded + TETHER_BLOCK_BYTES)
+        return -TETHER_E_LENGTH;
+    ch = tether_channel_find(ep, header.channel);
+    if (ch == NULL || ch->state == TETHER_CHANNEL_DEAD)
+        return -TETHER_E_STRANGER;
+    if (header.flags & TETHER_FLAG_LAMP)
+        return tether_hail_reply(ep, ch, now_ns, &header, frame, length);
+    if (ch->state == TETHER_CHANNEL_HAILING)
+        return -TETHER_E_STATE;
+    if (padded > (uint32_t)ep->config.frame_blocks * TETHER_BLOCK_BYTES)
+        return -TETHER_E_LENGTH;
+    if (!tether_replay_fresh(&ch->replay, header.sequence))
+        return -TETHER_E_REPLAY;
+    epoch = tether_epoch(header.sequence);
+    aead = tether_keys_find(&ch->rx_keys, epoch);
+    if (aead == NULL)
+        return -TETHER_E_EPOCH;
+    plain = tether_cell_payload(&ep->rx, ep->rx_spare);
+    if (tether_aead_unseal(aead, header.sequence, frame, frame + TETHER_HEADER_BYTES, padded, plain, header.tag))
+        return -TETHER_E_AUTH;
+    tether_replay_mark(&ch->replay, header.sequence);
+    if (padded != header.length && !zero(plain + header.length, padded - header.length))
+        return -TETHER_E_PADDING;
+    if (__builtin_expect(epoch > tether_epoch(ch->replay.newest) || epoch > ch->rx_keys.first, 0))
+        (void)tether_keys_advance(&ch->rx_keys, epoch);
+    if (__builtin_expect(!ch->proven, 0))
+        tether_channel_confirmed(ep, ch, now_ns);
+    stamps(ch, &header, now_ns);
+    refused = accept_frame(ep, ch, &header, now_ns);
+    if (refused)
+        return refused;
+    TETHER_COUNT(ep, frames_received);
+    ch->frames_received++;
+    return 0;
+}
+
+TETHER_API int tether_endpoint_receive(tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
+                                       uint8_t *frame, size_t length)
+{
+    int refused = receive(ep, now_ns, from, frame, length);
+    if (__builtin_expect(refused <= -TETHER_E_SHORT && refused > -TETHER_E_END_, 0))
+        ep->stats.rejects[-refused - TETHER_E_SHORT]++;
+    return refused;
+}

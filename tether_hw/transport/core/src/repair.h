@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * repair.h: what is missing at the receiver of a flow, and whose turn it is to be asked for (RFC 0001, "Repair").
+ *
+ * Gaps are kept in slot order in a doubly linked list over a pool shared by the endpoint. New gaps arise at the
+ * high end only; those never asked for stand behind `fresh`. Gaps take turns (`turn`), and none is asked for
+ * again before one RTT plus the reorder time. No gap is wider than a NackCount can say: wider ones are several.
+ */
+#ifndef TETHER_REPAIR_H
+#define TETHER_REPAIR_H
+
+#include <stdint.h>
+
+#include "cells.h"
+
+struct tether_gap {
+    uint64_t start, end;  /* slots, end exclusive */
+    uint64_t ready_ns;    /* not asked for before this */
+    uint32_t next, prev;  /* neighbours in slot order */
+    uint32_t cell;        /* cell before the gap in the out-of-order list; NIL = none */
+    uint32_t broken;      /* a Skip follows the gap */
+};
+
+struct tether_gap_pool {
+    struct tether_gap *gaps; /* [count] */
+    uint32_t count, free_head, fresh, free_count;
+};
+
+struct tether_gaps {
+    uint32_t head, tail;
+    uint32_t fresh; /* first gap never asked for; NIL = none. All behind it are fresh too */
+    uint32_t turn;  /* next asked gap whose turn it is; NIL = start at head */
+    uint32_t hint;  /* where the last search ended */
+    uint32_t count;
+    uint32_t since_count0; /* frames with a NACK since the last cumulative one */
+};
+
+int tether_gap_pool_open(struct tether_gap_pool *pool, uint32_t count);
+void tether_gap_pool_close(struct tether_gap_pool *pool);
+
+static inline void tether_gaps_init(struct tether_gaps *gaps)
+{
+    gaps->head = gaps->tail = gaps->fresh = gaps->turn = gaps->hint = TETHER_NIL;
+    gaps->count = 0;
+    gaps->since_count0 = 0;
+}
+
+/*
+ * Open [start, end) behind all gaps, in pieces of at most `widest` slots, each with `cell` before it and not to
+ * be asked for before ready_ns. 0, or -1 when the pool cannot hold them (nothing changed).
+ */
+int tether_gaps_open(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t start, uint64_t end,
+                     uint64_t widest, uint32_t cell, uint64_t ready_ns);
+/* The gap that holds `slot`, or NIL. */
+uint32_t tether_gaps_find(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t slot);
+/*
+ * Take [start, end) out of `gap`, which holds it: the gap shrinks, splits or goes. `cell` (NIL for a Skip) is
+ * what now fills it and stands before what is left behind. 0, or -1 when a split needs a gap and the pool is
+ * empty (nothing changed).
+ */
+int tether_gaps_fill(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap, uint64_t start,
+                     uint64_t end, uint32_t cell);
+void tether_gaps_clear(struct tether_gap_pool *pool, struct tether_gaps *gaps);
+/*
+ * The gap to ask for now, or NIL; it will not be offered again before `again_ns`. Also NIL in one frame of
+ * eight, so that the cumulative count gets its turn.
+ */
+uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t now_ns, uint64_t again_ns);
+/* Earliest time at which _ask may offer one; UINT64_MAX without gaps. */
+uint64_t tether_gaps_due(const struct tether_gap_pool *pool, const struct tether_gaps *gaps);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * timer.c: both lost-frame clocks, delayed receipts, and when to look again (RFC 0001, "Timers").
+ *
+ * A frame never moves a timer: `timers[]` are lower bounds, and a channel that wakes up too early looks at its
+ * flows (only those with something to wait for) and goes back to sleep.
+ */
+#include "endpoint.h"
+
+void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t at_ns)
+{
+    uint32_t slot = tether_channel_slot(ep, ch);
+    if (at_ns < ep->timers[slot])
+        ep->timers[slot] = at_ns;
+    if (at_ns < ep->timer_ns)
+        ep->timer_ns = at_ns;
+}
+
+uint64_t tether_channel_silence(struct tether_endpoint *ep, struct tether_channel *ch)
+{
+    uint64_t frame_ns = ch->rate_bps ? ((uint64_t)ch->cut_bytes + 64 + 38) * 8 * UINT64_C(1000000000) / ch->rate_bps : 0;
+    (void)ep;
+    return tether_silence(&ch->rtt, frame_ns, ch->silence_floor_ns);
+}
+
+/* Earliest time at which a timer frame of this channel can be paid. */
+static uint64_t payable_ns(const struct tether_endpoint *ep, const struct tether_channel *ch, uint64_t cap_ns)
+{
+    uint64_t own = ch->timer_frame_ns ? ch->timer_frame_ns + cap_ns : 0;
+    uint64_t purse = tether_purse_when(&ep->purse, 1);
+    return own < purse ? own : purse;
+}
+
+static int receiver_misses(const struct tether_flow_rx *rx)
+{
+    uint64_t upto = rx->granted < rx->demand ? rx->granted : rx->demand;
+    return rx->contig < upto || rx->gaps.count;
+}
+
+static int sender_waits(const struct tether_flow_tx *tx)
+{
+    return tx->head != TETHER_NIL;
+}
+
+/* When this flow needs a look; UINT64_MAX = not at all. */
+static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                         uint64_t silence_ns)
+{
+    uint64_t due = UINT64_MAX, clock = UINT64_MAX, at;
+    if (flow->rx.untold && !(flow->news & TETHER_NEWS_ACK))
+        due = flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8;
+    if (flow->rx.gaps.count && ch->receipts && !(flow->news & TETHER_NEWS_GAP)) {
+        at = tether_gaps_due(&ep->gap_pool, &flow->rx.gaps);
+        due = at < due ? at : due;
+    }
+    if (receiver_misses(&flow->rx) && !(flow->news & TETHER_NEWS_REFRESH))
+        clock = tether_backoff_due(&flow->rx.clock, silence_ns);
+    if (sender_waits(&flow->tx) && !(flow->news & TETHER_NEWS_BLOCKED)) {
+        at = tether_backoff_due(&flow->tx.clock, silence_ns);
+        clock = at < clock ? at : clock;
+    }
+    if (clock != UINT64_MAX) {
+        at = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
+        clock = at > clock ? at : clock;
+    }
+    return clock < due ? clock : due;
+}
+
+/* Something of this flow depends on time from now on. */
+void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+{
+    if (flow->queued >> TETHER_Q_TIMED & 1)
+        return;
+    /* Nothing was awaited before, so the silence begins now. */
+    if (flow->tx.clock.tries == 0 && flow->tx.clock.since_ns < now_ns)
+        flow->tx.clock.since_ns = now_ns;
+    if (flow->rx.clock.tries == 0 && flow->rx.clock.since_ns < now_ns)
+        flow->rx.clock.since_ns = now_ns;
+    tether_enqueue(ep, flow, TETHER_Q_TIMED);
+    tether_arm(ep, ch, flow_due(ep, ch, flow, tether_channel_silence(ep, ch)));
+}
+
+static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                           uint64_t silence_ns, uint64_t now_ns)
+{
+    uint64_t payable = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
+    if (flow->rx.untold && flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8 <= now_ns)
+        tether_news(ep, ch, flow, TETHER_NEWS_ACK);
+    if (flow->rx.gaps.count && ch->receipts && tether_gaps_due(&ep->gap_pool, &flow->rx.gaps) <= now_ns)
+        tether_news(ep, ch, flow, TETHER_NEWS_GAP);
+    if (receiver_misses(&flow->rx) && tether_backoff_due(&flow->rx.clock, silence_ns) <= now_ns && payable <= now_ns)
+        tether_news(ep, ch, flow, TETHER_NEWS_REFRESH);
+    if (sender_waits(&flow->tx) && tether_backoff_due(&flow->tx.clock, silence_ns) <= now_ns && payable <= now_ns)
+        tether_news(ep, ch, flow, TETHER_NEWS_BLOCKED);
+    return flow_due(ep, ch, flow, silence_ns);
+}
+
+static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns)
+{
+    struct tether_queue *queue = &ch->queues[TETHER_Q_TIMED];
+    uint64_t silence, next = UINT64_MAX;
+    uint32_t last = queue->tail;
+    if (ch->state == TETHER_CHANNEL_UNCONFIRMED) {
+        if (ch->expire_ns <= now_ns) {
+            tether_channel_release(ep, ch);
+            return UINT64_MAX;
+        }
+        return ch->expire_ns;
+    }
+    if (ch->state == TETHER_CHANNEL_HAILING) {
+        next = tether_backoff_due(&ch->hail_clock, tether_channel_silence(ep, ch));
+        if (next > now_ns && ch->hails_sent)
+            return next;
+        if (ep->counter_next >= ep->counter_limit)
+            return UINT64_MAX; /* tether_endpoint_counter wakes it */
+        ch->hail_due = 1;
+        tether_work(ep, ch);
+        next = tether_purse_when(&ep->purse, 2);
+        return next > now_ns ? next : UINT64_MAX; /* sending arms it again */
+    }
+    if (!tether_channel_live(ch))
+        return UINT64_MAX;
+    silence = tether_channel_silence(ep, ch);
+    while (queue->head != TETHER_NIL) {
+        struct tether_flow *flow = tether_queue_pop(ep, queue, TETHER_Q_TIMED);
+        uint32_t node = tether_flow_node(ep, flow);
+        uint64_t due = flow_timer(ep, ch, flow, silence, now_ns);
+        if (due != UINT64_MAX || flow->rx.untold || flow->rx.gaps.count || receiver_misses(&flow->rx) ||
+            sender_waits(&flow->tx))
+            tether_enqueue(ep, flow, TETHER_Q_TIMED);
+        next = due < next ? due : next;
+        if (node == last)
+            break;
+    }
+    return next;
+}
+
+void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns)
+{
+    uint64_t next = UINT64_MAX;
+    tether_purse_refill(&ep->purse, now_ns);
+    for (uint32_t slot = 0; slot < ep->channel_high; slot++) {
+        if (ep->timers[slot] <= now_ns) {
+            ep->timers[slot] = UINT64_MAX;
+            ep->timer_ns = UINT64_MAX;
+            uint64_t due = channel_timer(ep, &ep->channels[slot], now_ns);
+            if (due < ep->timers[slot])
+                ep->timers[slot] = due;
+        }
+        next = ep->timers[slot] < next ? ep->timers[slot] : next;
+    }
+    ep->timer_ns = next;
+}
