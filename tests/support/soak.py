@@ -265,7 +265,7 @@ def soak(carrier: str, seconds: float, largest: int = LARGEST, workers: int = 8)
     account = Account()
     samples: list[tuple[int, int]] = []
     try:
-        with Duo(carrier, QUEUES, spaces=spaces, limits=Limits(), link=Link(rtt_ns=200_000)) as duo:
+        with Duo(carrier, QUEUES, spaces=spaces, limits=Limits(tx_cells=65536), link=Link(rtt_ns=200_000)) as duo:
             begun = time.monotonic()
             until = begun + seconds
             threads = []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import mmap
@@ -22,9 +23,10 @@ from tether_hw.transport.config import Address, Lane, Limits, Link, Peer, Roster
 from tether_hw.transport.duo import Duo, free_udp_port
 from tether_hw.transport.engine import Engine
 from tether_hw.transport.errors import ChannelDown, EngineError, FlowClosed, MessageTooLarge, TimedOut
+from tether_hw.transport.flow import Flow
 from tether_hw.transport.identity import public_key
 
-SMALL = Limits(max_message_bytes=4 << 20, rx_cells=4096, tx_cells=2048, max_channels=16, max_flows=16)
+SMALL = Limits(max_message_bytes=4 << 20, rx_cells=8192, tx_cells=4096, max_channels=16, max_flows=16)
 WAIT_S = 20.0
 
 
@@ -32,6 +34,14 @@ WAIT_S = 20.0
 def duo() -> Iterator[Duo]:
     with Duo("udp", 2, limits=SMALL) as pair:
         yield pair
+
+
+@contextlib.contextmanager
+def flow_pair(duo: Duo, kind: str, lane: int = 0, bound: int = 0) -> Iterator[tuple[Flow, Flow]]:
+    """A new flow and its other end."""
+    with duo.channels[lane].open_flow(kind, bound) as flow, duo.peer_channels[lane].accept_flow(WAIT_S) as other:
+        assert (other.number, other.kind) == (flow.number, flow.kind)
+        yield flow, other
 
 
 def test_channels_know_their_ends(duo: Duo) -> None:
@@ -52,18 +62,16 @@ def test_the_manifest_names_every_lane(duo: Duo) -> None:
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 1408, 1409, 100_000, 4 << 20])
 def test_messages_arrive_whole_both_ways(duo: Duo, size: int) -> None:
     message = os.urandom(size)
-    with duo.channels[0].open_flow("message") as flow:
+    with flow_pair(duo, "message") as (flow, other):
         flow.send(message, WAIT_S)
-        with duo.peer_channels[0].accept_flow(WAIT_S) as other:
-            assert other.kind == binding.FLOW_MESSAGE
-            assert other.recv(WAIT_S) == message
-            other.send(message[::-1], WAIT_S)
-            assert flow.recv(WAIT_S) == message[::-1]
+        assert other.recv(WAIT_S) == message
+        other.send(message[::-1], WAIT_S)
+        assert flow.recv(WAIT_S) == message[::-1]
 
 
 def test_messages_keep_their_order_and_borders(duo: Duo) -> None:
     messages = [os.urandom(1 + index * 37 % 5000) for index in range(300)]
-    with duo.channels[1].open_flow("message") as flow:
+    with flow_pair(duo, "message", 1) as (flow, other):
 
         def send() -> None:
             for message in messages:
@@ -71,44 +79,39 @@ def test_messages_keep_their_order_and_borders(duo: Duo) -> None:
 
         thread = threading.Thread(target=send)
         thread.start()
-        with duo.peer_channels[1].accept_flow(WAIT_S) as other:
-            assert [other.recv(WAIT_S) for _ in messages] == messages
+        assert [other.recv(WAIT_S) for _ in messages] == messages
         thread.join()
 
 
 def test_a_stream_arrives_and_ends(duo: Duo) -> None:
     content = os.urandom(10_000_001)
-    flow = duo.channels[0].open_flow("bytes")
+    with flow_pair(duo, "bytes") as (flow, other):
 
-    def write() -> None:
-        flow.write(content, WAIT_S)
-        flow.end(WAIT_S)
+        def write() -> None:
+            flow.write(content, WAIT_S)
+            flow.end(WAIT_S)
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    other = duo.peer_channels[0].accept_flow(WAIT_S)
-    digest = hashlib.sha256()
-    for piece in other:
-        digest.update(piece)
-    thread.join()
-    assert digest.digest() == hashlib.sha256(content).digest()
-    assert other.at_end
-    assert other.read(10, WAIT_S) == b""
-    flow.drain(WAIT_S)
-    state = flow.state()
-    assert (state.unsent_bytes, state.unacknowledged_bytes) == (0, 0)
-    assert state.flags & binding.FLOW_LOCAL_END
-    other.close()
-    flow.close()
+        thread = threading.Thread(target=write)
+        thread.start()
+        digest = hashlib.sha256()
+        for piece in other:
+            digest.update(piece)
+        thread.join()
+        assert digest.digest() == hashlib.sha256(content).digest()
+        assert other.at_end
+        assert other.read(10, WAIT_S) == b""
+        flow.drain(WAIT_S)
+        state = flow.state()
+        assert (state.unsent_bytes, state.unacknowledged_bytes) == (0, 0)
+        assert state.flags & binding.FLOW_LOCAL_END
 
 
 def test_flushed_bytes_do_not_wait_for_more(duo: Duo) -> None:
-    with duo.channels[0].open_flow("bytes") as flow:
+    with flow_pair(duo, "bytes") as (flow, other):
         flow.write(b"only three words", WAIT_S, flush=True)
-        with duo.peer_channels[0].accept_flow(WAIT_S) as other:
-            buffer = bytearray(16)
-            assert other.readexactly(buffer, WAIT_S) == 16
-            assert buffer == b"only three words"
+        buffer = bytearray(16)
+        assert other.readexactly(buffer, WAIT_S) == 16
+        assert buffer == b"only three words"
 
 
 def test_read_only_buffers_are_sent_without_a_copy(duo: Duo, tmp_path: Path) -> None:
@@ -117,16 +120,15 @@ def test_read_only_buffers_are_sent_without_a_copy(duo: Duo, tmp_path: Path) -> 
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        duo.channels[0].open_flow("message") as flow,
+        flow_pair(duo, "message") as (flow, other),
         memoryview(mapped) as view,
     ):
         flow.send(view[1000:40_000], WAIT_S)
-        with duo.peer_channels[0].accept_flow(WAIT_S) as other:
-            assert other.recv(WAIT_S) == mapped[1000:40_000]
+        assert other.recv(WAIT_S) == mapped[1000:40_000]
 
 
 def test_times_are_kept(duo: Duo) -> None:
-    with duo.channels[0].open_flow("message") as flow:
+    with flow_pair(duo, "message") as (flow, _):
         begun = time.monotonic()
         with pytest.raises(TimedOut):
             flow.recv(0.2)
@@ -138,12 +140,11 @@ def test_times_are_kept(duo: Duo) -> None:
 
 
 def test_a_message_above_the_bound_is_refused(duo: Duo) -> None:
-    with duo.channels[0].open_flow("message", bound=1000) as flow:
+    with flow_pair(duo, "message", bound=1000) as (flow, other):
         with pytest.raises(MessageTooLarge):
             flow.send(bytes(1001), WAIT_S)
         flow.send(bytes(1000), WAIT_S)
-        with duo.peer_channels[0].accept_flow(WAIT_S) as other:
-            assert len(other.recv(WAIT_S)) == 1000
+        assert len(other.recv(WAIT_S)) == 1000
     with pytest.raises(MessageTooLarge):
         duo.channels[0].open_flow("message", bound=(4 << 20) + 1)
 
@@ -151,37 +152,34 @@ def test_a_message_above_the_bound_is_refused(duo: Duo) -> None:
 def test_a_full_stream_takes_part_of_a_write(duo: Duo) -> None:
     """Nobody reads: buffers fill, the write comes back with what it placed, and all of it arrives in the end."""
     content = os.urandom(32 << 20)
-    with duo.channels[0].open_flow("bytes") as flow:
+    with flow_pair(duo, "bytes") as (flow, other):
         placed = flow.write(content, 1.0)
         assert 0 < placed < len(content)
         with pytest.raises(TimedOut):
             flow.write(content[placed:], 0)
-        with duo.peer_channels[0].accept_flow(WAIT_S) as other:
-            got = bytearray()
-            while len(got) < placed:
-                got += other.read(1 << 20, WAIT_S)
-            assert bytes(got) == content[:placed]
+        flow.write(b"", WAIT_S, flush=True)
+        got = bytearray()
+        while len(got) < placed:
+            got += other.read(1 << 20, WAIT_S)
+        assert bytes(got) == content[:placed]
 
 
 def test_cancelled_messages_give_their_credit_back(duo: Duo) -> None:
-    with duo.channels[0].open_flow("message") as flow:
-        flow.send(b"first", WAIT_S)
-        with duo.peer_channels[0].accept_flow(WAIT_S) as other:
-            assert other.recv(WAIT_S) == b"first"
-            sent = 0
-            try:
-                while sent < 64:
-                    flow.send(bytes([sent]) * (1 << 20), 0)
-                    sent += 1
-            except TimedOut:
-                pass
-            flow.cancel()
-            flow.send(b"last", WAIT_S)
-            got = 0
-            while (message := other.recv(WAIT_S)) != b"last":
-                assert message == bytes([message[0]]) * (1 << 20)
-                got += 1
-            assert got <= sent
+    with flow_pair(duo, "message") as (flow, other):
+        sent = 0
+        try:
+            while sent < 64:
+                flow.send(bytes([sent]) * (1 << 20), 0)
+                sent += 1
+        except TimedOut:
+            pass
+        flow.cancel()
+        flow.send(b"last", WAIT_S)
+        got = 0
+        while (message := other.recv(WAIT_S)) != b"last":
+            assert message == bytes([message[0]]) * (1 << 20)
+            got += 1
+        assert got <= sent
     deadline = time.monotonic() + WAIT_S
     while True:
         stats, _ = duo.b.stats(0)
@@ -192,18 +190,16 @@ def test_cancelled_messages_give_their_credit_back(duo: Duo) -> None:
 
 
 def test_a_closed_flow_says_so_on_both_ends(duo: Duo) -> None:
-    flow = duo.channels[0].open_flow("message")
-    flow.send(b"x", WAIT_S)
-    other = duo.peer_channels[0].accept_flow(WAIT_S)
-    assert other.recv(WAIT_S) == b"x"
-    flow.close()
-    flow.close()
-    with pytest.raises(FlowClosed):
-        other.recv(WAIT_S)
-    with pytest.raises(FlowClosed):
-        flow.send(b"y", WAIT_S)
-    assert list(other) == []
-    other.close()
+    with flow_pair(duo, "message") as (flow, other):
+        flow.send(b"x", WAIT_S)
+        assert other.recv(WAIT_S) == b"x"
+        flow.close()
+        flow.close()
+        with pytest.raises(FlowClosed):
+            other.recv(WAIT_S)
+        with pytest.raises(FlowClosed):
+            flow.send(b"y", WAIT_S)
+        assert list(other) == []
 
 
 def test_names_not_in_the_roster_are_errors(duo: Duo) -> None:

@@ -238,8 +238,8 @@ class Engine:
         while not self._stopping.is_set():
             try:
                 self.poll(WAIT_NS)
-            except EngineError:
-                if self._stopping.is_set():
+            except EngineError as error:
+                if self._stopping.is_set() or error.code == -errno.ESHUTDOWN:
                     return
                 raise
 

@@ -235,6 +235,8 @@ class Flow:
     def _fail(self, code: int, doing: str) -> None:
         if self.channel.down is not None and -code in (errno.EPIPE, errno.ENOENT, errno.EBADF, errno.EINVAL):
             raise ChannelDown(f"{doing} on {self}: the channel is down: {self.channel.down}", code)
+        if -code == errno.EBADF:  # closed by both ends: the library has forgotten it
+            raise FlowClosed(f"{doing} on {self}: the flow is closed", code)
         raise self._native.error(code, f"{doing} on {self}")
 
     def __repr__(self) -> str:
