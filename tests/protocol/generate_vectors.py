@@ -437,7 +437,7 @@ def bad_frames_cases() -> list[Case]:
         frames: list[tuple[str, bytes, list[int], int]] = [
             ("good", good, [], 0),
             ("good-with-trailer", good + b"\x55" * 7, [], 0),
-            ("good-with-whole-block-of-trailer", good + b"\x55" * 64, [], 0),
+            ("whole-block-of-trailer", good + b"\x55" * 64, [], 0),
             ("good-header-only", seal(header, b"", key, cipher), [], 0),
             ("good-next-epoch", with_(sequence=1 << 22), [9], 0),
             ("good-last-epoch-ahead", with_(sequence=(3 << 22) - 1), [9], 0),
@@ -456,7 +456,7 @@ def bad_frames_cases() -> list[Case]:
             ("lamp-on-channel", with_(flags=1), [], 0),
             ("epoch-too-far", with_(sequence=3 << 22), [9], 0),
             ("epoch-absurd", with_(sequence=9 << 22)[:8] + b"\xff" * 6 + good[14:], [9], 0),
-            ("epoch-too-old", with_(sequence=5), [(2 << 22) + 1], 2),
+            ("old-epoch-is-a-replay", with_(sequence=5), [(2 << 22) + 1], 2),
             ("sequence-zero", with_(sequence=0), [], 0),
             ("replayed", good, [10], 0),
             ("too-old", good, [10 + 8192], 0),
@@ -503,6 +503,13 @@ def bad_hails_cases() -> list[Case]:
         offer = payload or [tags.Hail(5, 0, 0, 1, 0), MANIFEST]
         return hail.write_hail(Handshake(initiator_secret, responder_public), material("hail e"), index, 1, offer)
 
+    def altered(**changes: int) -> bytes:
+        """A Hail whose header says something else and which verifies all the same."""
+        offer: list[tags.AnyTag] = [tags.Hail(5, 0, 0, 1, 0), MANIFEST]
+        return hail.write_hail(
+            Handshake(initiator_secret, responder_public), material("hail e"), 0x100, 1, offer, changes
+        )
+
     def patched(frame: bytes, offset: int, value: int, renew: bool = True) -> bytes:
         frame = frame[:offset] + bytes([value]) + frame[offset + 1 :]
         return frame[:48] + mac1(responder_public, frame) + frame[64:] if renew else frame
@@ -536,7 +543,13 @@ def bad_hails_cases() -> list[Case]:
         ("payload-changed", patched(good, 64 + length - 1, good[64 + length - 1] ^ 1)),
         ("length-too-small", patched(good, 2, 60)),
         ("index-zero", made(index=0)),
-        ("no-chacha", made([tags.Hail(5, 0, 0, 2, 0), MANIFEST])),
+        ("aes-only", made([tags.Hail(5, 0, 0, 2, 0), MANIFEST])),
+        ("optional-tag-after", made([tags.Hail(5, 0, 0, 1, 0), MANIFEST, tags.Unknown(0x90, b"later")])),
+        ("lane-too-large", made([tags.Hail(5, 256, 0, 1, 0), MANIFEST])),
+        ("counter-is-not-the-sequence", altered(sequence=6)),
+        ("grant-too-small", altered(GrantAmount=3)),
+        ("grant-of-the-reply", altered(GrantAmount=4)),
+        ("grant-larger-than-itself", altered(GrantAmount=6)),
         ("status-in-offer", made([tags.Hail(5, 0, 0, 1, 1), MANIFEST])),
         ("manifest-missing", made([tags.Hail(5, 0, 0, 1, 0)])),
         ("manifest-with-lanes", made([tags.Hail(5, 0, 0, 1, 0), replace(MANIFEST, lanes=[MAC])])),

@@ -41,16 +41,16 @@ def unseal(frame: bytes, key: bytes, cipher: int) -> tuple[Header, bytes]:
     return header, plain[: header.length]
 
 
-def trim(frame: bytes, frame_blocks: int) -> tuple[Header, bytes]:
-    """Check what can be checked of any frame without a key, and cut off what follows the frame's last block."""
+def trim(frame: bytes) -> tuple[Header, bytes]:
+    """Check what can be checked of any frame on a channel without knowing the channel, and cut off the trailer."""
     header = Header.decode(frame)
     if header.version != VERSION:
         raise Reject("version", f"version {header.version}, this is version {VERSION}", 0)
-    if header.blocks > frame_blocks:
-        raise Reject("length", f"{header.blocks} payload blocks, at most {frame_blocks} are accepted", 2)
     end = HEADER_SIZE + BLOCK_SIZE * header.blocks
     if len(frame) < end:
-        raise Reject("length", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
+        raise Reject("short", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
+    if len(frame) >= end + BLOCK_SIZE:
+        raise Reject("length", f"{len(frame)} bytes, length {header.length} explains {end}", 2)
     return header, frame[:end]
 
 
@@ -70,16 +70,18 @@ def receive(frame: bytes, channels: dict[int, Inbound], frame_blocks: int) -> tu
 
     `channels` maps channel index -> Inbound. State changes only after the tag has verified.
     """
-    header, frame = trim(frame, frame_blocks)
+    header, frame = trim(frame)
     inbound = channels.get(header.channel)
     if inbound is None:
         raise Reject("stranger", f"no channel has index {header.channel:#x}", 4)
     if header.flags & LAMP:
         raise Reject("state", "LAMP on a channel that awaits no reply", 1)
-    if not inbound.newest_epoch - 1 <= header.epoch <= inbound.newest_epoch + inbound.epochs_ahead:
-        raise Reject("epoch", f"epoch {header.epoch}, the newest verified is {inbound.newest_epoch}", 8)
+    if header.blocks > frame_blocks:
+        raise Reject("length", f"{header.blocks} payload blocks, at most {frame_blocks} are accepted", 2)
     if not inbound.replay.is_fresh(header.sequence):
         raise Reject("replay", f"sequence {header.sequence} was seen or is too old", 8)
+    if not inbound.newest_epoch - 1 <= header.epoch <= inbound.newest_epoch + inbound.epochs_ahead:
+        raise Reject("epoch", f"epoch {header.epoch}, the newest verified is {inbound.newest_epoch}", 8)
     key = frame_key(inbound.split_key, inbound.cipher, header.epoch)
     plain = _decrypt(inbound.cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
     inbound.replay.mark(header.sequence)

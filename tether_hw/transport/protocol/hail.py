@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from tether_hw.transport.protocol import tags
 from tether_hw.transport.protocol.frame import pad
 from tether_hw.transport.protocol.header import AAD_SIZE, BLOCK_SIZE, HEADER_SIZE, LAMP, VERSION, Header
-from tether_hw.transport.protocol.keys import CHACHA20_POLY1305
 from tether_hw.transport.protocol.mac1 import has_mac1, mac1
 from tether_hw.transport.protocol.noise import MESSAGE1_OVERHEAD, MESSAGE2_OVERHEAD, Handshake
 from tether_hw.transport.protocol.reject import Reject
@@ -19,13 +19,25 @@ if TYPE_CHECKING:
 
 INDEX_SIZE = 4
 HAIL_BLOCKS_MIN = 4  # 256 bytes of payload
+HAIL_BLOCKS_MAX = 1023
+HAIL_LENGTH = 180  # sender_index, Noise overhead, HAIL, MANIFEST; more when optional tags follow
+REPLY_BLOCKS = 3
+LANE_MAX = 255
 OK, STALE = 0, 1
 
 
 def write_hail(
-    handshake: Handshake, ephemeral_secret: bytes, sender_index: int, timestamp: int, payload: list[tags.AnyTag]
+    handshake: Handshake,
+    ephemeral_secret: bytes,
+    sender_index: int,
+    timestamp: int,
+    payload: list[tags.AnyTag],
+    changes: dict[str, int] | None = None,
 ) -> bytes:
-    """Return a Hail frame. `payload` is HAIL, MANIFEST; HAIL's counter is also the header's sequence."""
+    """Return a Hail frame. `payload` is HAIL, MANIFEST; HAIL's counter is also the header's sequence.
+
+    `changes` puts other values into header fields, for tests of what a responder refuses.
+    """
     hail = payload[0]
     assert isinstance(hail, tags.Hail)
     assert handshake.remote_static is not None
@@ -35,6 +47,7 @@ def write_hail(
     header = Header(
         flags=LAMP, length=length, sequence=hail.counter & U48, GrantAmount=1 + blocks, Timestamp=timestamp & U48
     )
+    header = replace(header, **cast("dict[str, Any]", changes or {}))
     index = sender_index.to_bytes(INDEX_SIZE, "little")
     context = header.encode()[:AAD_SIZE] + index
     message = handshake.write_message1(ephemeral_secret, context, content)
@@ -47,13 +60,20 @@ def read_hail(handshake: Handshake, frame: bytes) -> tuple[int, tags.Hail, tags.
     if header.version != VERSION:
         raise Reject("version", f"version {header.version}")
     frame = frame[: len(frame) - len(frame) % BLOCK_SIZE]  # a Hail is all whole blocks that came
-    if header.flags != LAMP or header.flow or header.channel:
-        raise Reject("length", "channel 0 carries only Hail: flags LAMP, flow 0", 1)
-    if len(frame) < HEADER_SIZE + BLOCK_SIZE * HAIL_BLOCKS_MIN or HEADER_SIZE + header.length > len(frame):
-        raise Reject("length", f"a Hail of {len(frame)} bytes and length {header.length}", 2)
+    if HEADER_SIZE + header.length > len(frame):
+        raise Reject("short", f"{len(frame)} bytes, length {header.length}", 2)
+    if not HAIL_BLOCKS_MIN <= len(frame) // BLOCK_SIZE - 1 <= HAIL_BLOCKS_MAX:
+        raise Reject("length", f"a Hail of {len(frame)} bytes", 2)
+    if header.flags != LAMP or header.flow or header.channel or header.length < HAIL_LENGTH:
+        raise Reject("state", f"channel 0 carries only Hail: flags LAMP, flow 0, length {HAIL_LENGTH} or more", 1)
     if not has_mac1(handshake.static_public, frame):
         raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
-    return _open(frame, header, handshake.read_message1, offer=True)
+    index, hail, manifest = _open(frame, header, handshake.read_message1)
+    if not index or hail.status or hail.lane > LANE_MAX or hail.counter & U48 != header.sequence:
+        raise Reject("tags", "an offer has a sender_index, status 0, a lane and the counter that its header has")
+    if not REPLY_BLOCKS + 1 <= header.GrantAmount <= len(frame) // BLOCK_SIZE:
+        raise Reject("grant", f"GrantAmount {header.GrantAmount} does not fund the reply, or more than the Hail itself")
+    return index, hail, manifest
 
 
 def write_reply(
@@ -86,20 +106,20 @@ def read_reply(handshake: Handshake, frame: bytes, offered: int) -> tuple[int, t
         raise Reject("version", f"version {header.version}")
     end = HEADER_SIZE + BLOCK_SIZE * header.blocks
     if len(frame) < end:
-        raise Reject("length", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
+        raise Reject("short", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
     frame = frame[:end]
     if header.flags != LAMP or header.flow or header.sequence:
         raise Reject("state", "a reply has flags LAMP, flow 0 and sequence 0", 1)
     if not has_mac1(handshake.static_public, frame):
         raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
-    index, hail, manifest = _open(frame, header, handshake.read_message2, offer=False)
+    index, hail, manifest = _open(frame, header, handshake.read_message2)
     if hail.status == OK and (hail.ciphers & (hail.ciphers - 1) or not hail.ciphers & offered or not index):
         raise Reject("tags", f"a reply that chose ciphers {hail.ciphers:#x} of {offered:#x}, index {index:#x}")
     return index, hail, manifest
 
 
 def _open(
-    frame: bytes, header: Header, read_message: Callable[[bytes, bytes], bytes], offer: bool
+    frame: bytes, header: Header, read_message: Callable[[bytes, bytes], bytes]
 ) -> tuple[int, tags.Hail, tags.Manifest]:
     """What Hail and reply have in common once mac1 has been checked."""
     payload, padding = frame[HEADER_SIZE : HEADER_SIZE + header.length], frame[HEADER_SIZE + header.length :]
@@ -110,19 +130,12 @@ def _open(
         found = tags.parse(content)
     except tags.TagError as error:
         raise Reject("tags", str(error)) from None
-    if [type(tag) for tag in found] != [tags.Hail, tags.Manifest]:
-        raise Reject("tags", "a handshake message carries exactly HAIL and MANIFEST")
-    hail, manifest = found
-    assert isinstance(hail, tags.Hail)
-    assert isinstance(manifest, tags.Manifest)
-    if manifest.lanes:
-        raise Reject("tags", "a handshake's MANIFEST names no lanes")
-    if offer and (not hail.ciphers & CHACHA20_POLY1305 or hail.status):
-        raise Reject("tags", "an offer has status 0 and contains ChaCha20-Poly1305")
-    index = int.from_bytes(payload[:INDEX_SIZE], "little")
-    if offer and not index:
-        raise Reject("tags", "sender_index 0")
-    return index, hail, manifest
+    hails = [tag for tag in found if isinstance(tag, tags.Hail)]
+    manifests = [tag for tag in found if isinstance(tag, tags.Manifest)]
+    others = [tag for tag in found if not isinstance(tag, (tags.Hail, tags.Manifest, tags.Unknown))]
+    if len(hails) != 1 or len(manifests) != 1 or others or manifests[0].lanes:
+        raise Reject("tags", "a handshake message carries one HAIL and one MANIFEST without lanes")
+    return int.from_bytes(payload[:INDEX_SIZE], "little"), hails[0], manifests[0]
 
 
 def _finish(header: Header, payload: bytes, receiver_public: bytes) -> bytes:

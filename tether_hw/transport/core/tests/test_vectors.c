@@ -347,6 +347,112 @@ static void on_frames(const struct record *record)
     tether_keys_close(&open);
 }
 
+/* -------------------------------------------------------------------------------------- what must be refused */
+
+static int entropy(void *context, uint8_t *out, size_t length)
+{
+    uint8_t *next = context;
+    for (size_t i = 0; i < length; i++)
+        out[i] = (*next)++;
+    return 0;
+}
+
+static struct tether_endpoint *make_endpoint(uint16_t lane, uint16_t frame_blocks, const uint8_t secret[32])
+{
+    static uint8_t random;
+    static const struct tether_address addresses[2] = {
+        {.kind = TETHER_ADDRESS_PIPE, .length = 1, .bytes = {0}}, {.kind = TETHER_ADDRESS_PIPE, .length = 1, .bytes = {1}}};
+    struct tether_endpoint_config config = {.struct_size = sizeof config, .lane = lane, .lanes = 2, .max_channels = 8,
+        .max_flows = 4, .rx_cells = 64, .tx_cells = 64, .frame_blocks = frame_blocks, .ring_frames = 64,
+        .max_message = 16384, .rtt_ns = 50000, .rate_bps = UINT64_C(1000000000), .replay_window = 8192,
+        .entropy = entropy, .context = &random, .lane_addresses = addresses};
+    struct tether_endpoint *ep = NULL;
+    memcpy(config.static_secret, secret, 32);
+    CHECK(tether_endpoint_new(&config, &ep) == 0 && ep != NULL);
+    return ep;
+}
+
+/* The code that a refusal of this name has; 0 for "ok". */
+static int reason_code(const char *name)
+{
+    if (strcmp(name, "ok") == 0)
+        return 0;
+    for (uint32_t i = 0; i < tether_reject_count(); i++)
+        if (strcmp(tether_reject_name(i), name) == 0)
+            return -(TETHER_E_SHORT + (int)i);
+    missing(name);
+    return 1;
+}
+
+/* A receiver that knows one channel. Flow 2 is not open: what passes all checks of a key meets E_FLOW. */
+static void on_bad_frames(const struct record *record)
+{
+    static uint8_t frame[BYTES_MAX], split[BYTES_MAX];
+    static const uint8_t secret[32] = {1};
+    static const struct tether_address from = {.kind = TETHER_ADDRESS_PIPE, .length = 1, .bytes = {7}};
+    size_t length = bytes(record, "frame", frame);
+    uint32_t index = (uint32_t)number(record, "channel"), slot = index >> 8 & (TETHER_CHANNELS_MAX - 1);
+    struct tether_endpoint *ep = make_endpoint((uint16_t)(index & 0xff), (uint16_t)number(record, "frame_blocks"), secret);
+    struct tether_tag_manifest manifest;
+    struct tether_channel *ch = NULL;
+    struct tether_replay before;
+    uint64_t seen[8];
+    size_t count = list(record, "seen", seen, 8);
+    int expected = reason_code(text(record, "reason")), got;
+    bytes(record, "split_key", split);
+    for (uint32_t i = 0; i <= slot; i++) {
+        ch = tether_channel_take(ep, 1);
+        ch->state = TETHER_CHANNEL_UP;
+    }
+    ch->index = index;
+    tether_rtt_init(&ch->rtt, 50000);
+    tether_manifest_of(ep, &manifest);
+    CHECK(tether_channel_ready(ep, ch, 1, &manifest) == 0);
+    CHECK(tether_keys_set(&ch->rx_keys, (uint16_t)number(record, "cipher"), split) == 0);
+    CHECK(ch->rx_keys.ahead == number(record, "epochs_ahead") && ch->replay.window == number(record, "window"));
+    for (uint64_t epoch = 0; epoch <= number(record, "newest_epoch"); epoch++)
+        CHECK(tether_keys_advance(&ch->rx_keys, epoch) == 0);
+    for (size_t i = 0; i < count; i++)
+        tether_replay_mark(&ch->replay, seen[i]);
+    before = ch->replay;
+    got = tether_endpoint_receive(ep, 1000, &from, frame, length);
+    CHECK(got == expected || (expected == 0 && got == -TETHER_E_FLOW));
+    if (got != expected && expected)
+        fprintf(stderr, "%s: %d, expected %d\n", case_name, got, expected);
+    if (expected && expected != -TETHER_E_PADDING)
+        CHECK(ch->replay.newest == before.newest && ch->frames_received == 0 && ch->receipts == 0);
+    tether_endpoint_free(ep);
+}
+
+static void on_bad_hails(const struct record *record)
+{
+    static uint8_t frame[BYTES_MAX], secret[BYTES_MAX], initiator[BYTES_MAX];
+    static const struct tether_address from = {.kind = TETHER_ADDRESS_PIPE, .length = 1, .bytes = {7}};
+    size_t length = bytes(record, "frame", frame);
+    struct tether_peer peer = {.id = 1, .key_count = 1, .hail = from, .rtt_ns = 50000, .name = "initiator"};
+    struct tether_endpoint *ep;
+    uint8_t out[2048];
+    struct tether_address to;
+    int expected = reason_code(text(record, "reason")), got;
+    bytes(record, "responder_secret", secret);
+    CHECK(bytes(record, "initiator_public", initiator) == 32);
+    memcpy(peer.keys[0], initiator, 32);
+    ep = make_endpoint(0, 22, secret);
+    CHECK(tether_endpoint_roster(ep, 1, &peer, 1) == 0);
+    got = tether_endpoint_receive(ep, 1000, &from, frame, length);
+    CHECK(got == expected);
+    if (got != expected)
+        fprintf(stderr, "%s: %d, expected %d\n", case_name, got, expected);
+    got = tether_endpoint_transmit(ep, 2000, out, sizeof out, &to);
+    if (expected) {
+        CHECK(got == 0); /* silence */
+    } else {
+        CHECK(got > 0 && (size_t)got <= length);
+        CHECK(tether_get32(out + TETHER_AT_CHANNEL) == number(record, "sender_index"));
+    }
+    tether_endpoint_free(ep);
+}
+
 /* ------------------------------------------------------------------------------------------------ runner */
 
 static const struct {
@@ -355,7 +461,7 @@ static const struct {
 } groups[] = {
     {"header", on_header}, {"float16", on_float16}, {"serial", on_serial}, {"replay", on_replay},
     {"tags", on_tags},     {"mac1", on_mac1},       {"noise", on_noise},   {"keys", on_keys},
-    {"frames", on_frames},
+    {"frames", on_frames}, {"bad_frames", on_bad_frames}, {"bad_hails", on_bad_hails},
 };
 enum { GROUPS = sizeof groups / sizeof groups[0] };
 
