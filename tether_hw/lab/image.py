@@ -44,11 +44,11 @@ def image_path(cache: Path) -> Path:
     return cache / f"lab-root-{recipe_digest()}"
 
 
-def apt_sources() -> list[str]:
+def apt_sources(apt: Path = Path("/etc/apt")) -> list[str]:
     """The machine's own sources of this suite, as they are; an empty list on another distribution."""
     found: list[str] = []
-    listing = Path("/etc/apt/sources.list")
-    folder = Path("/etc/apt/sources.list.d")
+    listing = apt / "sources.list"
+    folder = apt / "sources.list.d"
     files = [listing, *sorted(folder.glob("*.list"))] if folder.is_dir() else [listing]
     for file in files:
         if not file.is_file():
