@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from tether_hw.transport.protocol.frame import _decrypt, _encrypt
+from tether_hw.transport.protocol.frame import decrypt, encrypt
 from tether_hw.transport.protocol.keys import AES_256_GCM, CHACHA20_POLY1305
 from tether_hw.transport.protocol.noise import Handshake
 
@@ -38,7 +38,7 @@ def test_noise_ik_as_published() -> None:
     assert responder.split() == (to_responder, to_initiator)
     for key, message in ((to_responder, third), (to_initiator, fourth)):
         sealed = message["ciphertext"]
-        assert _decrypt(CHACHA20_POLY1305, key, bytes(12), sealed[:-16], b"", sealed[-16:]) == message["payload"]
+        assert decrypt(CHACHA20_POLY1305, key, bytes(12), sealed[:-16], b"", sealed[-16:]) == message["payload"]
 
 
 def test_chacha20_poly1305_of_rfc_8439() -> None:
@@ -50,10 +50,10 @@ def test_chacha20_poly1305_of_rfc_8439() -> None:
         b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
         b"sunscreen would be it."
     )
-    sealed = _encrypt(CHACHA20_POLY1305, key, nonce, plain, aad)
+    sealed = encrypt(CHACHA20_POLY1305, key, nonce, plain, aad)
     assert sealed[:16] == bytes.fromhex("1ae10b594f09e26a7e902ecbd0600691")
     assert sealed[16:32] == bytes.fromhex("d31a8d34648e60db7b86afbc53ef7ec2")
-    assert _decrypt(CHACHA20_POLY1305, key, nonce, sealed[16:], aad, sealed[:16]) == plain
+    assert decrypt(CHACHA20_POLY1305, key, nonce, sealed[16:], aad, sealed[:16]) == plain
 
 
 def test_aes_256_gcm_as_published() -> None:
@@ -64,7 +64,7 @@ def test_aes_256_gcm_as_published() -> None:
         "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
     )
     aad = bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
-    sealed = _encrypt(AES_256_GCM, key, bytes.fromhex("cafebabefacedbaddecaf888"), plain, aad)
+    sealed = encrypt(AES_256_GCM, key, bytes.fromhex("cafebabefacedbaddecaf888"), plain, aad)
     assert sealed[:16] == bytes.fromhex("76fc6ece0f4e1768cddf8853bb2d551b")
     assert sealed[16:32] == bytes.fromhex("522dc1f099567d07f47f37a32a84427d")
 

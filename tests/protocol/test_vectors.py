@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.protocol import generate_vectors as generator
 from tether_hw.transport.protocol import float16, hail, keys, serial, tags
 from tether_hw.transport.protocol.frame import Inbound, receive, seal, unseal
 from tether_hw.transport.protocol.header import HEADER_SIZE, LAYOUT, Header
@@ -20,11 +20,6 @@ from tether_hw.transport.protocol.replay import ReplayWindow
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
-_spec = importlib.util.spec_from_file_location("generate_vectors", HERE / "generate_vectors.py")
-assert _spec is not None
-assert _spec.loader is not None
-generator = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(generator)
 NAMES = sorted(generator.GROUPS)
 Case = dict[str, Any]
 

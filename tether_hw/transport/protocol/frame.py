@@ -29,13 +29,13 @@ def seal(header: Header, payload: bytes, key: bytes, cipher: int) -> bytes:
     """Return the frame. `header.length` and `header.tag` are set here; the caller chose all else."""
     header = replace(header, length=len(payload))
     aad = header.encode()[:AAD_SIZE]
-    return aad + _encrypt(cipher, key, nonce(header.sequence), pad(payload), aad)
+    return aad + encrypt(cipher, key, nonce(header.sequence), pad(payload), aad)
 
 
 def unseal(frame: bytes, key: bytes, cipher: int) -> tuple[Header, bytes]:
     """Return (header, payload) of exactly one whole frame; Reject("auth") or Reject("padding")."""
     header = Header.decode(frame)
-    plain = _decrypt(cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
+    plain = decrypt(cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
     if any(plain[header.length :]):
         raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
     return header, plain[: header.length]
@@ -83,7 +83,7 @@ def receive(frame: bytes, channels: dict[int, Inbound], frame_blocks: int) -> tu
     if not inbound.newest_epoch - 1 <= header.epoch <= inbound.newest_epoch + inbound.epochs_ahead:
         raise Reject("epoch", f"epoch {header.epoch}, the newest verified is {inbound.newest_epoch}", 8)
     key = frame_key(inbound.split_key, inbound.cipher, header.epoch)
-    plain = _decrypt(inbound.cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
+    plain = decrypt(inbound.cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
     inbound.replay.mark(header.sequence)
     inbound.newest_epoch = max(inbound.newest_epoch, header.epoch)
     if any(plain[header.length :]):
@@ -100,13 +100,13 @@ def _aead(cipher: int, key: bytes) -> ChaCha20Poly1305 | AESGCM:
     return ChaCha20Poly1305(key)
 
 
-def _encrypt(cipher: int, key: bytes, nonce_bytes: bytes, plain: bytes, aad: bytes) -> bytes:
+def encrypt(cipher: int, key: bytes, nonce_bytes: bytes, plain: bytes, aad: bytes) -> bytes:
     """Return tag || ciphertext: the order in which they stand in a frame."""
     sealed = _aead(cipher, key).encrypt(nonce_bytes, plain, aad)
     return sealed[-TAG_SIZE:] + sealed[:-TAG_SIZE]
 
 
-def _decrypt(cipher: int, key: bytes, nonce_bytes: bytes, sealed: bytes, aad: bytes, tag: bytes) -> bytes:
+def decrypt(cipher: int, key: bytes, nonce_bytes: bytes, sealed: bytes, aad: bytes, tag: bytes) -> bytes:
     from cryptography.exceptions import InvalidTag
 
     try:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases of mac1, Noise, key schedule and sealed frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.protocol.cases.common import CIPHERS, MANIFEST, Case, material
+from tether_hw.transport.protocol import hail, keys, tags
+from tether_hw.transport.protocol.frame import pad, seal
+from tether_hw.transport.protocol.header import AAD_SIZE, HEADER_SIZE, Header
+from tether_hw.transport.protocol.mac1 import mac1, mac1_key
+from tether_hw.transport.protocol.noise import PROTOCOL_NAME, Handshake, public_key
+
+
+def mac1_cases() -> list[Case]:
+    """A tag over header bytes 0-47 and payloads of 0 to 22 blocks, and one bit changed in each part."""
+    cases: list[Case] = []
+    for index, blocks in enumerate((0, 1, 2, 4, 22)):
+        public = public_key(material(f"mac1 secret {index}"))
+        frame = material(f"mac1 frame {index}", HEADER_SIZE + 64 * blocks)
+        tag = mac1(public, frame)
+        frame = frame[:AAD_SIZE] + tag + frame[HEADER_SIZE:]
+        cases.append({"case": f"blocks-{blocks}", "public": public, "key": mac1_key(public), "frame": frame,
+                      "tag": tag, "valid": 1})  # fmt: skip
+        places = {"header": 2, "last-header-byte": 47, "tag": 48} | ({"payload": len(frame) - 1} if blocks else {})
+        for place, offset in places.items():
+            forged = frame[:offset] + bytes([frame[offset] ^ 0x80]) + frame[offset + 1 :]
+            cases.append({"case": f"blocks-{blocks}-forged-{place}", "public": public, "key": mac1_key(public),
+                          "frame": forged, "tag": forged[48:64], "valid": 0})  # fmt: skip
+    return cases
+
+
+def noise_cases() -> list[Case]:
+    """Whole handshakes with fixed ephemerals: both frames byte by byte, the hash after each message, split keys."""
+    cases: list[Case] = []
+    for index, (cipher, manifest) in enumerate(((1, MANIFEST), (2, replace(MANIFEST, rtt_ns=2_640 * 10**9)))):
+        secrets = {name: material(f"noise {name} {index}") for name in ("initiator", "responder", "ei", "er")}
+        initiator = Handshake(secrets["initiator"], public_key(secrets["responder"]))
+        responder = Handshake(secrets["responder"], None)
+        start_hash = initiator.hash
+        counter = (1 << 20) + index if index == 0 else (1 << 63) + (1 << 50) + 5
+        offer: list[tags.AnyTag] = [tags.Hail(counter, 0, 1, 3, 0), manifest]
+        answer: list[tags.AnyTag] = [tags.Hail(counter, 1, 0, cipher, 0), MANIFEST]
+        hail_frame = hail.write_hail(initiator, secrets["ei"], 0x0000_0100 + (index << 8), 123_456_789, offer)
+        hash1 = initiator.hash
+        assert hail.read_hail(responder, hail_frame)[1] == offer[0]
+        assert responder.hash == hash1
+        assert responder.remote_static == public_key(secrets["initiator"])
+        reply = hail.write_reply(responder, secrets["er"], 0x100 + (index << 8), 0x0000_0201, 987_654_321, answer)
+        assert hail.read_reply(initiator, reply, 3)[1] == answer[0]
+        assert initiator.hash == responder.hash
+        assert initiator.split() == responder.split()
+        first, second = initiator.split()
+        cases.append({
+            "case": f"handshake-{index}", "protocol": PROTOCOL_NAME.decode(),
+            "initiator_secret": secrets["initiator"], "initiator_public": public_key(secrets["initiator"]),
+            "responder_secret": secrets["responder"], "responder_public": public_key(secrets["responder"]),
+            "initiator_ephemeral": secrets["ei"], "responder_ephemeral": secrets["er"],
+            "payload1": tags.encode(offer), "payload2": tags.encode(answer),
+            "context1": hail_frame[:48] + hail_frame[64:68], "context2": reply[:48] + reply[64:68],
+            "message1": hail_frame[68 : 64 + Header.decode(hail_frame).length],
+            "message2": reply[68 : 64 + Header.decode(reply).length],
+            "hail": hail_frame, "reply": reply, "start_hash": start_hash, "hash1": hash1, "hash2": initiator.hash,
+            "key_initiator_to_responder": first, "key_responder_to_initiator": second,
+        })  # fmt: skip
+    return cases
+
+
+def keys_cases() -> list[Case]:
+    """chain_e and frame_key_e of epochs 0..3 for both ciphers, and one far epoch."""
+    return [
+        {"case": f"{keys.CIPHER_NAMES[cipher]}-epoch-{epoch}", "split_key": material("split key"), "cipher": cipher,
+         "epoch": epoch, "chain_key": keys.chain_key(material("split key"), cipher, epoch),
+         "frame_key": keys.frame_key(material("split key"), cipher, epoch)}
+        for cipher in CIPHERS
+        for epoch in (0, 1, 2, 3, 1024)
+    ]  # fmt: skip
+
+
+def frames_cases() -> list[Case]:
+    """Sealed frames: both ciphers, header-only to full, padded and not, first and later epochs."""
+    cases: list[Case] = []
+    for cipher in CIPHERS:
+        for length in (0, 1, 63, 64, 65, 127, 128, 1000, 1407, 1408):
+            for sequence in (1, (1 << 22) + length, 3 << 22):
+                header = Header.decode(material(f"frame {cipher} {length} {sequence}", 64))
+                header = replace(header, version=1, flags=header.flags & 0xFE, length=length, channel=0x0000_0501,
+                                 sequence=sequence)  # fmt: skip
+                payload = material(f"payload {length}", length)
+                key = keys.frame_key(material("split key"), cipher, sequence >> 22)
+                frame = seal(header, payload, key, cipher)
+                cases.append({"case": f"{keys.CIPHER_NAMES[cipher]}-{length}-bytes-sequence-{sequence}",
+                              "cipher": cipher, "split_key": material("split key"), "frame_key": key,
+                              "sequence": sequence, "aad": frame[:48], "payload": payload, "plain": pad(payload),
+                              "frame": frame})  # fmt: skip
+    return cases
