@@ -273,7 +273,7 @@ static size_t top_up(struct tether_endpoint *ep, struct tether_channel *ch, stru
     struct tether_cell *c;
     size_t room;
     uint32_t cell = tx->tail;
-    if (tx->unsent == TETHER_NIL || ep->tx.cells[cell].marks & TETHER_CELL_SEALED)
+    if (length == 0 || tx->unsent == TETHER_NIL || ep->tx.cells[cell].marks & TETHER_CELL_SEALED)
         return 0;
     c = &ep->tx.cells[cell];
     room = ch->cut_bytes - c->length;

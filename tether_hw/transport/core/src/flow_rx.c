@@ -187,9 +187,12 @@ static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const s
     if (header->sequence >= rx->newest_sequence) {
         rx->newest_sequence = header->sequence;
         rx->upper = most > rx->demand ? most : rx->demand;
-        if (rx->reserved_to > rx->upper && rx->reserved_to > rx->granted)
-            tether_grant_release(ep, flow);
     }
+    /* All that was surely declared is here and no message is open: what rounding reserved beyond goes back. */
+    if (rx->contig >= rx->demand && rx->message_cell == TETHER_NIL)
+        rx->upper = rx->demand;
+    if (rx->reserved_to > rx->upper && rx->reserved_to > rx->granted)
+        tether_grant_release(ep, flow);
     tether_grant_note(ep, flow);
 }
 
