@@ -24,11 +24,18 @@ def key(host: Host, serving: Optional[str]) -> Optional[str]:
     status = os.stat(host.paths.identity)
     if own_bundle() is not None:
         return _computed(host.paths.identity, status.st_ino, status.st_mtime_ns)
+    trouble: Optional[AgentError] = None
     for program in _engines(host, serving):
-        text = command.run([str(program), "identity", "--public", host.paths.identity], _ENGINE_S).strip()
-        if not HEX64.match(text):
-            raise AgentError("%s did not print a public key" % program)
-        return text
+        try:
+            text = command.run([str(program), "identity", "--public", host.paths.identity], _ENGINE_S).strip()
+        except AgentError as error:
+            trouble = error
+            continue
+        if HEX64.match(text):
+            return text
+        trouble = AgentError("%s did not print a public key" % program)
+    if trouble is not None:
+        raise trouble
     return None
 
 
@@ -40,7 +47,8 @@ def _computed(path: str, _inode: int, _changed_ns: int) -> str:
 
 
 def _engines(host: Host, serving: Optional[str]) -> list[Path]:
-    """Engines of bundles on this host, that of the service first."""
-    found = sorted(Path(host.paths.bundles).glob("*/bin/tether-engine"), reverse=True)
+    """Engines of bundles on this host, that of the service first, then the newest."""
+    programs = Path(host.paths.bundles).glob("*/bin/tether-engine")
+    found = sorted(programs, key=lambda path: path.parents[1].stat().st_mtime_ns, reverse=True)
     first = [] if serving is None else [Path(host.program("tether-engine", serving))]
     return [path for path in (*first, *found) if path.is_file()]

@@ -24,6 +24,7 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 LONG_LIFE_S = 30.0  # an engine that lived that long starts again with the first pause
 STOP_S = 8.0
+LOG_BYTES = 1 << 20  # a longer log is moved aside at the next start
 
 
 class _Stop:
@@ -57,12 +58,31 @@ def start(host: Host, bundle: str) -> ProcessId:
         raise AgentError("there is no %s" % paths.engine_config)
     name = config.get("user") or pwd.getpwuid(os.geteuid()).pw_name
     make_run_folder(paths, name)
-    log = Path(paths.state) / "engine.log"
+    log = engine_log(paths)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.old"))
     argv = [host.program("tether-engine", bundle), "serve", "--config", paths.engine_config]
     needed = capabilities(config)
     process = detach("tether-service", log, lambda: _supervise(argv, name, needed))
     durable.write_json(_record(paths), {"pid": process.pid, "start": process.start, "boot": boot_id()}, 0o644)
     return process
+
+
+def engine_log(paths: HostPaths) -> Path:
+    """What the engine and its supervisor say, where no journald listens."""
+    return Path(paths.state) / "engine.log"
+
+
+def last_words(paths: HostPaths) -> str:
+    """The last line of the engine's log that is not the supervisor's."""
+    try:
+        with engine_log(paths).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
+            lines = log.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line for line in lines if line.strip() and " engine ended with " not in line]
+    return said[-1] if said else ""
 
 
 def stop(paths: HostPaths) -> None:

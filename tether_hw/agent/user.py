@@ -76,7 +76,10 @@ def become(name: str, capabilities: Sequence[str]) -> None:
         entry = known(name)
         if entry is None:
             raise AgentError("there is no user %s" % name)
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        try:
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        except (OSError, ValueError):
+            pass  # a container without CAP_SYS_RESOURCE; the engine says so where its memory does not fit
         numbers = [CAPABILITIES[capability] for capability in capabilities]
         if entry.pw_uid != 0:
             _change_user(libc, entry, numbers)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
-from tether_hw.agent import facts, service
+from tether_hw.agent import facts, service, supervisor
 from tether_hw.agent.errors import AgentError
 from tether_hw.plan.canonical import digest
 
@@ -81,7 +81,9 @@ def wait_for_engine(host: Host, timeout_s: float) -> dict[str, Any]:
             return engine_stats(host)
         except AgentError as error:
             if time.monotonic() > limit:
-                raise AgentError("no answer from the engine after %g s: %s" % (timeout_s, error)) from None
+                said = supervisor.last_words(host.paths)
+                words = "%s%s" % (error, "; it said: " + said if said else "")
+                raise AgentError("no answer from the engine after %g s: %s" % (timeout_s, words)) from None
         time.sleep(0.1)
 
 

@@ -19,9 +19,16 @@ from .errors import TransportError
 CAP_SETPCAP = 8
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
+CAP_IPC_LOCK = 14
+CAP_SYS_RESOURCE = 24
 CAP_BPF = 39
 CAP_LAST = 63
-NAMES = {CAP_NET_ADMIN: "CAP_NET_ADMIN", CAP_NET_RAW: "CAP_NET_RAW", CAP_BPF: "CAP_BPF"}
+NAMES = {
+    CAP_NET_ADMIN: "CAP_NET_ADMIN",
+    CAP_NET_RAW: "CAP_NET_RAW",
+    CAP_IPC_LOCK: "CAP_IPC_LOCK",
+    CAP_BPF: "CAP_BPF",
+}
 
 # af_xdp: NET_RAW opens the socket, BPF loads the map and the program, NET_ADMIN loads and attaches an XDP program.
 # af_packet: NET_RAW opens the socket. udp: nothing.
@@ -57,7 +64,15 @@ def needed(carriers: Iterable[str]) -> frozenset[int]:
     found: frozenset[int] = frozenset()
     for carrier in carriers:
         found |= NEEDS[carrier]
+    if CAP_BPF in found and not _memory_can_be_locked():
+        # A container's low hard limit that nobody here may raise: AF_XDP's buffers would not fit below it.
+        found |= {CAP_IPC_LOCK}
     return found
+
+
+def _memory_can_be_locked() -> bool:
+    """True where RLIMIT_MEMLOCK is no limit, or can be lifted."""
+    return resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] == resource.RLIM_INFINITY or CAP_SYS_RESOURCE in permitted()
 
 
 def permitted() -> frozenset[int]:
