@@ -239,16 +239,16 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
                         const struct tether_header *header, const uint8_t *frame, size_t length)
 {
     const uint8_t *payload = frame + TETHER_HEADER_BYTES;
-    uint32_t padded = tether_blocks(header->length) * TETHER_BLOCK_BYTES, key = 0;
+    /* A Hail is all whole blocks that came: it may be longer than it must, to be worth a longer reply. */
+    size_t padded = (length - TETHER_HEADER_BYTES) / TETHER_BLOCK_BYTES * TETHER_BLOCK_BYTES;
+    uint32_t key = 0;
     uint8_t context[TETHER_NOISE_CONTEXT], tags[TETHER_NOISE_PAYLOAD_MAX];
     struct tether_tag_hail hail = {0};
     struct tether_tag_manifest manifest = {0};
     struct tether_peer_entry *entry;
     struct tether_channel *ours;
     int got, lesser;
-    if (padded < TETHER_HAIL_PAYLOAD_MIN)
-        padded = TETHER_HAIL_PAYLOAD_MIN;
-    if (length < TETHER_HEADER_BYTES + padded || length >= TETHER_HEADER_BYTES + padded + TETHER_BLOCK_BYTES)
+    if (padded < TETHER_HAIL_PAYLOAD_MIN || padded > TETHER_FRAME_BLOCKS_MAX * TETHER_BLOCK_BYTES)
         return -TETHER_E_LENGTH;
     if (header->flags != TETHER_FLAG_LAMP || header->flow != 0 || header->length < HAIL_LENGTH)
         return -TETHER_E_STATE;
@@ -256,7 +256,7 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
         return -TETHER_E_MAC1;
     if (from == NULL || from->kind == 0 || from->length > sizeof from->bytes)
         return -TETHER_E_ADDRESS;
-    for (uint32_t i = header->length; i < padded; i++)
+    for (size_t i = header->length; i < padded; i++)
         if (payload[i])
             return -TETHER_E_PADDING;
     if (!tether_purse_pay(&ep->lamps, now_ns, 1))
@@ -271,9 +271,10 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
     entry = tether_roster_by_key(ep, ep->scratch_noise.remote_public, &key);
     if (entry == NULL)
         return -TETHER_E_STRANGER;
-    if (get_tags(tags, (size_t)got, &hail, &manifest) || manifest.lanes || hail.lane > 255 || hail.status)
+    if (get_tags(tags, (size_t)got, &hail, &manifest) || manifest.lanes || hail.lane > 255 || hail.status ||
+        tether_get32(payload) == 0 || (hail.counter & TETHER_MASK48) != header->sequence)
         return -TETHER_E_TAGS;
-    if ((hail.counter & TETHER_MASK48) != header->sequence || hail.target_lane != ep->config.lane)
+    if (hail.target_lane != ep->config.lane)
         return -TETHER_E_ADDRESS;
     /* The reply must be funded: no larger than the Lamp says, nor than the Lamp itself. */
     if (header->grant_amount * TETHER_BLOCK_BYTES <
