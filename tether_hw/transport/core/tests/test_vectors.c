@@ -449,6 +449,10 @@ static void on_bad_hails(const struct record *record)
     } else {
         CHECK(got > 0 && (size_t)got <= length);
         CHECK(tether_get32(out + TETHER_AT_CHANNEL) == number(record, "sender_index"));
+        printf("reply %s ", case_name); /* the other implementation reads it */
+        for (int i = 0; i < got; i++)
+            printf("%02x", out[i]);
+        printf("\n");
     }
     tether_endpoint_free(ep);
 }
