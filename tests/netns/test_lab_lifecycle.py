@@ -215,6 +215,26 @@ def test_a_host_that_died_makes_the_lab_broken_and_up_mends_it(new_lab: Callable
     assert lab.status()["state"] == "up"
 
 
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_a_spoilt_record_stops_neither_up_nor_down(tmp_path: Path, verb: str) -> None:
+    lab = Lab(tmp_path / "state")
+    lab.up()
+    (lab.state / "lab.json").write_text("{", encoding="utf-8")
+    assert lab.run("status", check=False).returncode == 1
+    lab.run(verb)
+    if verb == "up":
+        assert lab.ssh("b", "hostname").stdout == "b\n"
+        lab.down()
+    assert traces(lab.state) == []
+
+
+def test_roots_path_may_lack_the_system_folders(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    tether("lab", "up", "--state", state, PATH="/usr/bin:/bin")
+    tether("lab", "down", "--state", state, PATH="/usr/bin:/bin")
+    assert traces(tmp_path / "state") == []
+
+
 def test_two_labs_at_once_do_not_meet(new_lab: Callable[..., Lab], tmp_path: Path) -> None:
     states = [tmp_path / f"side{number}" for number in range(2)]
     running = [begin(state) for state in states]

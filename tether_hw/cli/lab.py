@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ def _common(*parsers: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carries out one sub-verb; returns the exit code."""
     from tether_hw.lab import control
+    from tether_hw.lab.tools import sbin_path
 
+    os.environ["PATH"] = sbin_path()  # `su` leaves root without the folders of ip and ethtool
     folder = control.state_folder(args.state)
     verb = args.lab_verb
     if verb == "inventory":

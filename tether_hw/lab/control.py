@@ -63,13 +63,12 @@ def up(folder: StateFolder, hosts: int, queues: int, user: bool, say: Say) -> La
         raise LabError("the lab without root is for an ordinary user: root's sshd would not be one", hint="su USER")
     with folder.locked(create=True):
         folder.check_ours()
-        there = folder.read()
-        if there is not None:
-            kind = backend(folder, there.kind)
-            if kind.complete(there):
-                return _already(there, state, say)
+        there = readable(folder)
+        if there is not None and backend(folder, there.kind).complete(there):
+            return _already(there, state, say)
+        if folder.record.exists():
             say("an earlier lab is incomplete: taking it away first")
-            kind.clear()
+            backend(folder, there.kind if there is not None else state.kind).clear()
             folder.remove_contents()
         folder.write(state)
         try:
@@ -78,6 +77,14 @@ def up(folder: StateFolder, hosts: int, queues: int, user: bool, say: Say) -> La
             folder.remove()
             raise
     return state
+
+
+def readable(folder: StateFolder) -> LabState | None:
+    """The record as far as it can be read: what a spoilt one stands for can still be taken away by its marks."""
+    try:
+        return folder.read()
+    except LabError:
+        return None
 
 
 def _already(there: LabState, asked: LabState, say: Say) -> LabState:
@@ -95,10 +102,10 @@ def down(folder: StateFolder, say: Say) -> None:
     with folder.locked(create=False) as there:
         if there:
             folder.check_ours()
-        state = folder.read() if there else None
+        state = readable(folder) if there else None
         kind = state.kind if state is not None else NETNS if may_make_namespaces() else USER
         lab = backend(folder, kind)
-        if state is None and not lab.leftovers():
+        if not folder.record.exists() and not lab.leftovers():
             say("no lab is up")
         else:
             lab.clear()
