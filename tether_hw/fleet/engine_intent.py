@@ -111,7 +111,7 @@ def _roster(inventory: Inventory, name: str) -> tuple[dict[str, Any], tuple[str,
             keys = (TO_BE_MADE,)
         first = next((lane for lane in inventory.lanes[peer] if lane.link == link), None)
         if first is not None:
-            peers.append(Peer(peer, keys, link, Address(**first.address)))
+            peers.append(Peer(peer, keys, link, Address(**first.address), first.lane))
     return Roster(tuple(peers)).to_json(), tuple(sorted(set(unmade)))
 
 

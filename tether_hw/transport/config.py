@@ -233,7 +233,7 @@ def parse_engine(document: Any, file: str) -> EngineConfig:
 
 
 def _peer(checker: Checker, value: Any, name: str) -> Peer:
-    fields = checker.object(value, name, ["name", "keys", "link", "hail"])
+    fields = checker.object(value, name, ["name", "keys", "link", "hail"], ["lane"])
     keys: list[str] = []
     for key_name, key in checker.array(fields.raw("keys"), f"{name}.keys") if fields.has("keys") else []:
         if not isinstance(key, str) or not _KEY.fullmatch(key):
@@ -248,6 +248,7 @@ def _peer(checker: Checker, value: Any, name: str) -> Peer:
         keys=tuple(keys),
         link=fields.text("link", _wrong_name),
         hail=_address(checker, fields.raw("hail"), f"{name}.hail") if fields.has("hail") else Address(),
+        lane=fields.number("lane", 0, LANES_MAX - 1, 0),
     )
 
 

@@ -138,16 +138,18 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class Peer:
-    """A node that may speak with this one over one link: its keys (hex) and where to hail it."""
+    """A node that may speak with this one over one link: its keys (hex), address and lane for Hail."""
 
     name: str
     keys: tuple[str, ...]
     link: str
     hail: Address
+    lane: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object of this peer."""
-        return {"name": self.name, "keys": list(self.keys), "link": self.link, "hail": self.hail.to_json()}
+        """The JSON object of this peer; lane 0 goes without saying."""
+        document = {"name": self.name, "keys": list(self.keys), "link": self.link, "hail": self.hail.to_json()}
+        return {**document, "lane": self.lane} if self.lane else document
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from .native import Native, lanes_in_order, words_of_down
 from .structs import tether_carrier_stats, tether_event, tether_lane_info, tether_stats
 
 WAIT_NS = 200_000_000
-ANY_LANE = 0xFFFF
 
 Listener = Callable[[tether_event, Optional[Channel]], None]
 

@@ -12,7 +12,7 @@ from typing import Optional
 from . import binding
 from .channel import Channel
 from .config import Address, EngineConfig, Peer, Roster
-from .engine import ANY_LANE, Engine
+from .engine import Engine
 from .errors import EngineError
 from .structs import tether_event
 
@@ -23,7 +23,7 @@ TICK_S = 0.5
 
 @dataclass
 class Pair:
-    """One wanted channel. `remote_lane` is ANY_LANE before the peer's Manifest has come."""
+    """One wanted channel. Before the peer's Manifest has come there is one: to the address for Hail."""
 
     peer: str
     link: str
@@ -141,7 +141,7 @@ class Keeper:
                 lanes = self._manifests.get(key)
                 wanted: dict[tuple[str, str, int, int], Pair] = {}
                 if lanes is None:
-                    pair = Pair(peer.name, peer.link, own[0], ANY_LANE, peer.hail)
+                    pair = Pair(peer.name, peer.link, own[0], peer.lane, peer.hail)
                     wanted[pair.key] = pair
                 else:
                     for lane, remote in pair_lanes(own, sorted(lanes)):
@@ -154,21 +154,12 @@ class Keeper:
                         wanted.pop(pair_key)
                         continue
                     del self._pairs[pair_key]
-                    if old.handle is not None and not self._hand_on(old, wanted):
+                    if old.handle is not None:
                         stale.append(old.handle)
                 for pair_key, pair in wanted.items():
                     self._pairs[pair_key] = pair
         for handle in stale:
             self._give_up_hail(handle)
-
-    @staticmethod
-    def _hand_on(old: Pair, wanted: dict[tuple[str, str, int, int], Pair]) -> bool:
-        """The channel of the first Hail becomes that of the lane pair that it turned out to be."""
-        for pair in wanted.values():
-            if pair.lane == old.lane and pair.to == old.to:
-                pair.handle = old.handle
-                return True
-        return False
 
     def _give_up_hail(self, handle: int) -> None:
         """A Hail that nobody waits for would replace a channel that works when it is answered at last."""
@@ -180,19 +171,13 @@ class Keeper:
     def _begin(self) -> None:
         now = time.monotonic()
         up: dict[tuple[str, int, int], int] = {}
-        hailed: dict[tuple[str, int], int] = {}
         for channel in self._engine.channels():
             with contextlib.suppress(EngineError):
                 info = channel.info()
                 if info.state == binding.CHANNEL_UP:
                     up[(channel.peer, channel.lane, info.remote_lane)] = channel.handle
-                    hailed[(channel.peer, channel.lane)] = channel.handle
         for pair in self.wanted():
-            standing = (
-                hailed.get((pair.peer, pair.lane))
-                if pair.remote_lane == ANY_LANE
-                else up.get((pair.peer, pair.lane, pair.remote_lane))
-            )
+            standing = up.get((pair.peer, pair.lane, pair.remote_lane))
             if standing is not None:
                 pair.backoff_s = BACKOFF_FIRST_S
                 if pair.handle not in (None, standing):

@@ -277,7 +277,11 @@ static int engine_prepare(struct tether_engine *engine)
     int status = counter_file_take(&engine->counter, 0, engine->config.lanes, &first);
     for (uint32_t i = 0; !status && i < engine->config.lanes; i++) {
         struct lane *lane = &engine->lanes[i];
-        status = lane_endpoint(engine, lane, addresses);
+        /* A peer hears of the lanes that its link reaches; the others are entries of kind 0, which it ignores. */
+        struct tether_address reachable[TETHER_LANES_MAX];
+        for (uint32_t j = 0; j < engine->config.lanes; j++)
+            reachable[j] = engine->lanes[j].config.link == lane->config.link ? addresses[j] : (struct tether_address){0};
+        status = lane_endpoint(engine, lane, reachable);
         if (!status)
             status = engine_words(tether_endpoint_counter(lane->endpoint, first + i * COUNTER_STRIDE,
                                                           first + (i + 1) * COUNTER_STRIDE), "Hail counter");
