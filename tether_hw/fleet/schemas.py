@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tether_hw.fleet.models import KeysFile, Top
+from tether_hw.fleet.run_shapes import RUN_SHAPES
 from tether_hw.fleet.shapes import SHAPES
 
+DOCUMENTS = {**SHAPES, **RUN_SHAPES}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -40,13 +42,13 @@ def _inventory() -> dict[str, Any]:
 
 
 def _shape(name: str) -> Callable[[], dict[str, Any]]:
-    return lambda: SHAPES[name]
+    return lambda: DOCUMENTS[name]
 
 
 SCHEMAS: dict[str, Entry] = {
     "inventory": Entry("an inventory file", _inventory),
     "keys": Entry("a keys file", KeysFile.model_json_schema),
-    **{name: Entry(shape["description"], _shape(name)) for name, shape in SHAPES.items()},
+    **{name: Entry(shape["description"], _shape(name)) for name, shape in DOCUMENTS.items()},
 }
 
 

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of the documents of verbs that change hosts, and of those that speak of a lab, an engine or a frame."""
+
+from __future__ import annotations
+
+from tether_hw.fleet.shape_words import Schema, anything, arr, document, flag, maybe, number, obj, table, text, whole
+from tether_hw.fleet.shapes import PROOF
+
+_HOST = obj(
+    "one host",
+    more=True,
+    host=text(),
+    result=text("confirmed, unchanged, awaiting, refused, failed, rolled-back, unreachable, locked, ..."),
+    exit=whole("the exit code that this host alone would give"),
+    message=text(),
+    hint=maybe(text()),
+)
+_EXIT = whole("the exit code of the command")
+_RUN = maybe(text("name of the run; null when nothing had to be done"))
+
+APPLY = document(
+    "tether.apply/1",
+    "what came of a plan on every host",
+    exit=_EXIT,
+    run=_RUN,
+    plan_id=text(),
+    changes=whole("steps of the plan"),
+    checks=arr(PROOF, "what both ends of each link proved"),
+    next=arr(text("a command")),
+    hosts=arr(_HOST),
+)
+VERIFY = document("tether.verify/1", "what was proved", exit=_EXIT, checks=arr(PROOF), hosts=arr(_HOST, "failures"))
+OF_A_RUN = [
+    document(f"tether.{verb}/1", about, exit=_EXIT, run=text(), hosts=arr(_HOST))
+    for verb, about in (
+        ("confirm", "a run that is kept now"),
+        ("rollback", "a run that was taken back"),
+        ("resume", "a run that went on"),
+    )
+]
+RUNS = document(
+    "tether.runs/1",
+    "the runs that the hosts know",
+    exit=_EXIT,
+    hosts=arr(_HOST, "each with `pending` and `runs`"),
+    here=arr(text(), "runs that this controller has records of"),
+)
+KEY_ENROLL = document("tether.key.enroll/1", "identity keys", exit=_EXIT, keys_file=text(), hosts=arr(_HOST))
+KEY_SHOW = document(
+    "tether.key.show/1",
+    "recorded keys",
+    keys_file=text(),
+    hosts=arr(obj(host=text(), keys=arr(obj(key=text(), fingerprint=text())))),
+)
+LAB_STATUS = document(
+    "tether.lab.status/1",
+    "the lab of this machine",
+    more=True,
+    id=text(),
+    state=text("", "up", "down", "broken"),
+    kind=maybe(text()),
+    folder=text(),
+    inventory=maybe(text("path")),
+    queues=maybe(whole()),
+    hosts=arr(obj(more=True, name=text(), ssh=flag(), data_link=maybe(flag()), faults=arr(text()))),
+    leftovers=arr(anything("what a killed `lab up` left")),
+)
+ENGINE_STATS = document(
+    "tether.engine.stats/1",
+    "counters of an engine; further counters may come beside these",
+    more=True,
+    node=text(),
+    version=text(),
+    uptime_s=number(),
+    transfers_running=whole(),
+    lanes=arr(
+        obj(
+            more=True,
+            lane=whole(),
+            nic=text(),
+            device=text(),
+            queue=whole(),
+            link=text(),
+            carrier=text("the one that runs"),
+            why=text("why this one"),
+            zero_copy=flag(),
+            frames_sent=whole(),
+            frames_received=whole(),
+            slots_sent=whole(),
+            slots_received=whole(),
+            grants_outstanding=whole("slots"),
+            standing=whole("slots"),
+            repairs=whole(),
+            receipts=whole(),
+            lamps=whole(),
+            misdirected=whole(),
+            overruns=whole(),
+            rejects=table(whole(), "by reason"),
+        )
+    ),
+    peers=arr(obj(more=True, name=text(), lane=maybe(whole()), state=text())),
+)
+ENGINE_PING = document(
+    "tether.engine.ping/1",
+    "round trips over every channel to a peer",
+    more=True,
+    from_=text(),
+    peer=text(),
+    bytes=whole(),
+    sent=whole(),
+    received=whole(),
+    lost=whole(),
+    rtt_p50_ns=whole(),
+    rtt_p99_ns=whole(),
+    lanes=arr(obj(more=True, lane=whole(), sent=whole(), received=whole(), lost=whole())),
+)
+ENGINE_BENCH = document(
+    "tether.engine.bench/1",
+    "medians of interleaved rounds",
+    ("xdp_ceiling_bps", "share_of_xdp_ceiling"),
+    True,
+    carrier=text("", "pipe", "udp", "af_xdp"),
+    cipher=text(),
+    rounds=whole(),
+    payload_bytes=whole(),
+    frames_per_s=number(),
+    goodput_bps=number(),
+    rtt_p50_ns=whole(),
+    rtt_p99_ns=whole(),
+    aead_limit_bps=number("seal + open of the same frames by the same library call, in the same run"),
+    share_of_aead_limit=number(),
+    xdp_ceiling_bps=number("a minimal AF_XDP program, send and receive"),
+    share_of_xdp_ceiling=number(),
+)
+ENGINE_TRANSFER = document(
+    "tether.engine.transfer/1",
+    "files that were sent or received",
+    more=True,
+    direction=text("", "send", "recv"),
+    transfers=arr(obj(more=True)),
+)
+ENGINE_RELOAD = document("tether.engine.reload/1", "the roster was read again", peers=anything("how many, or which"))
+ENGINE_IDENTITY = document("tether.engine.identity/1", "an identity key", file=text(), public=text("64 hex digits"))
+FRAME = document(
+    "tether.frame/1",
+    "one frame; the header's fields stand beside these by their names in the RFC",
+    more=True,
+    ethernet=maybe(obj(destination=text(), source=text(), vlans=arr(obj(more=True)))),
+    payload=text("hex, still sealed"),
+    trailer=text("hex, what follows the last block"),
+)
+FRAME_BYTES = document("tether.frame.bytes/1", "an encoded frame", hex=text())
+
+RUN_SHAPES: dict[str, Schema] = {
+    shape["properties"]["schema"]["const"]: shape
+    for shape in (
+        APPLY,
+        VERIFY,
+        *OF_A_RUN,
+        RUNS,
+        KEY_ENROLL,
+        KEY_SHOW,
+        LAB_STATUS,
+        ENGINE_STATS,
+        ENGINE_PING,
+        ENGINE_BENCH,
+        ENGINE_TRANSFER,
+        ENGINE_RELOAD,
+        ENGINE_IDENTITY,
+        FRAME,
+        FRAME_BYTES,
+    )
+}
