@@ -61,9 +61,10 @@ def program(table: list[Entry]) -> bytes:
     code.label("bridge")
     code.move(R0, TC_ACT_UNSPEC)
     code.exit()
-    code.label("drop")
-    code.move(R0, TC_ACT_SHOT)
-    code.exit()
+    if table:  # the verifier refuses what can never run
+        code.label("drop")
+        code.move(R0, TC_ACT_SHOT)
+        code.exit()
     return code.assemble()
 
 
