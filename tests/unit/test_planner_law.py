@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner's law for hosts and inventories that nobody wrote down: facts + effects = intent, and back again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support import fleet_facts
+from tests.support.cases import applied, key_of
+from tether_hw.fleet.inventory import Inventory, load
+from tether_hw.fleet.planner import make_plan
+from tether_hw.plan.effects import fold
+from tether_hw.plan.facts import Facts, differences
+from tether_hw.plan.kinds.registry import parse_data
+from tether_hw.plan.plan import Plan
+from tether_hw.plan.undo import undo_order
+
+DRIVERS = st.sampled_from(["veth", "virtio_net", "ice"])
+
+
+@st.composite
+def intents(draw: st.DrawFn) -> dict[str, Any]:
+    """An inventory of two to four hosts on one link, some NICs without lanes, often with things no host can do."""
+    count = draw(st.integers(2, 4))
+    hosts: dict[str, Any] = {}
+    members = []
+    for number in range(count):
+        name = "abcd"[number]
+        queues = draw(st.none() | st.integers(1, 6))
+        nic: dict[str, Any] = {
+            "device": {"name": "data0"},
+            "carrier": draw(st.sampled_from(["af_packet", "af_xdp", "auto"])),
+        }
+        if queues is not None:
+            nic["queues"] = queues
+        if draw(st.booleans()):
+            nic["ring"] = {"rx": draw(st.integers(32, 512)), "tx": draw(st.integers(32, 512))}
+        if draw(st.integers(0, 9)):
+            indices = st.integers(0, (queues or 3) - 1)
+            nic["lanes"] = {"queues": draw(st.lists(indices, min_size=1, max_size=4, unique=True))}
+            members.append(f"{name}.data0")
+        hosts[name] = {"address": f"192.0.2.{number + 1}", "nics": {"data0": nic}}
+        if draw(st.booleans()):
+            hosts[name]["engine"] = {"cpus": "by-lane"}
+    document: dict[str, Any] = {"tether": 1, "hosts": hosts}
+    if members:
+        link: dict[str, Any] = {"members": members}
+        if draw(st.booleans()):
+            link["mtu"] = draw(st.integers(320, 3506))
+        if draw(st.booleans()):
+            link["vlan"] = draw(st.integers(1, 4094))
+        if draw(st.booleans()):
+            link["delivers"] = "by-lane"
+        document["links"] = {"fabric0": link}
+    return document
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> dict[str, Facts]:
+    """Four hosts that somebody has worked on before us."""
+    found = {}
+    for name in "abcd":
+        driver = draw(DRIVERS)
+        base = fleet_facts.DEVICES[driver][0]
+        nic: dict[str, Any] = {"mtu": draw(st.sampled_from([1400, 1500, 3000, 9000]))}
+        if draw(st.booleans()):
+            nic["queues"] = {kind: draw(st.integers(1, 4)) for kind in base["queues"]}
+        nic["xdp"] = {"foreign": draw(st.integers(0, 9)) == 0}
+        manager = draw(st.sampled_from(["systemd", "supervised"]))
+        config = {"nics": {"data0": nic}, "keys": {"node": key_of(name)}}
+        found[name] = fleet_facts.facts(name, {"data0": driver}, config, {"service_manager": manager})
+    return found
+
+
+def loaded(document: dict[str, Any], folder: Path) -> Inventory:
+    path = folder / "inventory.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    keys = {name: {"keys": [key_of(name)]} for name in document["hosts"]}
+    (folder / "inventory.keys.yaml").write_text(yaml.safe_dump({"hosts": keys}), encoding="utf-8")
+    return load(path)
+
+
+def plan_for(inventory: Inventory, facts: dict[str, Facts]) -> Plan:
+    return make_plan(inventory, {name: facts[name] for name in inventory.hosts}, fleet_facts.setting())
+
+
+def check_law(inventory: Inventory, facts: dict[str, Facts], plan: Plan) -> dict[str, Facts]:
+    """The law for every host that is not refused; gives the facts afterwards."""
+    after = dict(facts)
+    for name, host in plan.hosts.items():
+        config = host.config
+        for step in host.steps:
+            assert all(condition.holds(config) for condition in step.pre)
+            config = fold(config, parse_data(step.kind, step.data).effect(config))
+        assert differences(config, host.expected()) == []
+        for undo in undo_order(host.steps):
+            assert undo.data is not None, undo.reason
+            config = fold(config, undo.data.effect(config))
+        assert differences(config, facts[name].config) == []
+        after[name] = applied(facts[name], host)
+    again = make_plan(inventory, {name: after[name] for name in plan.hosts}, fleet_facts.setting())
+    assert [step.summary for step in again.steps] == []
+    assert again.refusals == ()
+    assert Plan.load(plan.text()) == plan
+    return after
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=intents(), second=intents(), facts=machines())
+def test_law(tmp_path: Path, first: dict[str, Any], second: dict[str, Any], facts: dict[str, Facts]) -> None:
+    inventory = loaded(first, tmp_path)
+    after = check_law(inventory, facts, plan_for(inventory, facts))
+    # Then another intent over what the first one left; its hosts own what was set before.
+    changed = loaded(second, tmp_path)
+    check_law(changed, after, plan_for(changed, after))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(intent=intents(), facts=machines())
+def test_what_is_no_longer_wanted_goes(tmp_path: Path, intent: dict[str, Any], facts: dict[str, Facts]) -> None:
+    inventory = loaded(intent, tmp_path)
+    after = check_law(inventory, facts, plan_for(inventory, facts))
+    bare = {name: {"address": host["address"], "nics": {}} for name, host in intent["hosts"].items()}
+    nothing = loaded({"tether": 1, "hosts": bare}, tmp_path)
+    last = check_law(nothing, after, plan_for(nothing, after))
+    for name in intent["hosts"]:
+        assert differences(facts[name].config, last[name].config) == []
+        assert last[name].status["owned"] == []
+
+
+def test_planning_is_pure(tmp_path: Path) -> None:
+    document = {
+        "tether": 1,
+        "hosts": {"a": {"address": "x", "nics": {"d": {"device": {"name": "data0"}, "mtu": 2000}}}},
+    }
+    inventory = loaded(document, tmp_path)
+    facts = {"a": fleet_facts.facts("a", {"data0": "veth"})}
+    one, two = plan_for(inventory, facts), plan_for(inventory, {"a": replace(facts["a"])})
+    assert one == two
+    assert one.id == two.id
