@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tether_hw.agent.run import Run
 
 
+_ACTOR_S = 10.0
+
+
 def closed(run: Run) -> Optional[str]:
     """How the run ended: "confirmed", "rolled-back" or "taken-back" (after a confirm); None while it is open."""
     record = run.journal.last("close", END)
@@ -30,14 +33,17 @@ def closed(run: Run) -> Optional[str]:
 
 def finish(host: Host, run: Run, staged: Staged) -> None:
     """Close a confirmed run."""
-    if closed(run) is not None or not run.is_decided(CONFIRMED):
+    if not run.is_decided(CONFIRMED):
         return
-    run.journal.append("disarm", BEGIN)
-    deadman.dismiss(run)
-    run.journal.append("disarm", END)
-    host.owned.kept(staged.changes())
-    run.journal.append("close", END, state="confirmed")
-    host.lock.release(run.name)
+    with run.acting(_ACTOR_S):
+        if closed(run) is not None or run.journal.last("revert") is not None:
+            return
+        run.journal.append("disarm", BEGIN)
+        deadman.dismiss(run)
+        run.journal.append("disarm", END)
+        host.owned.kept(staged.changes())
+        run.journal.append("close", END, state="confirmed")
+        host.lock.release(run.name)
 
 
 def close_reverted(host: Host, run: Run, staged: Staged, restored: bool, why: str, kept: bool) -> None:

@@ -31,7 +31,7 @@ STATES = {
     "taken-back": "confirmed, then taken back",
 }
 #: States that do not change by themselves, the deadline of a dead-man left aside.
-RESTING = tuple(name for name in STATES if name not in ("running", "reverting", "confirming"))
+RESTING = tuple(name for name in STATES if name not in ("running", "reverting"))
 
 
 def state(run: Run) -> str:

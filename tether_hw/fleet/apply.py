@@ -78,7 +78,7 @@ class HostRun:
         except Stopped:
             self.reconnect(self.reach.timeout_s)
             now = self.call("status")["state"]
-            if now == "staged" or (verb != "start" and now not in ("running", "reverting", "confirming")):
+            if now == "staged" or (verb != "start" and now not in ("running", "reverting")):
                 self.call(verb, **body)
 
     def follow(self) -> dict[str, Any]:
@@ -117,9 +117,16 @@ class HostRun:
                     except Stopped as error:
                         status = self._look_from_before(error)
             if status["state"] != "awaiting":
-                return self.follow()
+                return self.settled(self.follow())
             self.reach.progress.tell(self.host, f"cannot confirm yet, {status['left_s'] or 0:.0f} s left")
             time.sleep(_AGAIN_S)
+
+    def settled(self, status: dict[str, Any]) -> dict[str, Any]:
+        """The status after the bookkeeping of a run that was confirmed and cut off in it."""
+        if status["state"] != "confirming":
+            return status
+        self.begin("resume", by=state.holder())
+        return self.call("status")
 
     def _look_from_before(self, error: HostError) -> dict[str, Any]:
         """The run's status over the session that was there before, or a new one; `error` when there is none."""
@@ -252,6 +259,7 @@ def finished(one: HostRun, status: dict[str, Any], confirm: bool) -> dict[str, A
     if status["state"] == "awaiting":
         one.reach.progress.tell(one.host, "confirms over a new connection")
         status = one.confirm()
+    status = one.settled(status)
     words.raise_for(one.host, one.run, status)
     one.reach.progress.tell(one.host, "confirmed", 1.0)
     return words.result_ok(one.host, status["state"], "confirmed", steps=len(status["steps"]))

@@ -109,9 +109,7 @@ class Session:
             self._feed(channel, stdin, progress)
             stdout = _read(channel.recv)
             stderr = _read(channel.recv_stderr)
-            code = channel.recv_exit_status()
-            if code < 0:
-                raise EOFError("the connection was lost")
+            code = self._exit_code(channel)
         return Completed(code, stdout, stderr)
 
     def lines(self, argv: Sequence[str], stdin: bytes, silence_s: float) -> Iterator[bytes]:
@@ -122,15 +120,20 @@ class Session:
         while True:
             with self._bounded(argv, silence_s):
                 part = channel.recv(_CHUNK)
-                code = channel.recv_exit_status() if not part else 0
-                if code < 0:
-                    raise EOFError("the connection was lost")
+                if not part:
+                    self._exit_code(channel)
             if not part:
                 break
             *whole, rest = (rest + part).split(b"\n")
             yield from whole
         if rest:
             yield rest
+
+    def _exit_code(self, channel: paramiko.Channel) -> int:
+        code: int = channel.recv_exit_status()
+        if code < 0:
+            raise EOFError("ended by a signal" if self.alive else "the connection was lost")
+        return code
 
     @contextmanager
     def _bounded(self, argv: Sequence[str], timeout_s: float) -> Iterator[None]:

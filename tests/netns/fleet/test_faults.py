@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults at every journal point: resume finishes or rollback restores, also from another state folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fleets import Fleet, label, new_run
+from tether_hw.fleet import runs
+from tether_hw.plan.facts import Facts, differences
+from tether_hw.plan.plan import Plan
+
+STEPS = ("01-nic_queues-data0", "02-nic_mtu-data0", "03-engine_config", "04-engine_roster", "05-engine_service")
+POINTS = (
+    "stage.begin",
+    "lock.end",
+    "stage.end",
+    "start.begin",
+    "snapshot.begin",
+    "snapshot.end",
+    "arm.begin",
+    "arm.end",
+    *(f"step.{phase} {step}" for step in STEPS for phase in ("begin", "end")),
+    "verify.begin",
+    "verify.end",
+    "await.begin",
+    "confirm.begin",
+    "confirm.end",
+    "disarm.begin",
+    "disarm.end",
+    "close.end",
+)
+#: The confirm stands from here on, and a reboot does not unmake it.
+DECIDED = POINTS[POINTS.index("confirm.end") :]
+#: Before these the host has not taken the plan: such a run may end as never begun.
+TAKEN = POINTS[POINTS.index("stage.end") :]
+
+
+@pytest.fixture(scope="module")
+def before(fleet: Fleet) -> dict[str, Facts]:
+    found = {host: fleet.facts(host) for host in ("a", "b")}
+    assert all(facts.config["engine"]["service"] == "absent" for facts in found.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def plan(fleet: Fleet, before: dict[str, Facts]) -> Plan:
+    plan = fleet.plan(before)
+    assert not plan.refusals
+    assert not plan.not_for_apply
+    return plan
+
+
+def assert_as_before(fleet: Fleet, before: dict[str, Facts], host: str) -> None:
+    now = fleet.facts(host)
+    assert differences(before[host].config, now.config) == []
+    assert now.status["pending"] is None
+    assert now.status["owned"] == []
+
+
+def test_every_point_of_a_clean_runs_journal_has_a_case(fleet: Fleet, before: dict[str, Facts], plan: Plan) -> None:
+    run = new_run()
+    result = fleet.apply(plan, "a", run)
+    assert result["result"] == "confirmed", result
+    assert tuple(label(record) for record in fleet.journal("a", run)) == POINTS
+    assert differences(plan.hosts["a"].expected(), fleet.facts("a").config) == []
+    assert fleet.plan({"a": fleet.facts("a")}).changes == 0
+    results = runs.rollback(fleet.reach(), ["a"], run)
+    assert [result["exit"] for result in results] == [0], results
+    assert_as_before(fleet, before, "a")
+
+
+class Case:
+    """One fault at one point on one host, and the way out of it."""
+
+    def __init__(self, fleet: Fleet, plan: Plan, host: str, point: str, folder: Path) -> None:
+        self.fleet = fleet
+        self.plan = plan
+        self.host = host
+        self.point = point
+        self.folder = folder
+        self.run = new_run()
+        self.outcome: Any = None
+
+    def until_paused(self) -> int:
+        """Apply in a thread, until the host's agent stands at the point."""
+        self.fleet.gate(self.host, self.point)
+        self.thread = threading.Thread(target=self._apply, daemon=True)
+        self.thread.start()
+        return self.fleet.paused(self.host)
+
+    def _apply(self) -> None:
+        self.outcome = self.fleet.apply(self.plan, self.host, self.run)
+
+    def join(self) -> None:
+        self.thread.join(90)
+        assert not self.thread.is_alive(), "the controller hangs"
+
+    def ssh_cut(self) -> None:
+        pid = self.until_paused()
+        self.fleet.cut_sessions(self.host)
+        self.fleet.signal(self.host, pid, "CONT")
+        self.join()
+
+    def controller_killed(self) -> None:
+        self.fleet.gate(self.host, self.point)
+        controller = self.fleet.controller(self.plan, self.host, self.run, self.folder)
+        pid = self.fleet.paused(self.host)
+        controller.kill()
+        controller.wait()
+        self.fleet.signal(self.host, pid, "CONT")
+
+    def agent_killed(self) -> None:
+        pid = self.until_paused()
+        self.fleet.signal(self.host, pid, "KILL")
+        self.join()
+
+    def rebooted(self) -> None:
+        self.until_paused()
+        self.fleet.reboot(self.host)
+        self.join()
+
+    def go_on(self, way: str, fault: str) -> None:
+        """From another state folder: finish, or restore."""
+        work = runs.resume if way == "resume" else runs.rollback
+        results = work(self.fleet.reach(), [self.host], self.run)
+        state = self.fleet.status(self.host, self.run)["state"]
+        if way == "resume" and self.point in TAKEN:
+            assert state == "confirmed", (self.outcome, results)
+        if way == "resume" and state == "confirmed":
+            if not (fault == "rebooted" and self.point in DECIDED):
+                now = self.fleet.facts(self.host)
+                assert differences(self.plan.hosts[self.host].expected(), now.config) == []
+            results = runs.rollback(self.fleet.reach(), [self.host], self.run)
+        if results[0]["result"] not in ("refused", "unknown"):
+            assert results[0]["exit"] in (0, 5), (self.outcome, results)
+
+
+FAULTS: dict[str, tuple[str, Callable[[Case], None]]] = {
+    "ssh-cut": ("a", Case.ssh_cut),
+    "controller-killed": ("a", Case.controller_killed),
+    "agent-killed": ("b", Case.agent_killed),
+    "rebooted": ("b", Case.rebooted),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_fault_at(
+    fleet: Fleet, before: dict[str, Facts], plan: Plan, point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TETHER_STATE", str(tmp_path / "another"))
+    problems: list[str] = []
+
+    def host_cases(host: str) -> None:
+        for number, (fault, (where, cause)) in enumerate(FAULTS.items()):
+            if where != host:
+                continue
+            way = ("resume", "rollback")[(POINTS.index(point) + number) % 2]
+            try:
+                case = Case(fleet, plan, host, point, tmp_path)
+                cause(case)
+                case.go_on(way, fault)
+                assert_as_before(fleet, before, host)
+            except BaseException as error:  # noqa: BLE001 - told by the thread that waits
+                import traceback
+
+                text = "".join(traceback.format_exception(error))
+                problems.append(f"{fault} at {point}, then {way}, on {host}:\n{text}")
+                return
+
+    hosts = [threading.Thread(target=host_cases, args=(host,), daemon=True) for host in ("a", "b")]
+    for thread in hosts:
+        thread.start()
+    for thread in hosts:
+        thread.join(240)
+        assert not thread.is_alive()
+    assert not problems, "\n".join(problems)
