@@ -210,7 +210,7 @@ def test_worse() -> None:
     assert worse("reboot", "driver-reload") == "reboot"
 
 
-# --- facts ------------------------------------------------------------------------------------------------------------
+# --- facts ----------------------------------------------------------------------------------------
 
 
 def test_facts_cross() -> None:
@@ -263,7 +263,7 @@ def test_facts_are_read_strictly(change: str) -> None:
             Facts.parse(mutated(document, path, change))
 
 
-# --- plans ------------------------------------------------------------------------------------------------------------
+# --- plans ----------------------------------------------------------------------------------------
 
 
 def sample_plan() -> Plan:
@@ -363,7 +363,7 @@ def test_any_document_is_read_or_refused(value: Any) -> None:
             read(value)
 
 
-# --- lanes, paths, unit, verbs ------------------------------------------------------------------------------------------
+# --- lanes, paths, unit, verbs --------------------------------------------------------------------
 
 
 def test_lane_addresses_are_local_and_unicast() -> None:
@@ -442,7 +442,8 @@ def test_requests_and_replies_cross() -> None:
     for wrong in ({"verb": "shell"}, {"root": "x"}, {"suite": "short"}, {"extra": 1}):
         with pytest.raises(ShapeError):
             Request.parse({**request.to_dict(), **wrong})
-    for devices in ([{}], [{"name": "a", "mac": "b"}], [{"path": "/dev"}]):
+    wrong_devices: list[list[dict[str, str]]] = [[{}], [{"name": "a", "mac": "b"}], [{"path": "/dev"}]]
+    for devices in wrong_devices:
         with pytest.raises(ShapeError):
             FactsRequest.parse({"host": "a", "devices": devices})
     reply = Reply("facts", False, {}, "refused", "no")
