@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clock.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum { P99_EVERY = 64 };
+enum { P99_EVERY = 256 };
 
 void tether_rtt_init(struct tether_rtt *rtt, uint64_t declared_ns)
 {
@@ -13,12 +12,18 @@ void tether_rtt_init(struct tether_rtt *rtt, uint64_t declared_ns)
     rtt->min_ns = UINT64_MAX;
 }
 
-static int compare_u64(const void *left, const void *right)
+/* Shell sort: qsort of the C library may allocate. */
+static void sort(uint64_t *values, uint32_t count)
 {
-    uint64_t a, b;
-    memcpy(&a, left, sizeof a);
-    memcpy(&b, right, sizeof b);
-    return (a > b) - (a < b);
+    static const uint32_t steps[] = {57, 23, 10, 4, 1};
+    for (uint32_t s = 0; s < sizeof steps / sizeof steps[0]; s++)
+        for (uint32_t i = steps[s]; i < count; i++) {
+            uint64_t value = values[i];
+            uint32_t at = i;
+            for (; at >= steps[s] && values[at - steps[s]] > value; at -= steps[s])
+                values[at] = values[at - steps[s]];
+            values[at] = value;
+        }
 }
 
 uint64_t tether_rtt_quantile(const struct tether_rtt *rtt, uint32_t per_mille)
@@ -28,7 +33,7 @@ uint64_t tether_rtt_quantile(const struct tether_rtt *rtt, uint32_t per_mille)
     if (count == 0)
         return 0;
     memcpy(sorted, rtt->samples_ns, count * sizeof sorted[0]);
-    qsort(sorted, count, sizeof sorted[0], compare_u64);
+    sort(sorted, count);
     return sorted[(uint64_t)(count - 1) * (per_mille > 1000 ? 1000 : per_mille) / 1000];
 }
 

@@ -262,7 +262,11 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
         drained(ep, flow);
     if (ep->queues[TETHER_Q_WRITE].head != TETHER_NIL)
         tether_tx_wake(ep);
-    if (flow->id == 0 && ch->queues[TETHER_Q_CONTROL].head != TETHER_NIL)
+    if (flow->id != 0)
+        return;
+    if (ch->state == TETHER_CHANNEL_CLOSING && tx->head == TETHER_NIL && flow->control == 0)
+        ch->linger = 0; /* BYE has arrived */
+    if (ch->state == TETHER_CHANNEL_CLOSING || ch->queues[TETHER_Q_CONTROL].head != TETHER_NIL)
         tether_work(ep, ch);
 }
 
