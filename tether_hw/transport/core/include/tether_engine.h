@@ -75,7 +75,7 @@ struct tether_lane_info {
     uint16_t frame_blocks;        /* payload blocks of the largest frame */
     uint16_t flags;               /* TETHER_LANE_ZERO_COPY ... */
     uint32_t queue;
-    uint32_t ring_frames;         /* frames that the receive ring really holds */
+    uint32_t ring_frames;         /* frames that the receive ring really holds; lanes of one device share it in grants */
     uint32_t link;
     int32_t cpu;
     uint32_t reserved;

@@ -2,8 +2,12 @@
 /* Two engines over af_packet and af_xdp between two namespaces; frames that arrive on the wrong queue. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "../src/carrier/carrier.h"
+#include "../src/carrier/netdev.h"
 #include "lab.h"
 #include "transfer.h"
 
@@ -63,12 +67,83 @@ static void test_misdirected(void)
     nodes_free(&a, &b);
 }
 
+/* The cable is pulled in the middle: nobody loses a byte, and traffic goes on by itself when it is back. */
+static void test_cut_link(const char *carrier)
+{
+    struct node a, b;
+    nodes_raw(&a, &b, carrier, 1);
+    uint64_t handle;
+    uint16_t flow;
+    nodes_must(tether_engine_connect(a.engine, 0, 1, 0, NULL, TRANSFER_PATIENCE, &handle), "connect");
+    nodes_must(tether_engine_flow_open(a.engine, handle, TETHER_FLOW_BYTES, 0, &flow), "flow");
+    struct tether_event event = node_event(&b, TETHER_EVENT_FLOW_OPENED);
+    struct transfer writer = {.engine = a.engine, .handle = handle, .flow = flow, .bytes = 40000000};
+    struct transfer reader = {
+        .engine = b.engine, .handle = tether_engine_handle(&event), .flow = event.flow, .bytes = 40000000};
+    CHECK(pthread_create(&reader.thread, NULL, transfer_read_thread, &reader) == 0);
+    CHECK(pthread_create(&writer.thread, NULL, transfer_write, &writer) == 0);
+    for (int host = 0; host < 2; host++) {
+        (void)poll(NULL, 0, 20);
+        lab_enter(host);
+        CHECK(lab_run("ip link set data0 down") == 0);
+        (void)poll(NULL, 0, 100);
+        CHECK(lab_run("ip link set data0 up") == 0);
+    }
+    pthread_join(writer.thread, NULL);
+    pthread_join(reader.thread, NULL);
+    CHECK(writer.status == 0 && reader.status == 0);
+    nodes_free(&a, &b);
+}
+
+static uint32_t program_on(int host)
+{
+    struct netdev device;
+    lab_enter(host);
+    CHECK(netdev_find("data0", &device) == 0);
+    return device.xdp_program;
+}
+
+/* Killed without a chance to clean up: the program goes with the process, and the next engine starts. */
+static void test_killed(void)
+{
+    int ready[2];
+    struct node a, b;
+    CHECK(pipe(ready) == 0);
+    fflush(NULL);
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        snprintf(nodes_folder, sizeof nodes_folder, "/tmp/tether-nodes-killed-%d", (int)parent); /* the parent removes it */
+        CHECK(mkdir(nodes_folder, 0700) == 0);
+        nodes_raw(&a, &b, "af_xdp", 2);
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            pause();
+    }
+    char byte;
+    CHECK(read(ready[0], &byte, 1) == 1);
+    CHECK(program_on(0) != 0 && program_on(1) != 0);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    for (int i = 0; i < 100 && (program_on(0) || program_on(1)); i++)
+        (void)poll(NULL, 0, 10);
+    CHECK(program_on(0) == 0 && program_on(1) == 0);
+    nodes_raw(&a, &b, "af_xdp", 2);
+    transfer_run(&a, &b, 2, 100000);
+    nodes_free(&a, &b);
+    CHECK(lab_run("rm -r /tmp/tether-nodes-killed-%d", (int)getpid()) == 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 int main(void)
 {
     lab_open(2, 1500);
     test_transfer("af_packet", 3000000);
     test_transfer("af_xdp", 10000000);
     test_misdirected();
+    test_cut_link("af_packet");
+    test_cut_link("af_xdp");
+    test_killed();
     lab_open(1, 9000);
     struct node a, b;
     nodes_raw(&a, &b, "af_xdp", 1);

@@ -2,6 +2,8 @@
 /* Two engines over udp on the loopback: transfers, waits and their ends, roster changes, the counter's troubles. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "transfer.h"
 
@@ -113,21 +115,61 @@ static void test_roster_change_ends_the_wait(void)
     nodes_free(&a, &b);
 }
 
+static void restart(struct node *a, struct node *b)
+{
+    tether_engine_free(a->engine);
+    struct tether_address any = {.kind = TETHER_ADDRESS_UDP4, .length = 6, .bytes = {127, 0, 0, 1}};
+    node_new(a, 0, 1);
+    node_lane(a, 0, "udp", NULL, 0, &any);
+    struct tether_peer peer = node_peer(b, 1);
+    nodes_must(tether_engine_roster(a->engine, &peer, 1), "roster");
+    nodes_must(tether_engine_start(a->engine), "start");
+}
+
 static void test_restart_of_a_node(void)
 {
     struct node a, b;
     nodes_udp(&a, &b, 1);
     transfer_run(&a, &b, 1, 100000);
-    for (int restart = 0; restart < 3; restart++) {
-        tether_engine_free(a.engine);
-        struct tether_address any = {.kind = TETHER_ADDRESS_UDP4, .length = 6, .bytes = {127, 0, 0, 1}};
-        node_new(&a, 0, 1);
-        node_lane(&a, 0, "udp", NULL, 0, &any);
-        struct tether_peer peer = node_peer(&b, 1);
-        nodes_must(tether_engine_roster(a.engine, &peer, 1), "roster");
-        nodes_must(tether_engine_start(a.engine), "start");
+    for (int i = 0; i < 3; i++) {
+        restart(&a, &b);
         transfer_run(&a, &b, 1, 100000); /* its Hail counter is above the one before */
     }
+    nodes_free(&a, &b);
+}
+
+/* The peer has seen counters of a later stride than the one that node a now begins with. */
+static void nodes_lost_counter(struct node *a, struct node *b)
+{
+    nodes_udp(a, b, 1);
+    restart(a, b);
+    restart(a, b);
+    transfer_run(a, b, 1, 100000);
+    CHECK(unlink(a->counter) == 0);
+    restart(a, b);
+}
+
+/* The file is gone, the key is not: the peer calls the counter stale and says how far it was, the engine jumps. */
+static void test_lost_counter(void)
+{
+    struct node a, b;
+    nodes_lost_counter(&a, &b);
+    transfer_run(&a, &b, 1, 100000);
+    nodes_free(&a, &b);
+}
+
+/* The same, but the disk takes nothing: no Hail goes out on a counter that is not durable, and the words say why. */
+static void test_counter_on_a_full_disk(void)
+{
+    struct node a, b;
+    struct rlimit full = {16, RLIM_INFINITY}, free_again = {RLIM_INFINITY, RLIM_INFINITY};
+    uint64_t handle;
+    nodes_lost_counter(&a, &b);
+    CHECK(setrlimit(RLIMIT_FSIZE, &full) == 0);
+    CHECK(tether_engine_connect(a.engine, 0, 1, 0, NULL, 300000000, &handle) == -EIO);
+    CHECK(strstr(tether_engine_error(a.engine), a.counter) != NULL);
+    CHECK(setrlimit(RLIMIT_FSIZE, &free_again) == 0);
+    nodes_must(tether_engine_connect(a.engine, 0, 1, 0, NULL, TRANSFER_PATIENCE, &handle), "connect"); /* heals */
     nodes_free(&a, &b);
 }
 
@@ -135,6 +177,9 @@ static void test_refusals_in_words(void)
 {
     struct node a, b;
     node_new(&a, 0, 1);
+    struct tether_lane_config lane = {.struct_size = sizeof lane, .carrier = "udp", .cpu = 1000};
+    CHECK(tether_engine_add_lane(a.engine, &lane) == -EINVAL);
+    CHECK(strstr(tether_engine_error(NULL), "CPU 1000") != NULL);
     struct tether_engine_config config = node_config(&a, 1);
     tether_engine *second = NULL;
     CHECK(tether_engine_new(&config, &second) == -EBUSY); /* one engine to one identity */
@@ -168,6 +213,7 @@ static void test_refusals_in_words(void)
 
 int main(void)
 {
+    signal(SIGXFSZ, SIG_IGN);
     test_messages();
     test_bytes_over_lanes(1, 4000001);
     test_bytes_over_lanes(2, 4000000);
@@ -175,6 +221,8 @@ int main(void)
     test_nobody_answers();
     test_roster_change_ends_the_wait();
     test_restart_of_a_node();
+    test_lost_counter();
+    test_counter_on_a_full_disk();
     test_refusals_in_words();
     return HARNESS_RESULT();
 }

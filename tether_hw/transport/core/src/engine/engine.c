@@ -18,6 +18,7 @@ enum {
     DEFAULT_SPIN_US = 50,
     EVENTS_MAX = 65536,
     KEEPER_RETRY_NS = 1000000000,
+    RING_SHARE_LEAST = 16,
 };
 #define DEFAULT_MESSAGE_BYTES (UINT64_C(64) << 20)
 
@@ -137,6 +138,9 @@ int tether_engine_add_lane(tether_engine *engine, const struct tether_lane_confi
     };
     if (options.address.kind == TETHER_ADDRESS_MAC && engine_lane_of(engine, &options.address))
         return words_fail(-EADDRINUSE, "lane %u: its address belongs to another lane", config->lane);
+    if (config->cpu >= 0 && !host_has_cpu(config->cpu))
+        return words_fail(-EINVAL, "lane %u: CPU %d is not one that this process may run on", config->lane,
+                          config->cpu);
     int status = carrier_open(config->carrier, &options, &lane->carrier);
     if (status)
         return words_prefix(status, "lane %u", config->lane);
@@ -226,6 +230,23 @@ static void *keeper_main(void *argument)
 
 /* ------------------------------------------------------------- start, stop */
 
+/*
+ * Frames that peers may have under way to this lane: what its ring holds, divided by the lanes of the same device. A
+ * fabric that brings all of them to one queue then makes the engine slow (handover), but still overruns nothing.
+ */
+static uint32_t ring_share(const struct tether_engine *engine, const struct lane *lane)
+{
+    const struct carrier *carrier = lane->carrier;
+    uint32_t sharing = 0;
+    for (uint32_t i = 0; i < engine->config.lanes; i++) {
+        const struct carrier *other = engine->lanes[i].carrier;
+        sharing += other == carrier || (carrier->address.kind == TETHER_ADDRESS_MAC && other->address.kind ==
+                                        TETHER_ADDRESS_MAC && strcmp(other->device, carrier->device) == 0);
+    }
+    uint32_t share = carrier->ring_frames / sharing;
+    return share > RING_SHARE_LEAST ? share : RING_SHARE_LEAST;
+}
+
 static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const struct tether_address *addresses)
 {
     const struct tether_engine_config *limits = &engine->config;
@@ -240,7 +261,7 @@ static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const 
         .rx_cells = limits->rx_cells,
         .tx_cells = limits->tx_cells,
         .frame_blocks = frame_blocks,
-        .ring_frames = lane->carrier->ring_frames,
+        .ring_frames = ring_share(engine, lane),
         .max_message = limits->max_message ? limits->max_message
                        : most < DEFAULT_MESSAGE_BYTES ? most : DEFAULT_MESSAGE_BYTES,
         .rtt_ns = lane->config.rtt_ns,

@@ -31,3 +31,9 @@ int host_pin(int cpu)
     CPU_SET((size_t)cpu, &set);
     return sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
 }
+
+bool host_has_cpu(int cpu)
+{
+    cpu_set_t set;
+    return cpu >= 0 && cpu < CPU_SETSIZE && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_ISSET((size_t)cpu, &set);
+}

@@ -3,6 +3,7 @@
 #ifndef TETHER_HOST_H
 #define TETHER_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -18,5 +19,7 @@ static inline uint64_t host_now_ns(void)
 int host_entropy(void *context, uint8_t *out, size_t length);
 /* Pin the calling thread; 0 or -errno. */
 int host_pin(int cpu);
+/* Whether the calling thread may run on it. */
+bool host_has_cpu(int cpu);
 
 #endif
