@@ -10,8 +10,7 @@ TetherError                     anything that a person is told about; exit 1 unl
 │   ├── HostUnreachable         no session within the deadline; exit 4
 │   ├── HostRolledBack          it took the run back; exit 5
 │   └── HostLocked              another run holds it; exit 7
-├── SecretError                 a secret's reference leads nowhere
-└── MissingTool                 this machine lacks something that the command needs
+└── SecretError                 a secret's reference leads nowhere
 
 Each error says what happened; `hint` says what to do next.
 """
@@ -144,7 +143,3 @@ class HostLocked(HostError):
 
 class SecretError(TetherError):
     """A secret's reference leads nowhere. Never carries the secret."""
-
-
-class MissingTool(TetherError):
-    """This machine lacks something that the command needs."""

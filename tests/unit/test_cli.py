@@ -353,6 +353,17 @@ def test_interrupted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     assert run(capsys, "validate", LAB) == (130, "", "interrupted\n")
 
 
+@pytest.mark.parametrize("path", sorted(data_path("profiles").glob("*/*.yaml")), ids=lambda path: path.name)
+def test_profiles_fit_their_schema(path: Path) -> None:
+    from tether_hw.fleet import profiles, source
+
+    problems: list[Problem] = []
+    tree = source.read(path, problems)
+    assert problems == []
+    assert mistakes(tree.plain(), json_schema("profile")) == []
+    assert tree.plain()["driver"] in (None, *profiles.load().drivers())
+
+
 @pytest.mark.parametrize("path", sorted(data_path("inventory").glob("*.yaml")), ids=lambda path: path.name)
 def test_inventories_fit_their_schema(path: Path) -> None:
     from tether_hw.fleet import source

@@ -66,7 +66,7 @@ def facts_lines(facts: Facts) -> list[str]:
     bundle = f", bundle {engine['bundle'][:12]}" if engine["bundle"] else ""
     lines.append(f"  engine: {engine['service']}{bundle}; identity key: {config['keys']['node'] or 'none'}")
     lines.append(f"  links: {', '.join(link['name'] for link in status['links']) or 'none'}")
-    missing = [name for name, path in sorted(status["tools"].items()) if path is None]
+    missing = [name for name in ("ethtool", "ip") if status["tools"].get(name) is None]
     if missing:
         lines.append(f"  lacks: {', '.join(missing)}")
     for carrier, reason in sorted(status["carriers"].items()):

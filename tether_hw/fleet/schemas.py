@@ -10,6 +10,7 @@ from typing import Any
 from tether_hw.fleet.models import KeysFile, Top
 from tether_hw.fleet.run_shapes import RUN_SHAPES
 from tether_hw.fleet.shapes import SHAPES
+from tether_hw.nic.generic.profile import Profile
 
 DOCUMENTS = {**SHAPES, **RUN_SHAPES}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,6 +49,7 @@ def _shape(name: str) -> Callable[[], dict[str, Any]]:
 SCHEMAS: dict[str, Entry] = {
     "inventory": Entry("an inventory file", _inventory),
     "keys": Entry("a keys file", KeysFile.model_json_schema),
+    "profile": Entry("a driver of the NIC family generic", Profile.model_json_schema),
     **{name: Entry(shape["description"], _shape(name)) for name, shape in DOCUMENTS.items()},
 }
 

@@ -14,6 +14,7 @@ from tether_hw.plan.shape import HEX64, Fields, ShapeError, text_item
 from tether_hw.plan.step import DISRUPTIONS, Step, worse
 
 SCHEMA = "tether.plan/1"
+MAX_PLAN_BYTES = 1 << 30  # some 30 KiB a host
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Plan:
     def load(cls, text: str | bytes) -> Plan:
         """Read a saved plan; raises ShapeError."""
         try:
-            return cls.parse(load(text))
+            return cls.parse(load(text, MAX_PLAN_BYTES))
         except DocumentError as error:
             raise ShapeError("", str(error)) from None
 
