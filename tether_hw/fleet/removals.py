@@ -65,7 +65,7 @@ def _lanes_need(inventory: Inventory, name: str, nic: str | None, what: str, bef
     if not lanes:
         return False
     if what == "queues" and isinstance(before, dict):
-        return max(lane.queue for lane in lanes) >= min(before.values())
+        return bool(max(lane.queue for lane in lanes) >= min(before.values()))
     mtu = inventory.links[lanes[0].link].mtu or DEFAULT_MTU
     return what == "mtu" and isinstance(before, int) and before < mtu
 
