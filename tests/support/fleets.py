@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -142,14 +143,15 @@ class Fleet:
         file = folder / f"{run}.plan"
         file.write_text(replace(plan, hosts={host: plan.hosts[host]}).text())
         words = [str(self.inventory_file), str(self.bundle.path), self.bundle.digest, str(file), run]
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.controller", *words],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / f"{run}.log").open("wb"),
-            env={**os.environ, "TETHER_STATE": str(folder / "killed")},
-        )
+        with (folder / f"{run}.log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.support.controller", *words],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, "TETHER_STATE": str(folder / "killed")},
+            )
 
     def status(self, host: str, run: str) -> dict[str, Any]:
         session, agent = self.agent(host)
@@ -159,6 +161,23 @@ class Fleet:
     def journal(self, host: str, run: str) -> list[dict[str, Any]]:
         text = self.run(host, "cat", f"/var/lib/tether/runs/{run}/journal.jsonl")
         return [json.loads(line) for line in text.splitlines()]
+
+
+class Background:
+    """An apply of one host in a thread."""
+
+    def __init__(self, fleet: Fleet, plan: Plan, host: str, run: str) -> None:
+        self.result: dict[str, Any] = {}
+        self.thread = threading.Thread(target=self._run, args=(fleet, plan, host, run), daemon=True)
+        self.thread.start()
+
+    def _run(self, fleet: Fleet, plan: Plan, host: str, run: str) -> None:
+        self.result = fleet.apply(plan, host, run)
+
+    def join(self) -> dict[str, Any]:
+        self.thread.join(120)
+        assert not self.thread.is_alive()
+        return self.result
 
 
 def label(record: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tether_hw.plan.plan import HostPlan, Plan
 
 _AGAIN_S = 0.3
-_STAGING_S = 5.0
+_STAGING_S = 2.0
 
 
 @dataclass(frozen=True)

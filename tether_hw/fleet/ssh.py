@@ -277,8 +277,10 @@ class _Attempt:
         if through is None:
             sock = socket.create_connection((target.address, target.port), timeout=self._left())
         else:
-            sock = through.open_channel(
-                "direct-tcpip", (target.address, target.port), ("127.0.0.1", 0), timeout=self._left()
+            sock = _Tunnel(
+                through.open_channel(
+                    "direct-tcpip", (target.address, target.port), ("127.0.0.1", 0), timeout=self._left()
+                )
             )
         self.sockets.append(sock)
         transport = paramiko.Transport(sock)
@@ -321,6 +323,22 @@ class _Attempt:
             f"{_where(target)}: {target.user} was not let in with {offered}",
             hint="name a key with identity_file, or load it into ssh-agent",
         )
+
+
+class _Tunnel:
+    """A channel through a jump host as the socket of a transport; closing it after the jump host went is no error."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        try:
+            self._channel.close()
+        except (OSError, EOFError):
+            pass
 
 
 def _keys(target: Target) -> Iterator[tuple[str, paramiko.PKey]]:
