@@ -15,13 +15,16 @@ from tether_hw.errors import TetherError
 if TYPE_CHECKING:
     from tether_hw.fleet.reach import Reach
 
+LAST = "last"  # in place of a run's name
+
 Work = Callable[["Reach", list[str], str, int], list[dict[str, Any]]]
 
 
 def add_run_parser(subparsers: Any, verb: str, help_text: str, description: str) -> argparse.ArgumentParser:
     """The options of a verb that is about one run."""
     parser: argparse.ArgumentParser = subparsers.add_parser(verb, help=help_text, description=description)
-    parser.add_argument("run_name", metavar="RUN", help="the run, as `tether runs` lists it")
+    run_help = "the run, as `tether runs` lists it, or last: the newest that is not taken back"
+    parser.add_argument("run_name", metavar="RUN", help=run_help)
     add_inventory(parser)
     add_limit(parser)
     add_timeout(parser)
@@ -38,12 +41,18 @@ def carry_out(args: argparse.Namespace, verb: str, question: str, work: Work) ->
     from tether_hw.fleet.patterns import select
     from tether_hw.fleet.progress import show
     from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.runs import newest
 
     run = args.run_name
-    if not RUN_NAME.match(run):
+    if run != LAST and not RUN_NAME.match(run):
         raise TetherError(f"{run!r} is not the name of a run", hint="tether runs")
     inventory = load(Path(args.inventory))
     hosts = select(inventory, args.limit)
+    if run == LAST:
+        with show(hosts, quiet=True) as progress:
+            run = newest(Reach(inventory, args.timeout, progress=progress), hosts, args.parallel)
+        if run is None:
+            raise TetherError("no host knows a run that is not taken back", hint="tether runs")
     if not output.agreed(f"{question} {run} on {', '.join(hosts)}?", yes=args.yes):
         raise TetherError("not agreed, nothing was done")
     with show(hosts, quiet=args.json) as progress:

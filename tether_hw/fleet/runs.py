@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.errors import HostFailed, HostRefused, HostRolledBack
 from tether_hw.fleet import apply, runner, state, words
 
+TAKEN_BACK = ("rolled-back", "taken-back")
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -81,3 +83,9 @@ def listing(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> list[dict
     outcome = dict(results.done)
     outcome.update({host: words.result_of(error) for host, error in results.failed.items()})
     return [outcome[host] for host in sorted(outcome)]
+
+
+def newest(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> str | None:
+    """The newest run of these hosts that is not taken back, by their own journals; None when there is none."""
+    known = (run for entry in listing(reach, hosts, parallel) for run in entry.get("runs", []))
+    return max((run["run"] for run in known if run["state"] not in TAKEN_BACK), default=None)
