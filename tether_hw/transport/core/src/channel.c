@@ -55,7 +55,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->peer_floor = ch->peer_frame_blocks = ch->peer_lanes = 0;
     ch->hails_sent = ch->frames_sent = ch->frames_received = 0;
     ch->receipts = ch->flow_count = ch->ember_in = ch->ember_out = 0;
-    ch->receipt_ns = ch->timer_frame_ns = 0;
+    ch->receipt_ns = ch->timer_frame_ns = ch->unanswered_ns = 0;
     ch->peer_stamp = ch->peer_stamp_ns = ch->peer_stamp_sequence = 0;
     ch->reorder_ns = 0;
     ch->refused_count = 0;

@@ -229,6 +229,7 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
         ch->ember_out = 0;
     }
     flow->tx.tail_slot = flow->tx.declared = tether_ledger_next(&flow->tx.ledger);
+    tether_ledger_grant(&flow->tx.ledger, flow->tx.tail_slot); /* nothing more is sent: the ember is settled */
     tether_event_set(ep, flow, TETHER_EVENT_FLOW_CLOSED);
     if (tag->reason == TETHER_CLOSE_REFUSED) {
         flow->control = 0;
@@ -238,6 +239,13 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
         return 0;
     }
     flow->remote_gone = 1;
+    if (flow->mute) {
+        if (tag->final % ep->floor || tag->final < flow->rx.contig || tag->final - flow->rx.contig >= UINT64_C(1) << 31)
+            return -1;
+        tether_rx_finish(ep, flow, tag->final);
+        tether_flow_settle(ep, flow);
+        return 0;
+    }
     return tether_rx_close(ep, ch, flow, tag->final, now_ns);
 }
 

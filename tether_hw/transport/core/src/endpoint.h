@@ -35,6 +35,7 @@ enum {
     TETHER_RECEIPTS_MAX = 1 << 20,
     TETHER_REFUSED_MAX = 16,
     TETHER_LINGER_TRIES = 4,
+    TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
 };
 
@@ -186,6 +187,7 @@ struct tether_channel {
     uint32_t receipts;
     uint32_t flow_count;
     uint32_t ember_out, ember_in; /* flow slot whose ember is out / in; 0 = none (Flow 0 needs none) */
+    uint64_t unanswered_ns;       /* first timer frame since the peer was heard last; 0 = none */
     uint64_t timer_frame_ns;      /* last unfunded timer frame that did not come from the purse */
     struct tether_noise noise;
     uint64_t hail_ns, expire_ns;
@@ -357,6 +359,7 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
                    uint64_t end, uint64_t now_ns);
 int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t final,
                     uint64_t now_ns);
+void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t final);
 void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
 void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow);

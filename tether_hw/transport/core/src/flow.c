@@ -518,7 +518,10 @@ TETHER_API int tether_flow_close(tether_endpoint *ep, uint64_t now_ns, uint32_t 
     tether_tx_truncate(ep, flow);
     flow->tx.declared = flow->tx.tail_slot;
     tether_rx_mute(ep, flow);
-    tether_grant_release(ep, flow);
+    if (flow->remote_gone) /* the peer drops what it has not got through when it hears of this */
+        tether_rx_finish(ep, flow, flow->rx.final);
+    else
+        tether_grant_release(ep, flow);
     if (!flow->close_sent) {
         flow->control |= TETHER_CONTROL_CLOSE;
         tether_enqueue(ep, flow, TETHER_Q_CONTROL);

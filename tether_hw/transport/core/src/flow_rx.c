@@ -495,6 +495,18 @@ void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow)
     rx->readable_bytes = rx->readable_messages = rx->message_bytes = 0;
 }
 
+/* Closed at both ends: what is missing below `final` will not be sent again, and nobody waits for it. */
+void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t final)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    tether_rx_drop(ep, flow);
+    rx->contig = rx->high = final > rx->contig ? final : rx->contig;
+    rx->granted = rx->granted > rx->contig ? rx->granted : rx->contig;
+    rx->final = rx->contig;
+    rx->arrived = rx->reserved_to = rx->whole = rx->granted;
+    rx->demand = rx->upper = rx->final;
+}
+
 /* The flow ends: cells, gaps and credit go back. */
 void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
 {

@@ -245,6 +245,8 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (raise > 0 && (tx->head == TETHER_NIL ||
                       limit + (uint64_t)raise - ep->tx.cells[tx->head].slot < UINT64_C(1) << 31))
         progress = raised = tether_ledger_grant(&tx->ledger, limit + (uint64_t)raise);
+    if (slot > next)
+        slot = 0; /* below the beginning of the flow: wrapped, and nothing that a peer can mean */
     if (header->nack_count == 0)
         progress |= acknowledge(ep, flow, slot);
     else

@@ -195,22 +195,24 @@ static void drop_unconfirmed(struct tether_endpoint *ep, uint32_t peer_id, uint1
     }
 }
 
-/* Answer a verified Hail: make (or turn) a channel and leave the reply on it. */
+/*
+ * Answer a verified Hail: make a channel and leave the reply on it. A Hail of our own to the same lane goes on until
+ * this one is confirmed: the Hail that we answer may be an old one, replayed.
+ */
 static int answer(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint32_t remote,
                   struct tether_peer_entry *entry, uint32_t key, const struct tether_tag_hail *hail,
-                  const struct tether_tag_manifest *manifest, struct tether_channel *ch)
+                  const struct tether_tag_manifest *manifest)
 {
+    struct tether_channel *ch;
     struct tether_tag_hail tag = {.counter = hail->counter, .lane = ep->config.lane, .target_lane = hail->lane,
                                   .ciphers = choose(ep, hail->ciphers)};
     int length;
     if (tag.ciphers == 0)
         return -TETHER_E_STATE;
     drop_unconfirmed(ep, entry->peer.id, hail->lane);
-    if (ch == NULL) {
-        ch = tether_channel_take(ep, now_ns);
-        if (ch == NULL)
-            return -TETHER_E_CELLS;
-    }
+    ch = tether_channel_take(ep, now_ns);
+    if (ch == NULL)
+        return -TETHER_E_CELLS;
     ch->state = TETHER_CHANNEL_UNCONFIRMED;
     ch->initiator = 0;
     ch->remote = remote;
@@ -302,7 +304,7 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
     entry->last_counter[key][hail.lane] = hail.counter + 1;
     TETHER_COUNT(ep, lamps_received);
     TETHER_COUNT(ep, frames_received);
-    return answer(ep, now_ns, from, tether_get32(payload), entry, key, &hail, &manifest, ours);
+    return answer(ep, now_ns, from, tether_get32(payload), entry, key, &hail, &manifest);
 }
 
 /* Reply to our Hail, on a channel that is hailing. */

@@ -95,6 +95,7 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
         (void)tether_keys_advance(&ch->rx_keys, epoch);
     if (__builtin_expect(!ch->proven, 0))
         tether_channel_confirmed(ep, ch, now_ns);
+    ch->unanswered_ns = 0;
     stamps(ch, &header, now_ns);
     refused = accept_frame(ep, ch, &header, now_ns);
     if (refused)

@@ -7,6 +7,8 @@
  */
 #include "endpoint.h"
 
+#include <errno.h>
+
 void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t at_ns)
 {
     uint32_t slot = tether_channel_slot(ep, ch);
@@ -95,6 +97,15 @@ static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch
     return flow_due(ep, ch, flow, silence_ns);
 }
 
+/* Has nothing been heard for so long that the peer has forgotten the channel (a restart), or is gone? */
+static int gone(const struct tether_channel *ch, uint64_t silence_ns, uint64_t now_ns)
+{
+    uint64_t patience = UINT64_C(10000000000);
+    if (silence_ns > patience / TETHER_UNANSWERED_SILENCES)
+        patience = silence_ns * TETHER_UNANSWERED_SILENCES;
+    return ch->unanswered_ns && now_ns > ch->unanswered_ns && now_ns - ch->unanswered_ns >= patience;
+}
+
 static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns)
 {
     struct tether_queue *queue = &ch->queues[TETHER_Q_TIMED];
@@ -121,6 +132,13 @@ static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel 
     if (!tether_channel_live(ch))
         return UINT64_MAX;
     silence = tether_channel_silence(ep, ch);
+    if (gone(ch, silence, now_ns)) {
+        int closing = ch->state == TETHER_CHANNEL_CLOSING;
+        if (!closing)
+            tether_channel_down(ep, ch, now_ns, -ETIMEDOUT, 0);
+        tether_channel_reap(ep, ch);
+        return UINT64_MAX;
+    }
     while (queue->head != TETHER_NIL) {
         struct tether_flow *flow = tether_queue_pop(ep, queue, TETHER_Q_TIMED);
         uint32_t node = tether_flow_node(ep, flow);

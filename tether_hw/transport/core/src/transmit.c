@@ -243,6 +243,7 @@ static int send_news(struct tether_endpoint *ep, struct tether_channel *ch, uint
             TETHER_COUNT(ep, refresh_sent);
         }
         if (clock) {
+            ch->unanswered_ns = ch->unanswered_ns ? ch->unanswered_ns : now_ns;
             tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));
             if (ch->state == TETHER_CHANNEL_CLOSING && flow->id == 0 && ch->linger)
                 ch->linger--;
@@ -264,6 +265,11 @@ static int channel_transmit(struct tether_endpoint *ep, struct tether_channel *c
         return tether_hail_transmit(ep, ch, now_ns, frame);
     if (!tether_channel_live(ch))
         return 0;
+    if (__builtin_expect(ch->sequence >= TETHER_MASK48, 0)) { /* no sequence twice (I6): only a new Hail goes on */
+        tether_channel_down(ep, ch, now_ns, -EOVERFLOW, 0);
+        tether_channel_reap(ep, ch);
+        return 0;
+    }
     if (ch->last_word || (ch->state == TETHER_CHANNEL_CLOSING && ch->linger == 0)) {
         length = 0;
         if (ch->last_word && ch->receipts) {
