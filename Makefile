@@ -6,10 +6,11 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock build asan tsan aarch64 fuzzers fuzz bundle wheel test lint bench clean
+.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz bundle wheel test lint bench clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
+	@echo "make demo     the main job on two hosts of the lab: plan, apply, verify, a file over Tether, take it back"
 	@echo "make build    the C library in build/native"
 	@echo "make test     every tier that this machine can run, each with its count"
 	@echo "make lint     ruff and mypy"
@@ -41,6 +42,9 @@ aarch64: setup
 
 bundle: build aarch64
 	@$(VENV)/python tools/bundle.py
+
+demo: bundle
+	@$(VENV)/python demo/run.py
 
 wheel: bundle
 	@$(VENV)/python tools/wheel.py
