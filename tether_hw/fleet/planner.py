@@ -164,7 +164,8 @@ def _key(inventory: Inventory, name: str, draft: HostDraft) -> None:
             draft.not_for_apply.append(f"the identity key of {name} is to be made")
             draft.notes.append("its identity key is to be made: tether key enroll " + name)
     elif shown is None:
-        draft.refusals.append(f"it has no identity key, {inventory.keys_file.name} has {known[0]}: enroll it anew")
+        recorded = f"{inventory.keys_file.name} has {known[0]}"
+        draft.refusals.append(f"it has no identity key, {recorded}: tether key enroll {name} --replace makes a new one")
     elif shown not in known:
         draft.refusals.append(f"it shows identity key {shown}, {inventory.keys_file.name} has {', '.join(known)}")
 

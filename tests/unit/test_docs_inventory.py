@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples in docs/inventory.md are inventories, and its figures are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tether_hw.fleet.inventory import load
+from tether_hw.fleet.models import Host, Link
+from tether_hw.nic.generic.limits import XDP_MTU_MAX, smallest_mtu
+from tether_hw.nic.generic.model import GenericNic
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "inventory.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_examples(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(EXAMPLES[number], encoding="utf-8")
+    assert load(path).hosts
+
+
+def test_figures() -> None:
+    assert len(EXAMPLES) == 2
+    assert f"{smallest_mtu('af_xdp')} bytes, {smallest_mtu('udp')} with UDP" in PAGE
+    assert f"at most {XDP_MTU_MAX}" in PAGE
+
+
+@pytest.mark.parametrize("model", [Host, Link, GenericNic])
+def test_every_field_is_shown(model: type[Host] | type[Link] | type[GenericNic]) -> None:
+    rare = {"passphrase", "identity_file", "port", "silence", "family", "mtu"}
+    assert [name for name in model.model_fields if name not in rare and f"{name}:" not in PAGE] == []
