@@ -90,7 +90,6 @@ def stream(duo: Duo, total_bytes: int) -> float:
             while left:
                 left -= flow.write(piece[: min(left, PIECE_BYTES)], RUN_S)
             flow.end(RUN_S)
-            flow.drain(RUN_S)
         except EngineError as error:
             failures.append(error)
 

@@ -18,6 +18,7 @@ from .control import Server
 from .engine import Engine
 from .errors import ConfigError, TransferError, TransportError
 from .keeper import Keeper
+from .library import load as load_library
 from .metrics import Metrics
 from .receptions import Receptions
 from .requests import Requests
@@ -25,6 +26,7 @@ from .services import Services
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GOODBYE_S = 0.2
+ENDING_S = 5.0
 
 
 def say(text: str) -> None:
@@ -71,13 +73,16 @@ class Daemon:
 
     def stop(self) -> None:
         """End transfers with a word, tell the peers, stop."""
+        ending = TransferError("stopped", f"the engine of {self.config.node} was stopped", "send the file again later")
+        self.requests.abort_all(ending)
+        self.receptions.abort_all(ending)
+        deadline = time.monotonic() + ENDING_S
+        while self.requests.sending + self.receptions.running and time.monotonic() < deadline:
+            time.sleep(0.02)  # each tells its peer and its client why
         self.server.close()
         if self.metrics is not None:
             self.metrics.close()
         self.keeper.stop()
-        ending = TransferError("stopped", f"the engine of {self.config.node} was stopped", "send the file again later")
-        self.requests.abort_all(ending)
-        self.receptions.abort_all(ending)
         for channel in self.engine.channels():
             channel.close()
         time.sleep(GOODBYE_S)  # the lanes send the goodbye
@@ -130,6 +135,7 @@ def run(path: str) -> int:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the roster. The exit code."""
     config = load_engine(path)
     load_roster(config.roster, config)
+    load_library()  # its file need not be readable for the user that we become
     prepare_folders(config)
     privilege.restrict(config.user, privilege.needed(carriers_of(config)))
     # Blocked before any thread starts, so that only this thread takes them.

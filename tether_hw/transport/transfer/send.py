@@ -33,6 +33,7 @@ from .offer import (
 )
 
 SLICE_S = 0.5
+REASON_S = 3.0
 RESUME_HINT = "send the same file again: it goes on where it stopped"
 
 
@@ -228,6 +229,8 @@ class FileSender:
         except TransferError as error:
             self.abort(error)
         except EngineError as error:
+            # The receiver closes its stripes when it gives up: its reason is on its way on the control flow.
+            self._heard.wait(REASON_S)
             self.abort(TransferError("channel", str(error), RESUME_HINT))
 
     def _fill(self, view: memoryview, offset: int) -> None:
