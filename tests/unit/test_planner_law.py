@@ -144,3 +144,14 @@ def test_planning_is_pure(tmp_path: Path) -> None:
     one, two = plan_for(inventory, facts), plan_for(inventory, {"a": replace(facts["a"])})
     assert one == two
     assert one.id == two.id
+
+
+def test_a_host_that_left_is_listed(tmp_path: Path) -> None:
+    document: dict[str, Any] = {"tether": 1, "hosts": {"a": {"address": "x"}, "gone": {"address": "y"}}}
+    loaded(document, tmp_path)  # writes the keys of both
+    del document["hosts"]["gone"]
+    (tmp_path / "inventory.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    inventory = load(tmp_path / "inventory.yaml")
+    facts = {"a": fleet_facts.facts("a", {}, {"keys": {"node": key_of("a")}})}
+    plan = plan_for(inventory, facts)
+    assert plan.notes == ({"host": "gone", "note": "is in inventory.keys.yaml and no longer in the inventory"},)
