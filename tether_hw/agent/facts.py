@@ -81,7 +81,8 @@ def _document(path: Path) -> tuple[Optional[dict[str, Any]], Optional[str]]:
 def _engine_devices(engine: dict[str, Any]) -> list[str]:
     """The devices that a running engine of ours has an XDP program on."""
     lanes = (engine["config"] or {}).get("lanes", [])
-    return [str(lane.get("device")) for lane in lanes if isinstance(lane, dict)]
+    raw = ("af_xdp", "auto")  # a program beside lanes of another carrier is somebody else's
+    return [str(lane.get("device")) for lane in lanes if isinstance(lane, dict) and lane.get("carrier") in raw]
 
 
 def _node_key(host: Host, serving: Optional[str]) -> Optional[str]:
