@@ -308,6 +308,8 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     }
     if (!tether_channel_live(ch))
         return 0; /* the tags ended it */
+    if (rx->clock.tries)
+        tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));
     tether_backoff_heard(&rx->clock, now_ns, 1);
     demand(ep, flow, header, end);
     untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);

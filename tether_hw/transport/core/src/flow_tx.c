@@ -251,6 +251,8 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
         progress |= acknowledge(ep, flow, slot);
     else
         nack(ep, ch, flow, header, slot, now_ns);
+    if (progress && tx->clock.tries) /* the back-off ends, so the clock may fire earlier than it was armed for */
+        tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));
     tether_backoff_heard(&tx->clock, now_ns, progress);
     if (!progress)
         return;

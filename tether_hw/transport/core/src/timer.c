@@ -71,6 +71,7 @@ static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, 
 /* Something of this flow depends on time from now on. */
 void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
 {
+    uint64_t silence, due;
     if (flow->queued >> TETHER_Q_TIMED & 1)
         return;
     /* Nothing was awaited before, so the silence begins now. */
@@ -79,7 +80,9 @@ void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct 
     if (flow->rx.clock.tries == 0 && flow->rx.clock.since_ns < now_ns)
         flow->rx.clock.since_ns = now_ns;
     tether_enqueue(ep, flow, TETHER_Q_TIMED);
-    tether_arm(ep, ch, flow_due(ep, ch, flow, tether_channel_silence(ep, ch)));
+    silence = tether_channel_silence(ep, ch);
+    due = flow_due(ep, ch, flow, silence);
+    tether_arm(ep, ch, due < now_ns + silence ? due : now_ns + silence);
 }
 
 static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
@@ -143,8 +146,11 @@ static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel 
         struct tether_flow *flow = tether_queue_pop(ep, queue, TETHER_Q_TIMED);
         uint32_t node = tether_flow_node(ep, flow);
         uint64_t due = flow_timer(ep, ch, flow, silence, now_ns);
-        if (due != UINT64_MAX || flow->rx.untold || flow->rx.gaps.count || receiver_misses(&flow->rx) ||
-            sender_waits(&flow->tx))
+        /* News that is pending needs no timer itself, but what follows from it does: whoever is listed is looked at. */
+        if (due == UINT64_MAX && (flow->news || flow->rx.untold || flow->rx.gaps.count ||
+                                  receiver_misses(&flow->rx) || sender_waits(&flow->tx)))
+            due = now_ns + silence;
+        if (due != UINT64_MAX)
             tether_enqueue(ep, flow, TETHER_Q_TIMED);
         next = due < next ? due : next;
         if (node == last)

@@ -279,11 +279,13 @@ static void crossing(void)
         pair_run(&pair, 1000000000);
         for (int i = 0; i < 2; i++)
             CHECK_EQ(pair_stats(&pair, i).channels, 1);
-        if (seed == 40) /* exactly at once: the lesser key's Hail stands, on both handles */
-            for (int i = 0; i < 2; i++) {
-                CHECK_EQ(pair.channel[i], channel[i]);
-                CHECK_EQ(tether_channel_find(pair.end[i], channel[i])->initiator, i == lesser);
-            }
+        if (seed == 40) { /* exactly at once: the lesser key's Hail stands, and the other handle is told which it is */
+            CHECK_EQ(pair.channel[lesser], channel[lesser]);
+            CHECK_EQ(pair_seen(&pair, 1 - lesser, TETHER_EVENT_CHANNEL_DOWN)->channel, channel[1 - lesser]);
+            CHECK_EQ(pair_seen(&pair, 1 - lesser, TETHER_EVENT_CHANNEL_DOWN)->status, -EISCONN);
+            CHECK_EQ(pair_seen(&pair, 1 - lesser, TETHER_EVENT_CHANNEL_DOWN)->value, pair.channel[1 - lesser]);
+            CHECK_EQ(tether_channel_find(pair.end[lesser], channel[lesser])->initiator, 1);
+        }
         pair_close(&pair);
     }
 }
@@ -547,6 +549,71 @@ static void hail_retry(void)
     pair_close(&pair);
 }
 
+/* The peer restarts and only listens: our timer frames are a stranger's there, and in the end we are told. */
+static void peer_forgot(void)
+{
+    uint16_t flow;
+    begin(70);
+    flow = open_flow(0, TETHER_FLOW_MESSAGE);
+    pair_run(&pair, 10000000);
+    pair_restart(&pair, 1, 2);
+    pair_run(&pair, 30000000000);
+    CHECK(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN) == NULL); /* an idle channel has nothing to ask */
+    CHECK_EQ(write_to(0, flow, 100), 100);
+    pair_run(&pair, 30000000000);
+    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -ETIMEDOUT);
+    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_FLOW_CLOSED)->flow, flow);
+    CHECK_EQ(pair_stats(&pair, 0).channels, 0);
+    CHECK_EQ(pair_stats(&pair, 0).free_tx_cells, pair.config[0].tx_cells);
+    pair_close(&pair);
+}
+
+/* No sequence is used twice: at the last one the channel ends. */
+static void last_sequence(void)
+{
+    uint16_t flow;
+    begin(71);
+    flow = open_flow(0, TETHER_FLOW_MESSAGE);
+    pair_run(&pair, 10000000);
+    tether_channel_find(pair.end[0], pair.channel[0])->sequence = TETHER_MASK48;
+    CHECK_EQ(write_to(0, flow, 100), 100);
+    pair_run(&pair, 10000000);
+    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -EOVERFLOW);
+    pair_close(&pair);
+}
+
+/* Flows are closed at both ends in all orders, with data on its way and frames lost: every id and cell comes back. */
+static void close_flows(void)
+{
+    for (uint64_t seed = 80; seed < 110; seed++) {
+        begin(seed);
+        pair.wire[0].loss_ppm = pair.wire[1].loss_ppm = seed % 3 ? 100000 : 0;
+        for (int round = 0; round < 12; round++) {
+            int first = (int)(test_random(&pair.rng) & 1);
+            uint16_t flow = open_flow(round & 1, (uint8_t)(round >> 1 & 1));
+            uint64_t until = pair.now_ns + 10000000000;
+            while (tether_flow_find(pair.end[1 - (round & 1)],
+                                    tether_channel_find(pair.end[1 - (round & 1)], pair.channel[1 - (round & 1)]),
+                                    flow) == NULL) {
+                CHECK(pair.now_ns < until);
+                pair_step(&pair, until);
+            }
+            CHECK_EQ(write_to(0, flow, 60000), 60000);
+            CHECK_EQ(write_to(1, flow, 60000), 60000);
+            pair_run(&pair, test_random(&pair.rng) % 300000);
+            CHECK_EQ(tether_flow_close(pair.end[first], pair.now_ns, pair.channel[first], flow), 0);
+            pair_run(&pair, test_random(&pair.rng) % 300000);
+            (void)tether_flow_close(pair.end[1 - first], pair.now_ns, pair.channel[1 - first], flow);
+        }
+        pair_quiet(&pair);
+        for (int i = 0; i < 2; i++) {
+            CHECK_EQ(pair_stats(&pair, i).flows, 0);
+            CHECK_EQ(pair_stats(&pair, i).channels, 1);
+        }
+        pair_close(&pair);
+    }
+}
+
 int main(void)
 {
     RUN(lost_tail);
@@ -567,5 +634,8 @@ int main(void)
     RUN(epoch_roll);
     RUN(closing);
     RUN(hail_retry);
+    RUN(peer_forgot);
+    RUN(last_sequence);
+    RUN(close_flows);
     return 0;
 }
