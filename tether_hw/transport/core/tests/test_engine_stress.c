@@ -13,6 +13,7 @@
 enum { LANES = 2, PAIRS = 2 * LANES * 2, BYTES = 1500000, MESSAGES = 150, MESSAGE_MOST = 60000 };
 
 static _Atomic int over;
+static struct tether_peer peers[2]; /* peers[i]: how node i stands in the other's roster */
 
 static void *dawdle(void *argument)
 {
@@ -90,8 +91,7 @@ static void *disturb(void *argument)
     struct node *nodes = argument;
     while (!atomic_load(&over)) {
         for (int i = 0; i < 2; i++) {
-            struct tether_peer peer = node_peer(&nodes[!i], 1);
-            (void)tether_engine_roster(nodes[i].engine, &peer, 1);
+            (void)tether_engine_roster(nodes[i].engine, &peers[!i], 1);
             for (uint16_t lane = 0; lane < LANES; lane++) {
                 struct tether_stats stats = {.struct_size = sizeof stats};
                 struct tether_carrier_stats carrier = {.struct_size = sizeof carrier};
@@ -136,6 +136,8 @@ int main(void)
         }
     }
     pthread_t disturber;
+    for (int i = 0; i < 2; i++)
+        peers[i] = node_peer(&nodes[i], 1);
     CHECK(pthread_create(&disturber, NULL, disturb, nodes) == 0);
     for (uint32_t i = 0; i < pairs; i++) {
         bool messages = i % 2;
