@@ -36,6 +36,7 @@ class Sshd:
         (folder / "config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nUsePAM no\nUseDNS no\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nPidFile none\nPasswordAuthentication no\n"
+            f"SetEnv HOME={folder}\n"  # nothing of the user's own shell start-up runs, or is killed in the middle
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
         )
         self.trust()

@@ -345,7 +345,8 @@ def _keys(target: Target) -> Iterator[tuple[str, paramiko.PKey]]:
     """The keys to offer: the named file alone, or the agent's and the usual files."""
     import paramiko
 
-    passphrase = secrets.resolve(target.passphrase) if target.passphrase else None
+    # paramiko wants bytes here, whatever its type stubs say.
+    passphrase: Any = secrets.resolve(target.passphrase).encode() if target.passphrase else None
     if target.identity_file is not None:
         path = Path(target.identity_file.removeprefix("file:")).expanduser()
         try:
