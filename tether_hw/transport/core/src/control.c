@@ -214,6 +214,7 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
     if (flow == NULL)
         return 0; /* both ends were done with it */
     if (tag->reason == TETHER_CLOSE_END) {
+        flow->remote_end = 1;
         if (tether_rx_close(ep, ch, flow, tag->final, now_ns))
             return -1;
         if (flow->used && flow->rx.contig >= flow->rx.final)

@@ -135,6 +135,7 @@ struct tether_flow {
     uint8_t close_sent;     /* our CLOSE has been composed */
     uint8_t close_acked;
     uint8_t remote_gone;    /* the peer's CLOSE(CLOSED) was processed */
+    uint8_t remote_end;     /* the peer's CLOSE(END): `final` is the end of its bytes, not a cut */
     uint8_t mute;           /* closed here: arriving data is dropped */
     uint8_t write_ended;
     uint8_t drained_told;
@@ -142,6 +143,7 @@ struct tether_flow {
     uint8_t ember_in;       /* (rx) */
     uint16_t queued;        /* bits: member of queue */
     uint16_t events;        /* bits: 1 << kind */
+    uint64_t ember_end;     /* slot behind our ember */
     uint64_t close_at;      /* Flow 0 slot behind our CLOSE */
     uint32_t close_reason;
     int32_t close_status;

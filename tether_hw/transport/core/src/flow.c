@@ -69,7 +69,7 @@ void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, st
     rx->bound_slots = frames * ep->floor;
     tether_gaps_init(&rx->gaps);
     flow->flags = flow->news = flow->control = flow->refresh_round = 0;
-    flow->close_sent = flow->close_acked = flow->remote_gone = flow->mute = flow->write_ended = 0;
+    flow->close_sent = flow->close_acked = flow->remote_gone = flow->remote_end = flow->mute = flow->write_ended = 0;
     flow->drained_told = 1;
     flow->ember_in = flow->ember_out = 0;
     flow->close_reason = 0;
@@ -174,7 +174,7 @@ void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow)
     struct tether_flow_rx *rx = &flow->rx;
     if (!flow->used || flow->id == 0)
         return;
-    if (rx->final != UINT64_MAX && rx->contig >= rx->final && flow->kind == TETHER_FLOW_BYTES &&
+    if (flow->remote_end && rx->contig >= rx->final && flow->kind == TETHER_FLOW_BYTES &&
         !(flow->flags & TETHER_FLOW_REMOTE_END)) {
         flow->flags |= TETHER_FLOW_REMOTE_END;
         tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);

@@ -17,6 +17,25 @@ void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32
     tether_grant_freed(ep);
 }
 
+/*
+ * The ember of a flow that nobody reads, or that has ended with it: its sender may use the channel's ember for another
+ * flow when it hears of our close, so it is covered before.
+ */
+static void cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    if (!flow->ember_in || !(flow->mute || rx->contig >= rx->final))
+        return;
+    rx->granted += ep->floor;
+    if (rx->reserved_to < rx->granted) {
+        rx->reserved_to = rx->granted;
+    } else {
+        rx->reserved--;
+        ep->reserved--;
+    }
+    tether_ember_clear(ep, flow);
+}
+
 /* The message being assembled will never end: its cells go back. */
 static void break_message(struct tether_endpoint *ep, struct tether_flow *flow)
 {
@@ -273,6 +292,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
             flow->ember_in = 1;
             ch->ember_in = tether_flow_slot(ep, flow);
             ep->embers++;
+            cover_last(ep, flow);
         } else if (!TETHER_BROKEN(ep, rx->outstanding && rx->reserved && ep->outstanding && ep->reserved)) {
             rx->outstanding--;
             ep->outstanding--;
@@ -313,8 +333,10 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     tether_backoff_heard(&rx->clock, now_ns, 1);
     demand(ep, flow, header, end);
     untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);
-    if (rx->final != UINT64_MAX && rx->contig >= rx->final)
+    if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
+        cover_last(ep, flow);
         tether_flow_settle(ep, flow);
+    }
     return 0;
 }
 
@@ -450,8 +472,10 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
     }
     tether_grant_freed(ep);
     tether_news(ep, ch, flow, TETHER_NEWS_ACK);
-    if (rx->final != UINT64_MAX && rx->contig >= rx->final)
+    if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
+        cover_last(ep, flow);
         tether_flow_settle(ep, flow);
+    }
     return 0;
 }
 
@@ -473,6 +497,7 @@ int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struc
     if (rx->demand > final)
         rx->demand = rx->upper = final;
     tether_grant_release(ep, flow);
+    cover_last(ep, flow);
     if (rx->contig >= final)
         tether_flow_settle(ep, flow);
     return 0;
@@ -492,6 +517,7 @@ void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_rx *rx = &flow->rx;
     flow->mute = 1;
+    cover_last(ep, flow);
     free_list(ep, flow, rx->head);
     rx->head = rx->tail = rx->message_cell = TETHER_NIL;
     rx->readable_bytes = rx->readable_messages = rx->message_bytes = 0;

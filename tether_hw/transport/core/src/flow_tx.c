@@ -240,26 +240,28 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     uint64_t limit = tether_ledger_limit(&tx->ledger), next = tether_ledger_next(&tx->ledger);
     int64_t raise = tether_distance48(header->grant_amount, limit);
     uint64_t slot = tether_expand32_below(next, header->nack_slot);
-    int progress = 0, raised = 0;
+    int progress = 0;
     /* granted - first missing < 2^31, or slots would alias: a peer that says more is not believed. */
     if (raise > 0 && (tx->head == TETHER_NIL ||
                       limit + (uint64_t)raise - ep->tx.cells[tx->head].slot < UINT64_C(1) << 31))
-        progress = raised = tether_ledger_grant(&tx->ledger, limit + (uint64_t)raise);
+        progress = tether_ledger_grant(&tx->ledger, limit + (uint64_t)raise);
     if (slot > next)
         slot = 0; /* below the beginning of the flow: wrapped, and nothing that a peer can mean */
     if (header->nack_count == 0)
         progress |= acknowledge(ep, flow, slot);
     else
         nack(ep, ch, flow, header, slot, now_ns);
+    /* The ember is ours again when the peer's own word covers it (after a Skip our limit says nothing about that). */
+    if (flow->ember_out && tether_distance48(header->grant_amount, flow->ember_end) >= 0) {
+        flow->ember_out = 0;
+        ch->ember_out = 0;
+        progress = 1;
+    }
     if (progress && tx->clock.tries) /* the back-off ends, so the clock may fire earlier than it was armed for */
         tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));
     tether_backoff_heard(&tx->clock, now_ns, progress);
     if (!progress)
         return;
-    if (raised && flow->ember_out && tether_ledger_limit(&tx->ledger) >= next) {
-        flow->ember_out = 0;
-        ch->ember_out = 0;
-    }
     if (tx->unsent != TETHER_NIL)
         tether_tx_kick(ep, ch, flow, now_ns);
     else
@@ -337,10 +339,6 @@ int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, stru
     tx->tail_slot = tx->declared = end;
     if (tx->told < end)
         tx->told = end;
-    if (flow->ember_out) {
-        flow->ember_out = 0;
-        ch->ember_out = 0;
-    }
     flow->control |= TETHER_CONTROL_SKIP;
     tether_enqueue(ep, flow, TETHER_Q_CONTROL);
     tether_work(ep, ch);

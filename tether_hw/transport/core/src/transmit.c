@@ -156,6 +156,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
         if (flow->id == 0 || ch->ember_out || !tether_ledger_ember(&tx->ledger, c->slots, &slot))
             return 0;
         flow->ember_out = 1;
+        flow->ember_end = slot + c->slots;
         ch->ember_out = tether_flow_slot(ep, flow);
         TETHER_COUNT(ep, embers_sent);
     }
