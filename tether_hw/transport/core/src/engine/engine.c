@@ -16,7 +16,9 @@ enum {
     DEFAULT_RX_CELLS = 65536,
     DEFAULT_TX_CELLS = 16384,
     DEFAULT_SPIN_US = 50,
-    EVENTS_MAX = 65536,
+    EVENTS_MAX = 1 << 20,
+    EVENTS_OF_FLOW = 5,    /* kinds: opened, readable, writable, drained, closed */
+    EVENTS_OF_CHANNEL = 3, /* up, down, peer's lanes */
     KEEPER_RETRY_NS = 1000000000,
     RING_SHARE_LEAST = 16,
 };
@@ -75,7 +77,8 @@ int tether_engine_new(const struct tether_engine_config *config, tether_engine *
     pthread_mutex_init(&engine->mutex, NULL);
     pthread_mutex_init(&engine->roster_mutex, NULL);
     wait_cond_init(&engine->wanted);
-    uint64_t events = (uint64_t)engine->config.lanes * engine->config.max_channels * (engine->config.max_flows + 4);
+    uint64_t events = (uint64_t)engine->config.lanes * engine->config.max_channels *
+                      ((uint64_t)engine->config.max_flows * EVENTS_OF_FLOW + EVENTS_OF_CHANNEL);
     int status = events_open(&engine->events, (uint32_t)(events > EVENTS_MAX ? EVENTS_MAX : events));
     if (!status)
         status = engine_words(tether_public_key(config->static_secret, engine->public_key), "identity key");

@@ -86,15 +86,19 @@ static void set_remove(struct events *events, uint32_t hole)
 
 bool events_put(struct events *events, const struct tether_event *event)
 {
-    bool taken = true;
+    bool evicted = false;
     pthread_mutex_lock(&events->mutex);
     uint32_t at = set_find(events, event);
     if (events->set[at]) {
         struct tether_event *standing = &events->ring[(events->set[at] - 1) & events->mask];
         *standing = *event; /* the newest status and value */
-    } else if (events->tail - events->head > events->mask) {
-        taken = false;
     } else {
+        if (events->tail - events->head > events->mask) {
+            set_remove(events, set_find(events, &events->ring[events->head & events->mask]));
+            events->head++;
+            evicted = true;
+            at = set_find(events, event); /* the removal may have moved the free place */
+        }
         events->ring[events->tail & events->mask] = *event;
         events->set[at] = (events->tail & events->mask) + 1;
         events->tail++;
@@ -105,7 +109,7 @@ bool events_put(struct events *events, const struct tether_event *event)
         pthread_cond_broadcast(&events->filled);
     }
     pthread_mutex_unlock(&events->mutex);
-    return taken;
+    return evicted;
 }
 
 int events_take(struct events *events, int64_t timeout_ns, struct tether_event *out, size_t capacity)

@@ -166,15 +166,6 @@ static void wake_waiters(struct lane *lane, const struct tether_event *event)
 
 static void collect_events(struct lane *lane)
 {
-    if (lane->holds) {
-        if (!events_put(&lane->engine->events, &lane->held)) {
-            /* nobody reads events; calls that wait must not depend on it */
-            for (struct lane_waiter *waiter = lane->waiters; waiter; waiter = waiter->next)
-                pthread_cond_signal(&waiter->condition);
-            return;
-        }
-        lane->holds = false;
-    }
     struct tether_event event;
     while (tether_endpoint_event(lane->endpoint, &event) > 0) {
         if (event.kind == TETHER_EVENT_NEED_COUNTER) {
@@ -184,11 +175,7 @@ static void collect_events(struct lane *lane)
         }
         event.lane = lane->number;
         wake_waiters(lane, &event);
-        if (!events_put(&lane->engine->events, &event)) {
-            lane->held = event;
-            lane->holds = true;
-            return;
-        }
+        (void)events_put(&lane->engine->events, &event);
     }
 }
 

@@ -37,8 +37,6 @@ struct lane {
     tether_endpoint *endpoint;
     struct handover *handover;
     struct lane_waiter *waiters;
-    struct tether_event held;         /* an event that the full queue did not take */
-    bool holds;
     uint64_t spin_ns;
     pthread_t thread;
     int wake_fd;
