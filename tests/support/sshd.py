@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tether_hw.fleet.ssh import Target
+from tether_hw.fleet.connect import Target
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin") or ""
 

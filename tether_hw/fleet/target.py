@@ -7,7 +7,7 @@ import getpass
 from typing import TYPE_CHECKING
 
 from tether_hw.errors import HostRefused
-from tether_hw.fleet.ssh import Target
+from tether_hw.fleet.connect import Target
 
 if TYPE_CHECKING:
     from tether_hw.fleet.inventory import Inventory
