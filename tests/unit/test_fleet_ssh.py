@@ -231,3 +231,36 @@ def test_a_secret_that_was_resolved_never_shows_again(monkeypatch: pytest.Monkey
     assert secrets.resolve("file:secret", tmp_path) == "canary-file-value"
     with pytest.raises(SecretError, match="not set"):
         secrets.resolve("env:TETHER_TEST_NO_SUCH")
+
+
+SUDO = """#!/bin/sh
+# Asks for a password as sudo does: on its standard input, before the program sees any of it.
+if [ "$1" = -n ]; then echo "sudo: a password is required" >&2; exit 1; fi
+[ "$*" = "${*#-k -S -p  -- }" ] && exit 2
+read -r password
+[ "$password" = canary-sudo-word ] || { echo "Sorry, try again." >&2; exit 1; }
+shift 5
+exec "$@"
+"""
+
+
+def test_the_sudo_password_is_read_by_sudo_and_never_by_the_program(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sshd.folder / "bin"
+    folder.mkdir()
+    (folder / "sudo").write_text(SUDO)
+    (folder / "sudo").chmod(0o755)
+    config = sshd.folder / "config"
+    config.write_text(config.read_text().replace("SetEnv ", f"SetEnv PATH={folder}:/usr/bin:/bin "))
+    sshd.stop()
+    sshd.start()
+    target = replace(sshd.target(), sudo=True)
+    with pytest.raises(AuthenticationRefused, match="sudo asks"):
+        Session.connect(target)
+    monkeypatch.setenv("TETHER_TEST_SUDO", "canary-sudo-word")
+    with Session.connect(replace(target, sudo_password="env:TETHER_TEST_SUDO")) as session:
+        done = session.run(["sh", "-c", "cat; cat /proc/$$/cmdline"], b"input")
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith(b"input")
+    assert b"canary" not in done.stdout + done.stderr

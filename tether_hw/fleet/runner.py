@@ -64,10 +64,11 @@ class _Crew(Generic[T]):
         self.at_work = 0
 
     def run(self) -> Results[T]:
-        for number in range(self.parallel):
-            self.at_work += 1
-            threading.Thread(target=self._worker, name=f"host worker {number}", daemon=True).start()
         try:
+            for number in range(self.parallel):
+                with self.changed:
+                    self.at_work += 1
+                threading.Thread(target=self._worker, name=f"host worker {number}", daemon=True).start()
             with self.changed:
                 while self.at_work and self.broken is None:
                     # With a limit, so that Ctrl-C is seen while waiting.
