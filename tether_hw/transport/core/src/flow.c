@@ -186,6 +186,8 @@ void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow)
         flow->control |= TETHER_CONTROL_CLOSE;
         tether_enqueue(ep, flow, TETHER_Q_CONTROL);
         tether_work(ep, ch);
+        if (!(flow->flags & TETHER_FLOW_LOCAL_CLOSED)) /* who met the last gap with -EAGAIN meets -EPIPE now */
+            tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
     }
     if (!flow->close_acked || readable(flow))
         return;
@@ -435,6 +437,13 @@ static int64_t read_bytes(struct tether_endpoint *ep, struct tether_flow *flow, 
     return (int64_t)done;
 }
 
+/* The peer has closed, and what it had sent before is here (or can no longer come). */
+static int nothing_follows(const struct tether_channel *ch, const struct tether_flow *flow)
+{
+    return flow->flags & TETHER_FLOW_REMOTE_CLOSED &&
+           (ch->state != TETHER_CHANNEL_UP || flow->rx.contig >= flow->rx.final);
+}
+
 TETHER_API int64_t tether_flow_read(tether_endpoint *ep, uint64_t now_ns, uint32_t channel, uint16_t id, void *data,
                                     size_t capacity, uint32_t *flags)
 {
@@ -456,10 +465,7 @@ TETHER_API int64_t tether_flow_read(tether_endpoint *ep, uint64_t now_ns, uint32
                 *flags = TETHER_READ_END;
             return 0;
         }
-        if (flow->flags & TETHER_FLOW_REMOTE_CLOSED && (ch->state != TETHER_CHANNEL_UP ||
-                                                        flow->rx.contig >= flow->rx.final))
-            return -EPIPE;
-        return -EAGAIN;
+        return nothing_follows(ch, flow) ? -EPIPE : -EAGAIN;
     }
     if (flow->kind == TETHER_FLOW_MESSAGE)
         done = read_message(ep, flow, data, capacity);
@@ -479,11 +485,13 @@ TETHER_API int tether_flow_message_size(const tether_endpoint *cep, uint32_t cha
     struct tether_channel *ch;
     struct tether_flow *flow = lookup(ep, channel, id, &ch);
     if (flow == NULL)
-        return -EBADF;
+        return ch == NULL ? -EPIPE : -EBADF;
     if (flow->kind != TETHER_FLOW_MESSAGE)
         return -EINVAL;
+    if (flow->mute)
+        return -EPIPE;
     if (flow->rx.readable_messages == 0)
-        return -EAGAIN;
+        return nothing_follows(ch, flow) ? -EPIPE : -EAGAIN;
     *size = ep->rx.cells[flow->rx.head].sent_ns;
     return 0;
 }
