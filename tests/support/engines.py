@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.schema_check import mistakes
+from tether_hw.fleet.schemas import DOCUMENTS
 from tether_hw.transport import identity
 from tether_hw.transport.config import Address, EngineConfig, Lane, Limits, Link, Peer, Roster, dumps
 
@@ -135,6 +137,7 @@ class Node:
         done = self.run(*words, "--json", timeout_s=timeout_s)
         assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log.read_text()}"
         document: dict[str, Any] = json.loads(done.stdout)
+        assert mistakes(document, DOCUMENTS[document["schema"]]) == []
         return document
 
     def stats(self) -> dict[str, Any]:

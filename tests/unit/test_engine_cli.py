@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.schema_check import mistakes
 from tether_hw.cli import engine, engine_remote
 from tether_hw.cli.main import main
+from tether_hw.fleet.schemas import DOCUMENTS
 from tether_hw.transport.commands import Parser, add_engine_verbs
 from tether_hw.transport.progress import Progress, rate_words, size_words
 
@@ -68,7 +70,7 @@ def test_usage_errors_end_in_64(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bench_over_the_pipe_prints_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engine", "bench", "--carrier", "pipe", "--mebibytes", "2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == "tether.engine.bench/1"
+    assert mistakes(document, DOCUMENTS["tether.engine.bench/1"]) == []
     assert (document["carrier"], document["payload_bytes"], document["rounds"]) == ("pipe", 1408, 5)
     for name in ("frames_per_s", "goodput_bps", "rtt_p50_ns", "rtt_p99_ns", "aead_limit_bps", "share_of_aead_limit"):
         assert document[name] > 0
@@ -78,6 +80,7 @@ def test_bench_over_the_pipe_prints_one_document(capsys: pytest.CaptureFixture[s
 def test_bench_over_udp_prints_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engine", "bench", "--carrier", "udp", "--mebibytes", "2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
+    assert mistakes(document, DOCUMENTS["tether.engine.bench/1"]) == []
     assert document["carrier"] == "udp"
     assert document["share_of_aead_limit"] > 0
     assert [entry["overruns"] for entry in document["per_round"]] == [0] * 5

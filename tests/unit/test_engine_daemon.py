@@ -27,6 +27,8 @@ from tests.support.engines import (
     running,
     udp_lanes,
 )
+from tests.support.schema_check import mistakes
+from tether_hw.fleet.schemas import DOCUMENTS
 from tether_hw.transport import control
 from tether_hw.transport.config import Link
 from tether_hw.transport.errors import ControlError
@@ -168,6 +170,7 @@ def test_names_folders_and_overwriting(pair: tuple[Node, Node], tmp_path: Path) 
     assert "--overwrite" in err
     code, out, _ = finish(receiving)
     assert (code, json.loads(out)["reason"]) == (1, "exists")
+    assert mistakes(json.loads(out), DOCUMENTS["tether.error/1"]) == []
     assert (into / "given").read_text() == "precious"
     receiving = b.begin("recv", "--into", str(into), "--once", "--overwrite")
     assert finish(sent(a, source, "given"))[0] == 0
@@ -334,7 +337,8 @@ def test_no_engine_there(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     document = json.loads(done.stdout)
-    assert (document["schema"], document["reason"]) == ("tether.error/1", "down")
+    assert (document["schema"], document["reason"], document["verb"]) == ("tether.error/1", "down", "engine stats")
+    assert mistakes(document, DOCUMENTS["tether.error/1"]) == []
 
 
 def test_reload_keeps_channels_and_follows_the_file(tmp_path: Path) -> None:

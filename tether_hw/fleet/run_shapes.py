@@ -137,9 +137,22 @@ ENGINE_TRANSFER = document(
     "files that were sent or received",
     more=True,
     direction=text("", "send", "recv"),
-    transfers=arr(obj(more=True)),
+    transfers=arr(
+        obj(
+            more=True,
+            id=text(),
+            peer=text("the other end"),
+            name=text(),
+            size=whole("bytes of the file"),
+            resumed_bytes=whole("bytes that were there already"),
+            seconds=number(),
+            goodput_bps=number("bits of the file per second, without what was there"),
+            sha256=text("hex, checked by the receiver"),
+            path=text("where it lies at the receiver"),
+        )
+    ),
 )
-ENGINE_RELOAD = document("tether.engine.reload/1", "the roster was read again", peers=anything("how many, or which"))
+ENGINE_RELOAD = document("tether.engine.reload/1", "the roster was read again", peers=arr(text(), "who is in it"))
 ENGINE_IDENTITY = document("tether.engine.identity/1", "an identity key", file=text(), public=text("64 hex digits"))
 FRAME = document(
     "tether.frame/1",

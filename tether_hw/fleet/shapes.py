@@ -150,6 +150,8 @@ VALIDATE = document("tether.validate/1", "mistakes", inventory=text(), valid=fla
 ERROR = document(
     "tether.error/1",
     "a verb that could not give its own document",
+    ("reason",),
+    reason=text("one word, from an engine: disk-full, nobody-receives, unknown-peer, ..."),
     verb=text(),
     exit=whole(),
     message=text(),

@@ -159,19 +159,31 @@ def add_engine_verbs(verbs: Any) -> None:
     parser.set_defaults(run_engine=_lazy("verbs", "identity"))
 
 
-def report(error: TransportError, as_json: bool, line: bool = False) -> int:
+def report(error: TransportError, verb: str, as_json: bool, line: bool = False) -> int:
     """Tell people, and programs where they asked; the exit code."""
+    problems: list[dict[str, Any]] = []
     if isinstance(error, ConfigError):
         for problem in error.problems:
             say(str(problem))
+            known = {name: getattr(problem, name) for name in ("file", "line", "col", "message", "hint")}
+            problems.append({**known, "path": problem.field})
     else:
         say(f"error: {error.message}")
         if error.hint:
             say(f"hint: {error.hint}")
     if as_json:
-        reason = str(getattr(error, "reason", "config" if isinstance(error, ConfigError) else "error"))
-        details = {"reason": reason, "message": error.message, "hint": error.hint}
-        emit({"schema": ERROR_SCHEMA, "exit": ERROR, **details}, line)
+        emit(
+            {
+                "schema": ERROR_SCHEMA,
+                "verb": verb,
+                "exit": ERROR,
+                "reason": str(getattr(error, "reason", "config" if problems else "error")),
+                "message": error.message,
+                "hint": error.hint or None,
+                "problems": problems,
+            },
+            line,
+        )
     return ERROR
 
 
@@ -181,7 +193,8 @@ def run(args: argparse.Namespace) -> int:
         return int(args.run_engine(args))
     except TransportError as error:
         line = bool(getattr(args, "lines", False))
-        return report(error, bool(args.json or line), line)
+        verb = f"engine {getattr(args, 'engine_verb', None) or args.verb}"
+        return report(error, verb, bool(args.json or line), line)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

@@ -25,15 +25,18 @@ class TransportError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a file: where it is, what is wrong, what to do."""
+    """One mistake in a file: where it is, what is wrong, what to do. Line 0 = only the field says where."""
 
     file: str
     field: str
     message: str
     hint: str = ""
+    line: int = 0
+    col: int = 0
 
     def __str__(self) -> str:
-        where = f"{self.file}: {self.field}" if self.field else self.file
+        place = f"{self.file}:{self.line}:{self.col}" if self.line else self.file
+        where = f"{place}: {self.field}" if self.field else place
         return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 

@@ -32,13 +32,8 @@ def parse_text(text: str, file: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_pairs)
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            [
-                Problem(
-                    f"{file}:{error.lineno}:{error.colno}", "", f"not JSON: {error.msg}", "mend the text at this place"
-                )
-            ]
-        ) from None
+        hint = "mend the text at this place"
+        raise ConfigError([Problem(file, "", f"not JSON: {error.msg}", hint, error.lineno, error.colno)]) from None
     except DuplicateKeyError as error:
         raise ConfigError([Problem(file, "", str(error), "remove one of them")]) from None
 
