@@ -20,6 +20,7 @@ from .offer import CHUNK_HEAD, RANGES_MAX, Offer, error_message, hear, say
 from .record import Record
 
 SLICE_S = 0.5
+REASON_S = 3.0
 WORKING_EVERY_S = 2.0
 RECORD_EVERY_S = 1.0
 RECORD_EVERY_BYTES = 64 << 20
@@ -178,6 +179,9 @@ class FileReceiver:
         except TransferError as error:
             self.abort(error)
         except EngineError as error:
+            # The sender closes its stripes when it gives up: its reason is on its way on the control flow.
+            with self._changed:
+                self._changed.wait_for(lambda: self._error is not None or self._ended, REASON_S)
             self.abort(TransferError("channel", str(error), "the sender can send the file again"))
 
     def _take(self, flow: Flow, view: memoryview, may_end: bool) -> bool:
