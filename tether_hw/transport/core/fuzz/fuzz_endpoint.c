@@ -3,6 +3,7 @@
  * A peer with a key that says anything: each input is a run of frames, sealed with the real keys, so that what is
  * behind the verification is reached. The endpoint must keep its invariants (they abort here) and its bounds.
  */
+#define PAIR_FLIGHT 256
 #include "../tests/pair.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < 2; i++) {
         pair.config[i].rx_cells = pair.config[i].tx_cells = 64;
         pair.config[i].max_message = 20000;
+        pair.config[i].max_channels = 2;
     }
     pair_start(&pair);
     pair_connect(&pair);

@@ -114,6 +114,7 @@ void tether_flow_drop(struct tether_endpoint *ep, struct tether_flow *flow)
     if (ch->ember_out && ch->ember_out == tether_flow_slot(ep, flow))
         ch->ember_out = 0;
     flow->ember_out = 0;
+    tether_ledger_grant(&flow->tx.ledger, tether_ledger_next(&flow->tx.ledger)); /* nothing more is sent */
     if (rx->message_cell != TETHER_NIL) { /* a message that will not end */
         uint32_t cell = rx->message_cell;
         tail = rx->message_prev;

@@ -379,8 +379,15 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
     if (end <= rx->contig)
         return 0;
     if (first >= end || first % floor || end % floor || first < rx->contig ||
-        end - rx->contig >= UINT64_C(1) << 31)
+        end - rx->contig >= UINT64_C(1) << 31 || (first > rx->granted && first - rx->granted > floor))
         return -1;
+    while (at < end && at < rx->high) { /* nothing of it may have arrived or been skipped before */
+        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
+        if (gap == TETHER_NIL)
+            return -1;
+        at = ep->gap_pool.gaps[gap].end;
+    }
+    at = first;
     /* Credit first: granted slots are given back, and so are reserved ones. */
     if (first < rx->granted) {
         uint32_t back = (uint32_t)(((end < rx->granted ? end : rx->granted) - first) / floor);
@@ -400,10 +407,7 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
         }
         if (first > rx->granted) {
             /* An ember went before: it is covered now, whether it has arrived or must still be repaired. */
-            uint32_t frames = (uint32_t)((first - rx->granted) / floor), had = 0;
-            if (frames > 1)
-                return -1;
-            had = rx->reserved_to > rx->granted;
+            uint32_t had = rx->reserved_to > rx->granted;
             if (flow->ember_in) {
                 rx->reserved -= had;
                 ep->reserved -= had;

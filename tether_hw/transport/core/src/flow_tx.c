@@ -252,7 +252,8 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     else
         nack(ep, ch, flow, header, slot, now_ns);
     /* The ember is ours again when the peer's own word covers it (after a Skip our limit says nothing about that). */
-    if (flow->ember_out && tether_distance48(header->grant_amount, flow->ember_end) >= 0) {
+    if (flow->ember_out && tether_distance48(header->grant_amount, flow->ember_end) >= 0 &&
+        tether_ledger_limit(&tx->ledger) >= flow->ember_end) {
         flow->ember_out = 0;
         ch->ember_out = 0;
         progress = 1;
