@@ -75,7 +75,8 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
     if run.outcome() is not None:
         return
     run.journal.append("verify", BEGIN)
-    results = verify.local(host, staged.host, staged.devices(), staged.plan.checks, staged.time_scale)
+    plan = staged.plan
+    results = verify.local(host, staged.host, staged.devices(), plan.checks, plan.expected(), staged.time_scale)
     bad = [result for result in results if result["result"] != "proved"]
     run.journal.append("verify", FAILED if bad else END, checks=results)
     if bad:

@@ -168,15 +168,16 @@ def _verify(request: Request) -> dict[str, Any]:
     from tether_hw.agent import verify
     from tether_hw.agent.staged import parse_scale
     from tether_hw.plan.checks import Check
-    from tether_hw.plan.facts import parse_selector
+    from tether_hw.plan.facts import parse_config, parse_selector
 
     fields = Fields(request.body, "body")
     name = fields.text("host", NAME)
     devices = fields.objects("devices", parse_selector, 1024)
     checks = fields.objects("checks", Check.parse, 10000)
+    planned = parse_config(fields.take("config"), fields.at("config"))
     time_scale = parse_scale(fields)
     fields.done()
-    return {"checks": verify.local(_host(request), name, devices, checks, time_scale)}
+    return {"checks": verify.local(_host(request), name, devices, checks, planned, time_scale)}
 
 
 _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {

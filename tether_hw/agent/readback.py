@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from tether_hw.agent import facts
 from tether_hw.agent.errors import AgentError, FactsDiffer
+from tether_hw.plan.difference_words import brief, in_words
 from tether_hw.plan.effects import Condition, holds, look_up
 from tether_hw.plan.facts import differences
 
@@ -24,7 +25,7 @@ def check_facts(host: Host, staged: Staged) -> None:
     found = differences(staged.plan.config, now)
     if found:
         raise FactsDiffer(
-            "the plan was made from other facts: %s" % describe(found), differences=found, host=staged.host
+            "the plan was made from other facts: %s" % in_words(found), differences=found, host=staged.host
         )
 
 
@@ -32,19 +33,6 @@ def read_config(host: Host, staged: Staged) -> dict[str, Any]:
     """The config of this host as it is now, of the devices that the plan read."""
     config: dict[str, Any] = facts.collect(host, staged.host, staged.devices())["config"]
     return config
-
-
-def describe(found: list[dict[str, Any]]) -> str:
-    """Differences in one line for people."""
-    words = ["%s was %s, is %s" % (".".join(d["path"]), _short(d["before"]), _short(d["after"])) for d in found[:6]]
-    if len(found) > 6:
-        words.append("and %d more" % (len(found) - 6))
-    return "; ".join(words)
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def wait_for(host: Host, staged: Staged, conditions: Sequence[Condition]) -> None:
@@ -56,6 +44,6 @@ def wait_for(host: Host, staged: Staged, conditions: Sequence[Condition]) -> Non
             return
         if time.monotonic() > limit:
             wrong = [c for c in conditions if not c.holds(config)]
-            words = ["%s is %s" % (".".join(c.path), _short(look_up(config, c.path))) for c in wrong]
+            words = ["%s is %s" % (".".join(c.path), brief(look_up(config, c.path))) for c in wrong]
             raise AgentError("read back: %s" % "; ".join(words))
         time.sleep(0.05)

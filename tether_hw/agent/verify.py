@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from tether_hw.agent import facts, service, supervisor
 from tether_hw.agent.errors import AgentError
-from tether_hw.plan.canonical import digest
+from tether_hw.plan.difference_words import not_as_planned
+from tether_hw.plan.facts import differences
 
 if TYPE_CHECKING:
     from tether_hw.agent.host import Host
@@ -21,9 +22,14 @@ _ANSWER_S = 10.0
 
 
 def local(
-    host: Host, name: str, devices: list[dict[str, str]], checks: Sequence[Check], time_scale: float
+    host: Host,
+    name: str,
+    devices: list[dict[str, str]],
+    checks: Sequence[Check],
+    planned: dict[str, Any],
+    time_scale: float,
 ) -> list[dict[str, Any]]:
-    """Carry out the local checks: [{"id", "host", "nic", "check", "result", "evidence"}]."""
+    """Carry out the local checks: [{"id", "host", "nic", "check", "result", "evidence"}]; `planned`: the config."""
     mine = [check for check in checks if check.scope == "local"]
     stats: Optional[dict[str, Any]] = None
     trouble = ""
@@ -35,7 +41,7 @@ def local(
     results = []
     for check in mine:
         if check.check == "config":
-            good, evidence = _config(host, name, devices, check)
+            good, evidence = _config(host, name, devices, planned)
         elif stats is None:
             good, evidence = False, trouble
         elif check.check == "engine":
@@ -76,6 +82,8 @@ def engine_stats(host: Host) -> dict[str, Any]:
 def wait_for_engine(host: Host, timeout_s: float) -> dict[str, Any]:
     """The engine's statistics as soon as it answers. Raises AgentError with the last reason."""
     limit = time.monotonic() + timeout_s
+    if service.state(host.paths)["service"] == "absent":
+        raise AgentError("there is no engine on this host")  # and none will come
     while True:
         try:
             return engine_stats(host)
@@ -87,12 +95,9 @@ def wait_for_engine(host: Host, timeout_s: float) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-def _config(host: Host, name: str, devices: list[dict[str, str]], check: Check) -> tuple[bool, str]:
-    config = facts.collect(host, name, devices)["config"]
-    found = digest(config)
-    if found == check.data["digest"]:
-        return True, "config %s as planned" % found[:12]
-    return False, "config is %s, planned is %s" % (found[:12], check.data["digest"][:12])
+def _config(host: Host, name: str, devices: list[dict[str, str]], planned: dict[str, Any]) -> tuple[bool, str]:
+    found = differences(planned, facts.collect(host, name, devices)["config"])
+    return (False, not_as_planned(found)) if found else (True, "as planned")
 
 
 def _lane(stats: dict[str, Any], check: Check) -> tuple[bool, str]:

@@ -45,6 +45,13 @@ class Reach:
         """The agent on the other end of a session; its bundle is placed when it is missing."""
         return self.agent_on(session, self.look(session))
 
+    def agent_there(self, session: Session) -> Agent | None:
+        """The agent of this suite's bundle where the bundle is on the host; nothing is placed."""
+        machine = self.look(session)
+        if not machine.placed or machine.digest is None:
+            return None
+        return Agent(session, machine.root, machine.digest, self.time_scale)
+
     def agent_on(self, session: Session, machine: Machine) -> Agent:
         host = session.target.name
 

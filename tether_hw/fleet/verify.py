@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostError, HostFailed
 from tether_hw.fleet import runner, words
+from tether_hw.plan.difference_words import not_as_planned
+from tether_hw.plan.facts import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tether_hw.fleet.client import Agent
     from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.ssh import Session
     from tether_hw.plan.checks import Check
     from tether_hw.plan.plan import HostPlan
 
@@ -51,20 +54,38 @@ def local(
 
     def work(host: str) -> list[dict[str, Any]]:
         plan = plans[host]
+        wanted = [check for check in plan.checks if check.scope == "local"]
         reach.progress.tell(host, "verifies")
         with reach.session(host) as session:
-            body = {
-                "host": host,
-                "devices": [{"name": device} for device in sorted(plan.config["nics"])],
-                "checks": [check.to_dict() for check in plan.checks if check.scope == "local"],
-                "time_scale": reach.time_scale,
-            }
-            checks: list[dict[str, Any]] = reach.agent(session).call("verify", body)["checks"]
+            agent = reach.agent_there(session)
+            if agent is None:
+                checks = _without_agent(plan, wanted)
+            else:
+                body = {
+                    "host": host,
+                    "devices": [{"name": device} for device in sorted(plan.config["nics"])],
+                    "checks": [check.to_dict() for check in wanted],
+                    "config": plan.expected(),
+                    "time_scale": reach.time_scale,
+                }
+                checks = agent.call("verify", body)["checks"]
         reach.progress.tell(host, "verified", 1.0)
         return checks
 
     results = runner.run(plans, work, parallel)
     return [check for host in sorted(results.done) for check in results.done[host]], results.failed
+
+
+def _without_agent(plan: HostPlan, checks: Iterable[Check]) -> list[dict[str, Any]]:
+    """What the facts alone say. Proving changes nothing, so a bundle that is missing is not sent."""
+    answers = []
+    for check in checks:
+        verdict, evidence = FAILED, "the bundle of this suite is not on the host: tether apply places it"
+        if check.check == "config":
+            found = differences(plan.expected(), plan.config)
+            verdict, evidence = (FAILED, not_as_planned(found)) if found else (PROVED, "as planned")
+        answers.append(result(plan.host, check, verdict, evidence))
+    return answers
 
 
 @dataclass
@@ -112,7 +133,7 @@ def links(
         opened = runner.run(names, reach.session, parallel)
         for session in opened.done.values():
             stack.callback(session.close)
-        found = runner.run(opened.done, lambda host: _End(reach.agent(opened.done[host])), parallel)
+        found = runner.run(opened.done, lambda host: _End(_there(reach, opened.done[host])), parallel)
         gone = {host: error.reason for host, error in {**opened.failed, **found.failed}.items()}
         with ThreadPoolExecutor(parallel) as pool:
             work = [
@@ -122,6 +143,13 @@ def links(
             for one in work:
                 answers += one.result()
     return sorted(answers, key=lambda answer: (answer["host"], answer["id"]))
+
+
+def _there(reach: Reach, session: Session) -> Agent:
+    agent = reach.agent_there(session)
+    if agent is None:
+        raise HostFailed(session.target.name, "the bundle of this suite is not on the host")
+    return agent
 
 
 def _prove(

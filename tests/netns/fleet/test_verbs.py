@@ -79,6 +79,8 @@ def test_apply_verify_wrong_queue_and_rollback(fleet: Fleet, say: Say, tmp_path:
     assert code == Exit.UNPROVED
     results = {check["check"]: check["result"] for check in document["checks"]}
     assert results["config"] == "failed"
+    (differs,) = [check["evidence"] for check in document["checks"] if check["check"] == "config"]
+    assert differs == "nics.data0.mtu is 2900, planned is 3000"
     assert results["link"] == "not provable now"
 
     code, document = say(inventory, "runs")
