@@ -135,7 +135,7 @@ static void soak(uint64_t seed)
         pair.wire[i].loss_ppm = losses[test_random(&pair.rng) % 5];
         pair.wire[i].reorder_ppm = test_random(&pair.rng) % 3 * 20000;
         pair.wire[i].duplicate_ppm = test_random(&pair.rng) % 3 * 20000;
-        pair.wire[i].latency_ns = 1000 << test_random(&pair.rng) % 12;
+        pair.wire[i].latency_ns = UINT64_C(1000) << test_random(&pair.rng) % 12;
         pair.config[i].rx_cells = 300 + (uint32_t)(test_random(&pair.rng) % 2000);
         pair.config[i].tx_cells = 300 + (uint32_t)(test_random(&pair.rng) % 2000);
         pair.config[i].ring_frames = 32 + (uint32_t)(test_random(&pair.rng) % 1000);
@@ -145,7 +145,7 @@ static void soak(uint64_t seed)
     }
     for (int i = 0; i < 2; i++) /* a message needs its cells at both ends, cut to the smaller frame */
         for (int k = 0; k < 2; k++) {
-            uint32_t cells = MOST / 64 / pair.config[k].frame_blocks + 2;
+            uint32_t cells = MOST / 64u / pair.config[k].frame_blocks + 2;
             if (pair.config[i].rx_cells < cells)
                 pair.config[i].rx_cells = cells;
             if (pair.config[i].tx_cells < cells)
@@ -203,10 +203,11 @@ static void soak(uint64_t seed)
         CHECK_EQ(stats.flows, 0);
         CHECK_EQ(stats.channels, 1);
         /* A frame that overtakes its Skip (lost or reordered) is refused and repaired; nothing else is past its grant. */
-        if (pair.wire[0].loss_ppm + pair.wire[0].reorder_ppm + pair.wire[1].loss_ppm + pair.wire[1].reorder_ppm == 0)
+        if (pair.wire[0].loss_ppm + pair.wire[0].reorder_ppm + pair.wire[1].loss_ppm + pair.wire[1].reorder_ppm == 0) {
             CHECK_EQ(stats.rejects[TETHER_E_GRANT - TETHER_E_SHORT], 0);
-        else
+        } else {
             CHECK(stats.rejects[TETHER_E_GRANT - TETHER_E_SHORT] <= pair_stats(&pair, 1 - i).skips_sent);
+        }
         CHECK_EQ(stats.rejects[TETHER_E_CELLS - TETHER_E_SHORT], 0);
         CHECK_EQ(stats.rejects[TETHER_E_AUTH - TETHER_E_SHORT], auth[i]);
         CHECK_EQ(stats.rejects[TETHER_E_TAGS - TETHER_E_SHORT], 0);
