@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support.gated import GATE, PAUSED
 from tether_hw.errors import HostError
-from tether_hw.fleet import facts, planner, planning, state
+from tether_hw.fleet import planner, planning, state
 from tether_hw.fleet.apply import Application, Wish
 from tether_hw.fleet.bundle import Bundle
 from tether_hw.fleet.client import Agent
@@ -27,6 +27,7 @@ from tether_hw.fleet.reach import Reach
 from tether_hw.fleet.ssh import Session
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.plan import Plan
+from tether_hw.plan.verbs import FactsRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -120,9 +121,15 @@ class Fleet:
 
     # What the suite does.
 
+    def ask(self, host: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A verb of the agent over the session that is there; its bundle must be placed already."""
+        self.run(host, "true")
+        return Agent(self.sessions[host], "/", self.bundle.digest).call(verb, body)
+
     def facts(self, host: str) -> Facts:
-        with self.reach().session(host) as session:
-            return facts.read(self.reach(), session)
+        nics = self.inventory.hosts[host].nics
+        request = FactsRequest(host, tuple(nics[nic].device.selector() for nic in sorted(nics)))
+        return Facts.parse(self.ask(host, "facts", request.to_dict()))
 
     def enroll(self) -> None:
         results = enroll(self.reach(), sorted(self.inventory.hosts))
@@ -154,9 +161,7 @@ class Fleet:
             )
 
     def status(self, host: str, run: str) -> dict[str, Any]:
-        session, agent = self.agent(host)
-        with session:
-            return agent.call("status", {"run": run})
+        return self.ask(host, "status", {"run": run})
 
     def journal(self, host: str, run: str) -> list[dict[str, Any]]:
         text = self.run(host, "cat", f"/var/lib/tether/runs/{run}/journal.jsonl")

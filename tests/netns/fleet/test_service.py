@@ -12,7 +12,7 @@ from tests.support.fleets import Fleet, new_run
 from tether_hw.fleet import runs
 from tether_hw.plan.facts import differences
 
-ENGINE = "for p in /proc/[0-9]*; do grep -q tether-engine $p/cmdline 2>/dev/null && echo ${p#/proc/}; done"
+ENGINE = "for p in /proc/[0-9]*; do grep -q [t]ether-engine $p/cmdline 2>/dev/null && echo ${p#/proc/}; done"
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_IPC_LOCK": 14, "CAP_BPF": 39}
 
 
@@ -47,9 +47,10 @@ def test_the_service_from_its_start_to_its_end(fleet: Fleet) -> None:
     wait_until(lambda: bool(engines(fleet, "a")) and engines(fleet, "a") != [engine])
     session, agent = fleet.agent("a")
     with session:
-        checks = [check.to_dict() for check in fleet.plan({"a": fleet.facts("a")}).hosts["a"].checks]
-        body = {"host": "a", "devices": [{"name": "data0"}], "checks": checks, "time_scale": 1.0}
-        answers = agent.call("verify", body)["checks"]
+        planned = fleet.plan({"a": fleet.facts("a")}).hosts["a"]
+        checks = [check.to_dict() for check in planned.checks]
+        body = {"host": "a", "devices": [{"name": "data0"}], "checks": checks, "config": planned.expected()}
+        answers = agent.call("verify", {**body, "time_scale": 1.0})["checks"]
     assert {answer["result"] for answer in answers} == {"proved"}
 
     # Without its supervisor the engine ends too, its XDP program with it; facts and plan see it.
