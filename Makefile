@@ -15,6 +15,7 @@ help:
 	@echo "make test     every tier that this machine can run, each with its count"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    benchmarks, results in build/bench"
+	@echo "make soak     mixed traffic over udp and af_xdp, SOAK_SECONDS each (default 600), and its accounts"
 	@echo "make bundle   what travels to hosts, for x86_64 and aarch64, in build/bundles"
 	@echo "make wheel    the wheel, with both bundles inside, in dist"
 	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60)"
@@ -62,6 +63,11 @@ bench: build
 fuzzers: setup
 	@cmake --preset fuzz --log-level=WARNING >/dev/null
 	@$(NINJA) -C build/fuzz --quiet
+
+SOAK_SECONDS ?= 600
+soak: build
+	@$(VENV)/python -m tests.support.soak --carrier udp --seconds $(SOAK_SECONDS)
+	@$(VENV)/python -m tests.support.soak --carrier af_xdp --seconds $(SOAK_SECONDS)
 
 FUZZ_SECONDS ?= 60
 fuzz: fuzzers

@@ -46,6 +46,7 @@ class Node:
         prefix: Sequence[str] = (),
         user: str | None = None,
         metrics: str | None = None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.folder = folder / name
         self.folder.mkdir(mode=0o755)
@@ -53,6 +54,7 @@ class Node:
         self.state.mkdir()
         self.name = name
         self.prefix = tuple(prefix)
+        self.command = tuple(command)
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.folder / "log"
         self.key = identity.make(str(self.state / "identity.key"))
@@ -89,7 +91,7 @@ class Node:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        argv = [*self.prefix, *COMMAND, "serve", "--config", str(self.folder / "engine.json")]
+        argv = [*self.prefix, *self.command, "serve", "--config", str(self.folder / "engine.json")]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=ROOT)
         deadline = time.monotonic() + READY_S
@@ -120,7 +122,7 @@ class Node:
 
     def argv(self, *words: str) -> list[str]:
         """The command line of a sub-verb against this daemon."""
-        return [*COMMAND, *words, "--socket", self.config.socket]
+        return [*self.command, *words, "--socket", self.config.socket]
 
     def run(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a sub-verb to its end."""

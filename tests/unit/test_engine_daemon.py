@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -448,6 +449,42 @@ def test_an_engine_that_cannot_start_says_why(tmp_path: Path, what: str, words: 
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def python39() -> str | None:
+    """A Python 3.9 that works: on the path, or among pyenv's versions."""
+    places = [shutil.which("python3.9"), *map(str, sorted(Path.home().glob(".pyenv/versions/3.9*/bin/python3.9")))]
+    for place in places:
+        if place and subprocess.run([place, "-c", ""], capture_output=True, timeout=30, check=False).returncode == 0:
+            return place
+    return None
+
+
+def test_the_engine_runs_under_python_39(tmp_path: Path) -> None:
+    python = python39()
+    if python is None:
+        pytest.skip("no python3.9 on this machine; its syntax and names are checked all the same")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tether_hw.transport import commands; "
+    code += "sys.exit(commands.main())"
+    command = (python, "-I", "-B", "-X", "dev", "-W", "error", "-c", code)
+    metrics = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    a = Node(tmp_path, "a", udp_lanes(2), LINK, metrics=metrics, command=command)
+    b = Node(tmp_path, "b", udp_lanes(2), LINK, command=command)
+    introduce(a, b)
+    source, target = random_file(tmp_path / "source", 20 * MIB), tmp_path / "target"
+    with running(a, b):
+        a.wait_up("b", channels=2)
+        receiving = b.begin("recv", "--to", str(target), "--json")
+        a.document("send", str(source), "b")
+        assert finish(receiving)[0] == 0
+        assert target.read_bytes() == source.read_bytes()
+        assert a.document("ping", "b", "-c", "3")["lost"] == 0
+        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
+            assert b"tether_lane_frames_sent_total" in answer.read()
+        assert a.document("reload")["peers"] == ["b"]
+    for node in (a, b):
+        assert "Traceback" not in node.log.read_text()
+        assert "Warning" not in node.log.read_text()
 
 
 def test_identities(tmp_path: Path) -> None:
