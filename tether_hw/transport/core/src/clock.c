@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { P99_EVERY = 256 };
+enum { P99_EVERY = 1024 };
 
 void tether_rtt_init(struct tether_rtt *rtt, uint64_t declared_ns)
 {

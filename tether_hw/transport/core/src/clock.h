@@ -39,7 +39,7 @@ static inline void tether_rtt_sample(struct tether_rtt *rtt, uint64_t sample_ns)
 }
 /* The sample at `per_mille` of the last 256 (500 = median); 0 without samples. */
 uint64_t tether_rtt_quantile(const struct tether_rtt *rtt, uint32_t per_mille);
-/* The larger of the declared and the measured p99; recomputed at most once per 256 samples. */
+/* The larger of the declared and the measured p99; recomputed at most once per 1,024 samples. */
 uint64_t tether_rtt_worst(struct tether_rtt *rtt);
 /* Smoothed, or declared as long as nothing was measured; at least 1. */
 static inline uint64_t tether_rtt_now(const struct tether_rtt *rtt)

@@ -70,6 +70,10 @@ int tether_engine_connect(tether_engine *engine, uint16_t number, uint32_t peer_
         lane_waiter_add(lane, &waiter, channel, 0);
         status = wait_up(lane, channel, &waiter, timeout_ns);
         lane_waiter_remove(lane, &waiter);
+        if (status == -EISCONN) { /* Hails crossed: the peer's stands, and its channel is up */
+            channel = waiter.instead;
+            status = 0;
+        }
         if (status == -ETIMEDOUT)
             (void)tether_channel_close(lane->endpoint, host_now_ns(), channel);
     }

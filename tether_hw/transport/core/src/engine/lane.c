@@ -78,6 +78,7 @@ void lane_waiter_add(struct lane *lane, struct lane_waiter *waiter, uint32_t cha
     waiter->flow = flow;
     waiter->down = false;
     waiter->down_status = 0;
+    waiter->instead = 0;
     waiter->next = lane->waiters;
     lane->waiters = waiter;
 }
@@ -159,6 +160,7 @@ static void wake_waiters(struct lane *lane, const struct tether_event *event)
         if (event->kind == TETHER_EVENT_CHANNEL_DOWN) {
             waiter->down = true;
             waiter->down_status = event->status;
+            waiter->instead = (uint32_t)event->value;
         }
         pthread_cond_signal(&waiter->condition);
     }

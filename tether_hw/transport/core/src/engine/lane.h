@@ -26,6 +26,7 @@ struct lane_waiter {
     uint16_t flow;
     bool down;          /* the channel went down while waiting, with: */
     int32_t down_status;
+    uint32_t instead;   /* with -EISCONN: the channel that stands */
 };
 
 struct lane {
