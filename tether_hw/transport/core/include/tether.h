@@ -416,10 +416,6 @@ TETHER_API void tether_endpoint_stats(const tether_endpoint *endpoint, struct te
 }
 #endif
 
-#if defined(__has_include)
-#if __has_include("tether_engine.h")
 #include "tether_engine.h"
-#endif
-#endif
 
 #endif /* TETHER_H */
