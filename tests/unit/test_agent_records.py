@@ -240,6 +240,8 @@ def test_what_we_own_keeps_the_first_before_and_falls_out_when_it_is_back() -> N
     config = {"nics": {"data0": {"mtu": 2000, "queues": {"rx": 2}}}}
     back = owned.unmerge(again, [Change(mtu, 2000, 3000)], config)
     assert back[0] == {"path": list(mtu), "before": 1500, "set": 2000}
+    config["nics"]["data0"]["mtu"] = 1234
+    assert owned.unmerge(again, [Change(mtu, 2000, 3000)], config) == entries[1:]
     config["nics"]["data0"]["mtu"] = 1500
     assert owned.unmerge(again, [Change(mtu, 1500, 3000)], config) == entries[1:]
 

@@ -60,14 +60,20 @@ def merge(entries: list[dict[str, Any]], changes: Iterable[Change]) -> list[dict
 
 
 def unmerge(entries: list[dict[str, Any]], changes: Iterable[Change], config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries after these changes were undone and the host's config is `config`."""
-    touched = {change.path for change in changes}
+    """The entries after these changes were undone and the host's config is `config`.
+
+    What is as it was before we ever came falls out, and so does what somebody else changed since: it is not ours.
+    What is as it was before this run stays, set by an earlier one.
+    """
+    touched: dict[tuple[str, ...], Any] = {}
+    for change in changes:
+        touched.setdefault(change.path, change.before)
     left = []
     for entry in entries:
         path = tuple(entry["path"])
         if path in touched:
             now = look_up(config, path)
-            if now is MISSING or now == entry["before"]:
+            if now is MISSING or now == entry["before"] or now != touched[path]:
                 continue
             entry = dict(entry, set=now)
         left.append(entry)

@@ -84,8 +84,9 @@ def become(name: str, capabilities: Sequence[str]) -> None:
         if entry.pw_uid != 0:
             _change_user(libc, entry, numbers)
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
-    # After the change of user, which clears it.
-    _prctl(libc, _PR_SET_PDEATHSIG, signal.SIGTERM)
+    # After the change of user, which clears it. By force: an engine without its supervisor must not linger, and nobody
+    # would be left to insist.
+    _prctl(libc, _PR_SET_PDEATHSIG, signal.SIGKILL)
     os.umask(0o077)
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.support.fleets import Fleet
 from tests.support.gated import gated
 from tests.support.labs import Lab
+from tether_hw.fleet import runs
+from tether_hw.plan.facts import Facts, differences
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,32 @@ def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]
     one.enroll()
     yield one
     one.close()
+
+
+@pytest.fixture(scope="session")
+def before(fleet: Fleet) -> dict[str, Facts]:
+    """The facts of the hosts before any test applied anything."""
+    found = {host: fleet.facts(host) for host in sorted(fleet.inventory.hosts)}
+    assert all(facts.config["engine"]["service"] == "absent" for facts in found.values())
+    return found
+
+
+@pytest.fixture(autouse=True)
+def as_found(fleet: Fleet, before: dict[str, Facts]) -> Iterator[None]:
+    """Every test leaves the hosts as it found them; after one that did not, they are put right for the next."""
+    yield
+    left = {host: fleet.facts(host) for host in before}
+    changed = {
+        host: differences(before[host].config, facts.config)
+        for host, facts in left.items()
+        if facts.config != before[host].config or facts.status["pending"] or facts.status["owned"]
+    }
+    for host in changed:
+        known = fleet.ask(host, "runs", {})["runs"]
+        for run in reversed(known):
+            if run["state"] not in ("rolled-back", "taken-back"):
+                runs.rollback(fleet.reach(), [host], run["run"])
+    assert not changed
 
 
 def own_inventory(lab: Lab, folder: Path, more: str = "") -> Path:

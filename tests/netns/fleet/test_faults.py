@@ -42,13 +42,6 @@ TAKEN = POINTS[POINTS.index("stage.end") :]
 
 
 @pytest.fixture(scope="module")
-def before(fleet: Fleet) -> dict[str, Facts]:
-    found = {host: fleet.facts(host) for host in ("a", "b")}
-    assert all(facts.config["engine"]["service"] == "absent" for facts in found.values())
-    return found
-
-
-@pytest.fixture(scope="module")
 def plan(fleet: Fleet, before: dict[str, Facts]) -> Plan:
     plan = fleet.plan(before)
     assert not plan.refusals

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +18,8 @@ from tether_hw.plan.plan import Plan
 
 
 @pytest.fixture(scope="module")
-def before(fleet: Fleet) -> dict[str, Facts]:
-    return {host: fleet.facts(host) for host in ("a", "b")}
-
-
-@pytest.fixture(scope="module")
 def plan(fleet: Fleet, before: dict[str, Facts]) -> Plan:
     return fleet.plan(before)
-
-
-@pytest.fixture(autouse=True)
-def as_before(fleet: Fleet, before: dict[str, Facts]) -> Iterator[None]:
-    """Every test leaves the hosts as it found them."""
-    yield
-    for host in before:
-        now = fleet.facts(host)
-        assert differences(before[host].config, now.config) == [], host
-        assert now.status["pending"] is None
 
 
 def variant(fleet: Fleet, folder: Path, more: str = "", **changes: str) -> Fleet:
