@@ -277,6 +277,7 @@ def each(
             status = one.call("status")
             if status["records"] == 0 and not status["pending"]:
                 return words.result_ok(host, "unknown", f"run {run} is not known here")
+            one.heard = int(status["records"])
             return work(one)
         except HostError as error:
             reach.progress.tell(host, error.reason)

@@ -36,8 +36,12 @@ def teller(progress: Progress, host: str, steps: int) -> Callable[[dict[str, Any
         if phase == "end" and point in ("snapshot", "arm", "step", "verify"):
             done += 1.0
         if point in ("step", "undo"):
-            verb = "undoes" if point == "undo" else "runs"
-            words = f"{verb} {record['step']}" if phase == "begin" else f"{record['step']} {phase}"
+            now, after = ("undoes", "undone") if point == "undo" else ("runs", "done")
+            words = (
+                f"{now} {record['step']}"
+                if phase == "begin"
+                else f"{record['step']} {after if phase == 'end' else phase}"
+            )
         elif point == "close":
             words, done = str(record["state"]), total
         else:

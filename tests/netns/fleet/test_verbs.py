@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from tests.support.fleets import Fleet
 from tests.support.labs import Lab
 from tether_hw.cli.main import main
 from tether_hw.errors import Exit
+from tether_hw.fleet import bundle
 from tether_hw.plan.facts import differences
 
 Say = Callable[..., tuple[int, dict[str, Any]]]
@@ -105,7 +110,11 @@ def test_a_saved_plan_waits_for_its_confirm(fleet: Fleet, say: Say, tmp_path: Pa
     assert by_host(document) == {"a": "awaiting"}
     assert document["next"] == [f"tether confirm {run}", f"tether rollback {run}"]
     code, document = say(inventory, "apply", "--yes", "--limit", "a")
-    assert code in (Exit.LOCKED, Exit.FAILED, Exit.DONE)
+    assert (code, by_host(document), document["run"]) == (Exit.LOCKED, {"a": "locked"}, None)
+    assert run in document["hosts"][0]["message"]
+    code, document = say(inventory, "plan", "--limit", "a")
+    assert (code, document["changes"]) == (0, 0)
+    assert any(run in note["note"] and "not confirmed" in note["note"] for note in document["notes"])
     code, document = say(inventory, "confirm", run, "--limit", "a")
     assert (code, document["schema"], by_host(document)) == (0, "tether.confirm/1", {"a": "confirmed"})
     code, document = say(inventory, "resume", run, "--yes")
@@ -163,3 +172,28 @@ def test_a_third_host_joins_during_a_transfer(new_lab: Callable[..., Lab], say: 
     transfer = json.loads(lab.ssh("a", "cat /root/send.json").stdout)["transfers"][0]
     assert stats["uptime_s"] > transfer["seconds"], "the engine was started anew for the roster"
     assert {peer["name"] for peer in stats["peers"]} == {"b", "c"}
+
+
+def test_an_interrupted_apply_says_how_to_go_on(fleet: Fleet, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "bundle_path", lambda arch: fleet.bundle.path.with_name(f"tether-{arch}.tar"))
+    fleet.gate("a", "arm.end")
+    paused: list[int] = []
+
+    def interrupt() -> None:
+        paused.append(fleet.paused("a"))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    code, document = say(fleet.inventory_file, "apply", "--yes", "--limit", "a")
+    thread.join(10)
+    assert (code, document["schema"]) == (Exit.INTERRUPTED, "tether.error/1"), document
+    told = f"{document['message']} {document['hint']}"
+    found = re.search(r"tether resume (r\S+?),? ", told + " ")
+    assert found, told
+    run = found.group(1)
+    fleet.signal("a", paused[0], "CONT")
+    code, document = say(fleet.inventory_file, "resume", run, "--yes", "--limit", "a")
+    assert (code, by_host(document)) == (0, {"a": "confirmed"})
+    code, document = say(fleet.inventory_file, "rollback", run, "--yes", "--limit", "a")
+    assert (code, by_host(document)) == (0, {"a": "taken-back"})
