@@ -38,6 +38,13 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+def printable(text: str) -> str:
+    """Text in one line: what would move a terminal's cursor, or end the line, is shown as an escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One mistake in a file: `file:line:col: path: message` and a hint. Lines and columns count from 1; 0 = unknown."""
@@ -54,7 +61,7 @@ class Problem:
         if self.line:
             place += f":{self.line}:{self.col}"
         path = f" {self.path}:" if self.path else ""
-        return f"{place}:{path} {self.message}"
+        return printable(f"{place}:{path} {self.message}")
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -108,6 +115,15 @@ class HostError(TetherError):
         self.code: str | None = None  # the agent's word, where the agent said it
         self.detail: dict[str, Any] = {}
 
+    def of(self, host: str) -> HostError:
+        """The same error as one of `host`, which is reached through the machine that it is about."""
+        if host != self.host:
+            self.reason = f"through {self.host}: {self.reason}"
+            self.host = host
+            self.message = f"{host}: {self.reason}"
+            self.args = (self.message,)
+        return self
+
 
 class HostRefused(HostError):
     """The host refused, or it is not who it should be."""
@@ -135,7 +151,7 @@ class HostLocked(HostError):
     exit = Exit.LOCKED
 
     def __init__(self, host: str, run: str, holder: str, since: str) -> None:
-        super().__init__(host, f"run {run} of {holder} holds it since {since}", hint=f"tether runs {host}")
+        super().__init__(host, f"run {run} of {holder} holds it since {since}", hint=f"tether runs --limit {host}")
         self.run = run
         self.holder = holder
         self.since = since

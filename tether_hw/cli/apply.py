@@ -14,8 +14,11 @@ from tether_hw.cli.exits import Exit
 from tether_hw.errors import TetherError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tether_hw.fleet.inventory import Inventory
     from tether_hw.fleet.reach import Reach
+    from tether_hw.plan.facts import Facts
     from tether_hw.plan.plan import Plan
 
 
@@ -47,13 +50,13 @@ def run(args: argparse.Namespace) -> int:
     names = select(inventory, args.limit)
     if args.plan_file is not None:
         failed: list[dict[str, Any]] = []
-        plan = _saved(args.plan_file, names)
+        plan = _saved(args.plan_file, inventory, names)
     else:
         inventory, plan, failed = _made(args, inventory, names)
     failed += [_refused(refusal) for refusal in _by_host(plan.refusals) if not _among(refusal, failed)]
     if plan.not_for_apply:
         raise TetherError(f"this plan is not for apply: {'; '.join(plan.not_for_apply)}")
-    output.say("\n".join(plan_lines(plan)))
+    output.say("\n".join(plan_lines(plan, unread=len(failed))))
     if plan.changes and not output.agreed(f"Apply {plan.changes} changes to {_touched(plan)}?", yes=args.yes):
         raise TetherError("not agreed, nothing was done")
     hosts = sorted(plan.hosts)
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return give("tether.apply/1", document.pop("hosts"), as_json=args.json, **document)
 
 
-def _saved(path: Path, names: list[str]) -> Plan:
+def _saved(path: Path, inventory: Inventory, names: list[str]) -> Plan:
     from tether_hw.plan.plan import Plan
     from tether_hw.plan.shape import ShapeError
 
@@ -73,6 +76,12 @@ def _saved(path: Path, names: list[str]) -> Plan:
         raise TetherError(f"{path}: {error.strerror}") from None
     except ShapeError as error:
         raise TetherError(f"{path}: {error}", hint="make the plan anew: tether plan -o FILE") from None
+    strangers = sorted(set(plan.hosts) - set(inventory.hosts))
+    if strangers:
+        raise TetherError(
+            f"{path}: {', '.join(strangers)} of this plan: not in {inventory.path}",
+            hint="-i names the inventory that the plan was made from",
+        )
     return replace(plan, hosts={name: host for name, host in plan.hosts.items() if name in names})
 
 
@@ -99,7 +108,21 @@ def _made(
         inventory = load(Path(args.inventory))
     left = [name for name in names if not any(result["host"] == name for result in failed)]
     facts, unread = read_facts(inventory, left, args)
-    return inventory, make_plan(inventory, facts, setting()), failed + unread
+    plan = make_plan(inventory, facts, setting())
+    return inventory, plan, [*failed, *unread, *_held(facts, plan)]
+
+
+def _held(facts: Mapping[str, Facts], plan: Plan) -> list[dict[str, Any]]:
+    """Hosts that look as they should only until the run that holds them is taken back: nothing is done there."""
+    from tether_hw.errors import HostLocked
+    from tether_hw.fleet.words import result_of
+
+    held = []
+    for name, host in plan.hosts.items():
+        pending = facts[name].status["pending"]
+        if pending is not None and not host.steps:
+            held.append(result_of(HostLocked(name, pending["run"], pending["holder"], pending["since"])))
+    return held
 
 
 def _by_host(refusals: Any) -> list[dict[str, str]]:
@@ -141,7 +164,7 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
     checks: list[dict[str, Any]] = []
     try:
         results = one.carry_out() if one.hosts() else []
-        known = {result["host"] for result in results}
+        known = {result["host"] for result in [*results, *failed]}
         results += [_unchanged(host) for host in sorted(plan.hosts) if host not in known]
         kept = {result["host"] for result in results if result["result"] in ("confirmed", "unchanged")}
         absent = {result["host"]: f"{result['host']} is {result['result']}" for result in [*results, *failed]}
@@ -151,8 +174,8 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
         checks = verify.links(reach, wanted, absent)
     except Interrupted as interrupted:
         begun = ", ".join(interrupted.begun) or "no host"
-        hint = f"{begun} had begun: tether resume {run_name}, or tether rollback {run_name}"
-        error = TetherError(f"interrupted; what nobody confirms, its host takes back; {hint}", hint=None)
+        message = f"interrupted; {begun} had begun; what nobody confirms, its host takes back"
+        error = TetherError(message, hint=f"tether resume {run_name}, or tether rollback {run_name}")
         error.exit = Exit.INTERRUPTED
         raise error from None
     waiting = any(result["result"] == "awaiting" for result in results)

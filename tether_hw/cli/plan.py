@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         document = plan.to_dict()
         document["failed"] = failed
         output.emit_json(document)
-    output.result("\n".join(plan_lines(plan)), as_json=args.json)
+    output.result("\n".join(plan_lines(plan, unread=len(failed))), as_json=args.json)
     codes: list[int] = [failure["exit"] for failure in failed]
     if plan.refusals:
         codes.append(Exit.FAILED)

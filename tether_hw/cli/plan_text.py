@@ -7,8 +7,8 @@ from tether_hw.plan.plan import HostPlan, Plan
 from tether_hw.plan.step import Step
 
 
-def plan_lines(plan: Plan, *, full: bool = False) -> list[str]:
-    """The plan for people; `full` adds commands, conditions and checks of every step."""
+def plan_lines(plan: Plan, *, full: bool = False, unread: int = 0) -> list[str]:
+    """The plan for people; `full` adds commands, conditions and checks of every step; `unread`: hosts without facts."""
     lines = []
     for name, host in plan.hosts.items():
         lines.extend(_host_lines(name, host, full))
@@ -18,13 +18,15 @@ def plan_lines(plan: Plan, *, full: bool = False) -> list[str]:
         lines.append(f"{note['host']}: note: {note['note']}")
     for reason in plan.not_for_apply:
         lines.append(f"not for apply: {reason}")
-    lines.append(summary(plan))
+    lines.append(summary(plan) + (f"; {unread} host{_s(unread)} not read" if unread else ""))
     return lines
 
 
 def summary(plan: Plan) -> str:
     """One line: how much changes where, and the worst that it disturbs."""
     changing = [host for host in plan.hosts.values() if host.steps]
+    if not plan.hosts:
+        return "no plan"
     if not plan.changes:
         return f"no changes: {len(plan.hosts)} host{_s(len(plan.hosts))} as the inventory says"
     classes = sorted({host.disruption for host in changing})

@@ -85,6 +85,7 @@ def make_plan(inventory: Inventory, facts: Mapping[str, Facts], setting: Setting
     for name in sorted(facts):
         draft = HostDraft(facts[name], HostPaths(facts[name].status["root"]))
         plan = _plan_host(inventory, name, draft, setting)
+        _pending_note(draft)
         notes.extend({"host": name, "note": note} for note in draft.notes)
         refusals.extend({"host": name, "reason": reason} for reason in draft.refusals)
         if plan is not None and not draft.refusals:
@@ -101,6 +102,13 @@ def make_plan(inventory: Inventory, facts: Mapping[str, Facts], setting: Setting
         refusals=tuple(refusals),
         not_for_apply=tuple(dict.fromkeys(not_for_apply)),
     )
+
+
+def _pending_note(draft: HostDraft) -> None:
+    pending = draft.facts.status["pending"]
+    if pending is not None:
+        run, holder = pending["run"], pending["holder"]
+        draft.notes.append(f"run {run} of {holder} is not confirmed yet: the host may take it back by itself")
 
 
 def _plan_host(inventory: Inventory, name: str, draft: HostDraft, setting: Setting) -> HostPlan | None:

@@ -100,7 +100,7 @@ class _Crew(Generic[T]):
                     value = self.work(host)
                 except HostError as error:
                     with self.changed:
-                        self.results.failed[host] = error
+                        self.results.failed[host] = error.of(host)
                 else:
                     with self.changed:
                         self.results.done[host] = value
