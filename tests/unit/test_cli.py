@@ -16,10 +16,13 @@ from tests.support.schema_check import mistakes
 from tether_hw.cli import main as cli
 from tether_hw.cli import output
 from tether_hw.cli.exits import MEANINGS, PRECEDENCE, Exit, worst
+from tether_hw.cli.plan_text import plan_lines
 from tether_hw.data import data_path
-from tether_hw.errors import InputErrors, Problem, TetherError
+from tether_hw.errors import HostUnreachable, InputErrors, Problem, TetherError
+from tether_hw.fleet import runner
 from tether_hw.fleet.schemas import DOCUMENTS, SCHEMAS, json_schema
 from tether_hw.plan.canonical import load
+from tether_hw.plan.plan import Plan
 
 VERBS = (
     "init", "validate", "facts", "render", "plan", "show", "apply", "confirm", "verify", "rollback", "resume", "runs",
@@ -71,7 +74,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_usage_is_64(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
     code, out, err = run(capsys, *argv)
     assert (code, out) == (64, "")
-    assert "hint: tether" in err
+    verb = f" {argv[0]}" if argv and argv[0] in VERBS else ""
+    assert f"hint: tether{verb}" in err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -350,7 +354,42 @@ def test_interrupted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tether_hw.cli.validate.run", stop)
-    assert run(capsys, "validate", LAB) == (130, "", "interrupted\n")
+    assert run(capsys, "validate", LAB) == (130, "", "error: interrupted\n")
+    code, found = document(capsys, "validate", LAB)
+    assert (code, found["exit"], found["verb"]) == (130, 130, "validate")
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text('tether: 1\nhosts:\n  "a\\e[2J\\nb": {address: x, peers: [c]}\n  d: {address: y, peers: [c]}\n')
+    code, out, err = run(capsys, "validate", str(path))
+    assert (code, out) == (1, "")
+    assert "\033" not in err
+    assert f"{path}:3:3: hosts.a\\x1b[2J\\nb: expected a name" in err.splitlines()[0]
+    assert r"there are a\x1b[2J\nb" in err
+
+
+def test_a_jump_that_fails_is_the_failure_of_the_host_behind_it() -> None:
+    def work(host: str) -> None:
+        raise HostUnreachable("bastion", "no answer")
+
+    (error,) = runner.run(["b"], work).failed.values()
+    assert (error.host, error.reason) == ("b", "through bastion: no answer")
+    assert str(error) == error.message == "b: through bastion: no answer"
+
+
+def test_a_plan_of_nobody_is_no_plan() -> None:
+    plan = Plan("2026-01-01T00:00:00Z", "0", "i.yaml", {})
+    assert plan_lines(plan, unread=2) == ["no plan; 2 hosts not read"]
+
+
+def test_a_plan_of_other_hosts_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, bundles: None) -> None:
+    inventory, record = enrolled(tmp_path)
+    saved = tmp_path / "plan.json"
+    assert run(capsys, "plan", "-i", inventory, "--facts", record, "-o", str(saved))[0] == 0
+    code, out, err = run(capsys, "apply", str(saved), "-i", LAB, "--yes")
+    assert (code, out) == (1, "")
+    assert "left, right of this plan: not in" in err
 
 
 @pytest.mark.parametrize("path", sorted(data_path("profiles").glob("*/*.yaml")), ids=lambda path: path.name)

@@ -87,6 +87,13 @@ def test_no_yaml(text: bytes, words: str) -> None:
     assert words in caught.value.problems[0].message
 
 
+def test_a_control_character_has_a_place() -> None:
+    with pytest.raises(InputErrors) as caught:
+        read(b"a: 1\nb: \xc3\xa4\x00\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.col) == (2, 5)
+
+
 def test_aliases_are_bounded() -> None:
     tree, problems = read("a: &x {k: 1}\nb: *x\n")
     assert (tree.plain()["b"], problems) == ({"k": 1}, [])

@@ -88,8 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TetherError as error:
         return _report(error, verb or "", words)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return Exit.INTERRUPTED
+        interrupted = TetherError("interrupted")
+        interrupted.exit = Exit.INTERRUPTED
+        return _report(interrupted, verb or "", words)
     except BrokenPipeError:
         # The reader went away (a pager, head): not an error of ours, and Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,9 +100,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], verb: str | None) -> int:
     parser = build_parser(verb)
     try:
-        args = parser.parse_args(words)
+        args, unknown = parser.parse_known_args(words)
     except SystemExit as end:  # --help
         return int(end.code or 0)
+    if unknown:
+        command = f"tether {verb}" if verb else "tether"
+        raise UsageError(f"{command}: unknown here: {' '.join(unknown)}", hint=f"{command} --help")
     if args.version:
         print(f"tether {version()}")
         return Exit.DONE

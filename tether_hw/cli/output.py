@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
 from tether_hw.cli.exits import Exit
-from tether_hw.errors import InputErrors, TetherError
+from tether_hw.errors import InputErrors, TetherError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,12 +29,20 @@ def emit_json(document: dict[str, Any]) -> None:
 
 def result(text: str, *, as_json: bool = False) -> None:
     """Print the result of a command for people: to stdout, or to stderr where stdout belongs to the JSON document."""
-    print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
+    print(_lines(text), file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def say(text: str) -> None:
-    """Tell a person something: to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell a person something: to stderr. What a host or a file put into it cannot steer the terminal."""
+    print(_lines(text), file=sys.stderr, flush=True)
+
+
+_OURS = re.compile("(\\033\\[1m|\\033\\[31m|\\033\\[0m|[\\n\\t])")
+
+
+def _lines(text: str) -> str:
+    """The text with its line ends, its tabs and our own colours; every other control character as an escape."""
+    return "".join(part if number % 2 else printable(part) for number, part in enumerate(_OURS.split(text)))
 
 
 def colour(stream: IO[str]) -> bool:
@@ -66,7 +75,7 @@ def report(error: TetherError) -> Exit:
         for problem in error.problems:
             say(str(problem))
             if problem.hint:
-                say(f"    hint: {problem.hint}")
+                say(f"    hint: {printable(problem.hint)}")
         say(red(error.summary))
     else:
         say(f"{red('error:')} {error.message}")

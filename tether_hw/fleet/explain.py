@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tether_hw.errors import Problem
+from tether_hw.fleet.models import Top
 from tether_hw.fleet.source import BOOLEAN_WORDS, Tree
 
 _EXPECTED = {
@@ -91,7 +92,9 @@ def _words(
     kind = detail["type"]
     context = detail.get("ctx") or {}
     if kind == "extra_forbidden":
-        known = sorted(field_names(model, path[:-1]))
+        # What hosts inherit is taken out of the file before it is checked.
+        inherited = ("defaults", "groups") if model is Top and len(path) == 1 else ()
+        known = sorted([*field_names(model, path[:-1]), *inherited])
         near = nearest(str(path[-1]), known)
         return "unknown field", f"did you mean {near!r}?" if near else f"fields here: {', '.join(known)}"
     if kind == "missing":

@@ -121,6 +121,10 @@ def parse(raw: bytes, file: str, problems: list[Problem]) -> Tree:
         mark = error.problem_mark or error.context_mark
         line, col = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise InputErrors([Problem(file, line, col, "", f"not YAML: {error.problem or error.context}")]) from None
+    except yaml.reader.ReaderError as error:
+        found = text.find(chr(error.character) if isinstance(error.character, int) else str(error.character))
+        line, col = text.count("\n", 0, found) + 1, found - text.rfind("\n", 0, found)
+        raise InputErrors([Problem(file, line, col, "", f"not YAML: {error.reason}")]) from None
     except yaml.YAMLError as error:
         raise InputErrors([Problem(file, 0, 0, "", f"not YAML: {str(error).splitlines()[0]}")]) from None
     if node is None:
