@@ -14,29 +14,17 @@
 #include "../engine/host.h"
 #include "../engine/words.h"
 #include "aead.h"
+#include "pipe_end.h"
 
 enum {
     PORTIONS = 32, /* of a round, AEAD and transfer in turn */
-    IO_BYTES = 65536,
     PING_BYTES = 64,
-    FLOWS_MAX = 64,
     STUCK_NS = 2000000000,
-    SLACK_CELLS = 64,
-};
-
-struct end {
-    struct carrier *carrier;
-    tether_endpoint *endpoint;
-    uint32_t channel;
-    uint16_t flows[FLOWS_MAX];
-    uint32_t flow_count;
-    uint8_t *buffer;
-    size_t buffer_bytes;
 };
 
 struct bench {
     struct tether_bench_config config;
-    struct end ends[2]; /* 0 writes, 1 reads */
+    struct pipe_end ends[2]; /* 0 writes, 1 reads */
     uint32_t next_write;
     uint64_t written, read;
 };
@@ -61,36 +49,15 @@ static double median(const double *values, uint32_t count)
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 
-/* What a lane's thread does in one round, without the thread. Returns how many frames moved. */
-static unsigned pump_end(struct end *end, uint64_t now)
-{
-    struct carrier *carrier = end->carrier;
-    struct carrier_frame frames[CARRIER_BATCH];
-    unsigned moved = carrier->ops->receive(carrier, frames, CARRIER_BATCH);
-    for (unsigned i = 0; i < moved; i++)
-        (void)tether_endpoint_receive(end->endpoint, now, &frames[i].from, frames[i].data, frames[i].length);
-    carrier->ops->release(carrier);
-    for (unsigned sent = 0; sent < CARRIER_BATCH; sent++) {
-        struct tether_address to;
-        uint8_t *frame = carrier->ops->reserve(carrier);
-        int length = frame ? tether_endpoint_transmit(end->endpoint, now, frame, carrier->frame_bytes, &to) : 0;
-        if (length <= 0)
-            break;
-        carrier->ops->commit(carrier, (size_t)length, &to);
-        moved++;
-    }
-    return moved;
-}
-
 static void drain_events(struct bench *bench)
 {
     struct tether_event event;
     for (int i = 0; i < 2; i++) {
-        struct end *end = &bench->ends[i];
+        struct pipe_end *end = &bench->ends[i];
         while (tether_endpoint_event(end->endpoint, &event) > 0) {
             if (event.kind == TETHER_EVENT_CHANNEL_UP)
                 end->channel = event.channel;
-            if (event.kind == TETHER_EVENT_FLOW_OPENED && end->flow_count < FLOWS_MAX)
+            if (event.kind == TETHER_EVENT_FLOW_OPENED && end->flow_count < PIPE_FLOWS_MAX)
                 end->flows[end->flow_count++] = event.flow;
         }
     }
@@ -99,56 +66,9 @@ static void drain_events(struct bench *bench)
 static unsigned pump(struct bench *bench)
 {
     uint64_t now = host_now_ns();
-    unsigned moved = pump_end(&bench->ends[0], now);
-    moved += pump_end(&bench->ends[1], now);
+    unsigned moved = pipe_end_pump(&bench->ends[0], now);
+    moved += pipe_end_pump(&bench->ends[1], now);
     return moved;
-}
-
-static int end_open(struct bench *bench, int number, struct carrier *carrier, const uint8_t secrets[2][32])
-{
-    struct end *end = &bench->ends[number];
-    uint32_t cells = bench->config.ring_frames * 4;
-    uint64_t payload = (uint64_t)bench->config.frame_blocks * TETHER_BLOCK_BYTES;
-    uint32_t message_cells = (uint32_t)((bench->config.message_bytes + payload - 1) / payload);
-    if (bench->config.kind == TETHER_FLOW_MESSAGE)
-        cells += 2 * message_cells * (bench->config.flows + 1);
-    end->carrier = carrier;
-    struct tether_endpoint_config config = {
-        .struct_size = sizeof config,
-        .lane = 0,
-        .lanes = 1,
-        .max_channels = 4,
-        .max_flows = FLOWS_MAX + 1,
-        .rx_cells = cells + SLACK_CELLS,
-        .tx_cells = cells + SLACK_CELLS,
-        .frame_blocks = bench->config.frame_blocks,
-        .ring_frames = carrier->ring_frames,
-        .max_message = bench->config.kind == TETHER_FLOW_MESSAGE ? bench->config.message_bytes : IO_BYTES,
-        .rtt_ns = 20000,
-        .rate_bps = UINT64_C(10000000000),
-        .ciphers = bench->config.cipher,
-        .prefer_cipher = bench->config.cipher,
-        .entropy = host_entropy,
-        .lane_addresses = &carrier->address,
-    };
-    memcpy(config.static_secret, secrets[number], 32);
-    int status = tether_endpoint_new(&config, &end->endpoint);
-    tether_wipe(config.static_secret, 32);
-    if (status) {
-        end->endpoint = NULL;
-        return words_fail(status, "endpoint: %s", tether_strerror(status));
-    }
-    struct tether_peer peer = {.id = 1, .key_count = 1, .hail = bench->ends[!number].carrier->address, .name = "peer"};
-    status = tether_public_key(secrets[!number], peer.keys[0]);
-    if (!status)
-        status = tether_endpoint_roster(end->endpoint, host_now_ns(), &peer, 1);
-    if (!status)
-        status = tether_endpoint_counter(end->endpoint, 1, 1 << 20);
-    end->buffer_bytes = bench->config.message_bytes > IO_BYTES ? bench->config.message_bytes : IO_BYTES;
-    end->buffer = calloc(1, end->buffer_bytes);
-    if (!end->buffer)
-        status = -ENOMEM;
-    return status ? words_fail(status, "endpoint: %s", tether_strerror(status)) : 0;
 }
 
 static int stuck(uint64_t since)
@@ -160,7 +80,7 @@ static int bench_connect(struct bench *bench)
 {
     uint64_t start = host_now_ns();
     uint32_t channel;
-    struct end *writer = &bench->ends[0], *reader = &bench->ends[1];
+    struct pipe_end *writer = &bench->ends[0], *reader = &bench->ends[1];
     int status = tether_channel_open(writer->endpoint, start, 1, 0, NULL, &channel);
     if (status)
         return words_fail(status, "channel: %s", tether_strerror(status));
@@ -192,11 +112,11 @@ static int bench_connect(struct bench *bench)
 /* Write what fits on the flows in turn, up to `limit` bytes altogether. */
 static int64_t feed(struct bench *bench, uint64_t limit)
 {
-    struct end *end = &bench->ends[0];
+    struct pipe_end *end = &bench->ends[0];
     for (uint32_t tried = 0; tried < bench->config.flows && bench->written < limit; tried++) {
         uint16_t flow = end->flows[bench->next_write++ % bench->config.flows];
         uint64_t left = limit - bench->written;
-        size_t length = bench->config.kind == TETHER_FLOW_MESSAGE ? bench->config.message_bytes : IO_BYTES;
+        size_t length = bench->config.kind == TETHER_FLOW_MESSAGE ? bench->config.message_bytes : PIPE_IO_BYTES;
         if (length > left && bench->config.kind == TETHER_FLOW_BYTES)
             length = (size_t)left;
         int64_t took = tether_flow_write(end->endpoint, host_now_ns(), end->channel, flow, end->buffer, length,
@@ -211,7 +131,7 @@ static int64_t feed(struct bench *bench, uint64_t limit)
 
 static int64_t consume(struct bench *bench)
 {
-    struct end *end = &bench->ends[1];
+    struct pipe_end *end = &bench->ends[1];
     for (uint32_t i = 0; i < bench->config.flows; i++) {
         for (;;) {
             int64_t got = tether_flow_read(end->endpoint, host_now_ns(), end->channel, end->flows[i], end->buffer,
@@ -255,7 +175,7 @@ static int64_t ping(struct bench *bench, uint64_t *rtt)
 {
     uint64_t start = host_now_ns();
     for (int side = 0; side < 2; side++) {
-        struct end *from = &bench->ends[side], *to = &bench->ends[!side];
+        struct pipe_end *from = &bench->ends[side], *to = &bench->ends[!side];
         uint16_t flow = from->flows[bench->config.flows];
         int64_t status = tether_flow_write(from->endpoint, host_now_ns(), from->channel, flow, from->buffer, PING_BYTES,
                                            TETHER_WRITE_FLUSH);
@@ -342,12 +262,12 @@ static int bench_config(struct tether_bench_config *config)
     config->ring_frames = config->ring_frames ? config->ring_frames : 1024;
     config->bytes = config->bytes ? config->bytes : UINT64_C(64) << 20;
     config->pings = config->pings ? config->pings : 2000;
-    if (config->flows >= FLOWS_MAX || config->rounds < 5 || config->rounds > TETHER_BENCH_ROUNDS_MAX ||
+    if (config->flows >= PIPE_FLOWS_MAX || config->rounds < 5 || config->rounds > TETHER_BENCH_ROUNDS_MAX ||
         config->kind > TETHER_FLOW_MESSAGE || config->frame_blocks > TETHER_FRAME_BLOCKS_MAX ||
         config->ring_frames > 65536 || config->bytes < PORTIONS || config->pings > 1000000 ||
         config->message_bytes > 64 << 20)
         return words_fail(-EINVAL, "bench: 1 to %d flows, 5 to %u rounds, frames of 1 to %u blocks, messages to 64 MiB",
-                          FLOWS_MAX - 1, TETHER_BENCH_ROUNDS_MAX, TETHER_FRAME_BLOCKS_MAX);
+                          PIPE_FLOWS_MAX - 1, TETHER_BENCH_ROUNDS_MAX, TETHER_FRAME_BLOCKS_MAX);
     return 0;
 }
 
@@ -365,19 +285,15 @@ static int bench_open(struct bench *bench)
     bench->ends[0].carrier = carriers[0];
     bench->ends[1].carrier = carriers[1];
     for (int i = 0; !status && i < 2; i++)
-        status = end_open(bench, i, carriers[i], (const uint8_t(*)[32])secrets);
+        status = pipe_end_open(&bench->ends[i], &bench->config, secrets[i], secrets[!i], &carriers[!i]->address);
     tether_wipe(secrets, sizeof secrets);
     return status ? status : bench_connect(bench);
 }
 
 static void bench_close(struct bench *bench)
 {
-    for (int i = 0; i < 2; i++) {
-        tether_endpoint_free(bench->ends[i].endpoint);
-        if (bench->ends[i].carrier)
-            bench->ends[i].carrier->ops->close(bench->ends[i].carrier);
-        free(bench->ends[i].buffer);
-    }
+    for (int i = 0; i < 2; i++)
+        pipe_end_close(&bench->ends[i]);
 }
 
 int tether_bench_pipe(const struct tether_bench_config *config, struct tether_bench_result *result)

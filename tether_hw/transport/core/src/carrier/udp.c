@@ -2,12 +2,6 @@
 /*
  * udp: Tether frames inside UDP datagrams, where a raw EtherType cannot go or the privilege for it is missing.
  *
- * How deep the socket's receive queue is: the kernel charges each datagram by its skb's truesize, not by its bytes,
- * against SO_RCVBUF as getsockopt reports it, and gives memory back to the account late, up to a quarter of the
- * buffer (udp(7) says nothing of it; __udp_enqueue_schedule_skb and udp_rmem_release do). So the depth is 3/4 of the
- * buffer over the largest truesize of a full frame: a power-of-two head that holds datagram, headers and
- * skb_shared_info, plus the skb itself; doubled off the loopback, where drivers receive into half or whole pages.
- *
  * Frames of one size to one peer go through the stack as one (UDP_SEGMENT) and, where the kernel joined them, come out
  * as one (UDP_GRO): a frame then costs a fraction of a system call. Joined frames are charged less, never more.
  */
@@ -25,6 +19,7 @@
 
 #include "../engine/words.h"
 #include "carrier.h"
+#include "udp_socket.h"
 
 /* Later than some C libraries' headers. */
 #ifndef SOL_UDP
@@ -44,15 +39,6 @@ enum {
     UDP_RX_MESSAGES = 8,       /* joined datagrams of one receive */
     UDP_RX_BYTES = 65536,      /* each */
     UDP_RING_WANTED = 4096,    /* receive frames asked for, when the kernel lets us */
-    UDP_SKB_BYTES = 256,       /* struct sk_buff, rounded up to its cache line */
-    UDP_SHARED_INFO_BYTES = 320,
-    UDP_HEADROOM_BYTES = 64,   /* link, IP and UDP headers, alignment */
-};
-
-union udp_name {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
 };
 
 union udp_control {
@@ -80,41 +66,6 @@ struct udp_carrier {
     union udp_control tx_control[UDP_TX_FRAMES];
     uint32_t tx_head, tx_tail; /* free running; [head, tail) queued */
 };
-
-static bool udp_name_of(const struct tether_address *address, union udp_name *name, socklen_t *length)
-{
-    memset(name, 0, sizeof *name);
-    if (address->kind == TETHER_ADDRESS_UDP4) {
-        name->v4.sin_family = AF_INET;
-        memcpy(&name->v4.sin_addr, address->bytes, 4);
-        memcpy(&name->v4.sin_port, address->bytes + 4, 2);
-        *length = sizeof name->v4;
-    } else if (address->kind == TETHER_ADDRESS_UDP6) {
-        name->v6.sin6_family = AF_INET6;
-        memcpy(&name->v6.sin6_addr, address->bytes, 16);
-        memcpy(&name->v6.sin6_port, address->bytes + 16, 2);
-        *length = sizeof name->v6;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static void udp_address_of(const union udp_name *name, struct tether_address *address)
-{
-    memset(address, 0, sizeof *address);
-    if (name->any.sa_family == AF_INET) {
-        address->kind = TETHER_ADDRESS_UDP4;
-        address->length = 6;
-        memcpy(address->bytes, &name->v4.sin_addr, 4);
-        memcpy(address->bytes + 4, &name->v4.sin_port, 2);
-    } else {
-        address->kind = TETHER_ADDRESS_UDP6;
-        address->length = 18;
-        memcpy(address->bytes, &name->v6.sin6_addr, 16);
-        memcpy(address->bytes + 16, &name->v6.sin6_port, 2);
-    }
-}
 
 /* Size of the frames that were joined into one datagram; 0 = it is one frame. */
 static uint32_t udp_segment_of(struct msghdr *message)
@@ -314,35 +265,6 @@ static const struct carrier_ops udp_ops = {
     .drops = udp_drops,
     .close = udp_close,
 };
-
-static uint32_t udp_truesize(uint32_t frame_bytes, bool loopback)
-{
-    uint32_t need = frame_bytes + UDP_HEADROOM_BYTES + UDP_SHARED_INFO_BYTES;
-    uint32_t head = 512;
-    while (head < need)
-        head *= 2;
-    return (loopback ? head : 2 * head) + UDP_SKB_BYTES;
-}
-
-/* Ask for room; SO_RCVBUFFORCE passes net.core.rmem_max but needs CAP_NET_ADMIN. */
-static uint32_t udp_buffer(int fd, int force, int plain, uint32_t bytes)
-{
-    int wanted = (int)(bytes / 2); /* the kernel doubles it */
-    if (setsockopt(fd, SOL_SOCKET, force, &wanted, sizeof wanted))
-        (void)setsockopt(fd, SOL_SOCKET, plain, &wanted, sizeof wanted);
-    int real = 0;
-    socklen_t length = sizeof real;
-    if (getsockopt(fd, SOL_SOCKET, plain, &real, &length) || real < 0)
-        return 0;
-    return (uint32_t)real;
-}
-
-static bool udp_is_loopback(const union udp_name *name)
-{
-    if (name->any.sa_family == AF_INET)
-        return (ntohl(name->v4.sin_addr.s_addr) >> 24) == 127;
-    return IN6_IS_ADDR_LOOPBACK(&name->v6.sin6_addr);
-}
 
 static int udp_bind(struct udp_carrier *udp, const struct carrier_options *options)
 {
