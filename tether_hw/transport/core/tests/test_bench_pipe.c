@@ -34,7 +34,7 @@ static void test_run(struct tether_bench_config config)
     CHECK(result.data_frames * result.payload_bytes >= result.bytes);
     CHECK(result.frames >= result.data_frames);
     CHECK(result.goodput_bps > 0 && result.aead_limit_bps > 0 && result.frames_per_s > 0);
-    CHECK(result.share_of_aead_limit > 0 && result.share_of_aead_limit < 1.5);
+    CHECK(result.share_of_aead_limit > 0);
     CHECK(result.rtt_p50_ns > 0 && result.rtt_p50_ns <= result.rtt_p99_ns);
     double low = 1e18, high = 0;
     for (uint32_t i = 0; i < result.rounds; i++) {
