@@ -5,7 +5,7 @@
  * Cells below the first gap are in `head`..`tail` and belong to the application; cells behind it wait in
  * `ahead`. Our floor is our frame size, so every frame takes exactly `floor` slots and one cell.
  */
-#include "endpoint.h"
+#include "flow_rx.h"
 
 void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
@@ -21,7 +21,7 @@ void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32
  * The ember of a flow that nobody reads, or that has ended with it: its sender may use the channel's ember for another
  * flow when it hears of our close, so it is covered before.
  */
-static void cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
+void tether_rx_cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_rx *rx = &flow->rx;
     if (!flow->ember_in || !(flow->mute || rx->contig >= rx->final))
@@ -37,7 +37,7 @@ static void cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
 }
 
 /* The message being assembled will never end: its cells go back. */
-static void break_message(struct tether_endpoint *ep, struct tether_flow *flow)
+void tether_rx_break_message(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint32_t cell = rx->message_cell;
@@ -88,7 +88,7 @@ static void deliver(struct tether_endpoint *ep, struct tether_channel *ch, struc
         tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
     } else {
         if (flags & TETHER_FLAG_FIRST)
-            break_message(ep, flow);
+            tether_rx_break_message(ep, flow);
         if (rx->message_cell == TETHER_NIL && !(flags & TETHER_FLAG_FIRST)) {
             tether_rx_free(ep, flow, cell); /* the rest of a message whose beginning was skipped */
         } else {
@@ -119,11 +119,11 @@ static void deliver(struct tether_endpoint *ep, struct tether_channel *ch, struc
         tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
     }
     if (marks & TETHER_CELL_BROKEN)
-        break_message(ep, flow);
+        tether_rx_break_message(ep, flow);
 }
 
 /* The first gap is closed: what stood behind it has its turn, up to the next gap. */
-static void splice(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+void tether_rx_splice(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint32_t gap = rx->gaps.head, cell, last;
@@ -161,8 +161,8 @@ static uint64_t widest(const struct tether_endpoint *ep)
 }
 
 /* Open a gap at the high end. 0, or -1 when the pool is empty. */
-static int open_gap(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t end,
-                    uint64_t ready_ns, uint64_t now_ns)
+int tether_rx_open_gap(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t end,
+                       uint64_t ready_ns, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
     if (tether_gaps_open(&ep->gap_pool, &rx->gaps, rx->high, end, widest(ep), rx->ahead_tail, ready_ns))
@@ -266,7 +266,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
         untold(ep, ch, flow, 1, now_ns);
         return 0;
     }
-    if (start > rx->high && open_gap(ep, ch, flow, start, now_ns + ch->reorder_ns, now_ns))
+    if (start > rx->high && tether_rx_open_gap(ep, ch, flow, start, now_ns + ch->reorder_ns, now_ns))
         return -TETHER_E_CELLS;
     spare = tether_cells_take(&ep->rx);
     if (spare == TETHER_NIL)
@@ -292,7 +292,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
             flow->ember_in = 1;
             ch->ember_in = tether_flow_slot(ep, flow);
             ep->embers++;
-            cover_last(ep, flow);
+            tether_rx_cover_last(ep, flow);
         } else if (!TETHER_BROKEN(ep, rx->outstanding && rx->reserved && ep->outstanding && ep->reserved)) {
             rx->outstanding--;
             ep->outstanding--;
@@ -314,7 +314,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
             c->marks = broken_now ? TETHER_CELL_BROKEN : 0;
             deliver(ep, ch, flow, cell, now_ns);
             if (closed && tether_channel_live(ch))
-                splice(ep, ch, flow, now_ns);
+                tether_rx_splice(ep, ch, flow, now_ns);
         }
     } else if (gap == TETHER_NIL) {
         insert_ahead(ep, rx, cell, rx->ahead_tail);
@@ -334,7 +334,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     demand(ep, flow, header, end);
     untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);
     if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
-        cover_last(ep, flow);
+        tether_rx_cover_last(ep, flow);
         tether_flow_settle(ep, flow);
     }
     return 0;
@@ -357,7 +357,7 @@ void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, str
         /* Control may overtake data, except after the silence that BLOCKED speaks of. */
         uint64_t quarter = tether_rtt_now(&ch->rtt) / 4;
         uint64_t wait = blocked ? 0 : quarter > ch->reorder_ns ? quarter : ch->reorder_ns;
-        (void)open_gap(ep, ch, flow, seen, now_ns + wait, now_ns);
+        (void)tether_rx_open_gap(ep, ch, flow, seen, now_ns + wait, now_ns);
     }
     if (blocked) {
         if (ch->receipts < TETHER_RECEIPTS_MAX)
@@ -365,194 +365,4 @@ void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, str
         TETHER_COUNT(ep, receipts_earned);
         tether_news(ep, ch, flow, TETHER_NEWS_ANSWER);
     }
-}
-
-/*
- * Slots that will never be sent (Skip, or Close to the grant): they count as arrived, and what was reserved for
- * them is free. 0, or -1 when they are not what the peer may skip.
- */
-int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
-                   uint64_t end, uint64_t now_ns)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    uint64_t at = first, floor = ep->floor;
-    if (end <= rx->contig)
-        return 0;
-    if (first >= end || first % floor || end % floor || first < rx->contig ||
-        end - rx->contig >= UINT64_C(1) << 31 || (first > rx->granted && first - rx->granted > floor))
-        return -1;
-    while (at < end && at < rx->high) { /* nothing of it may have arrived or been skipped before */
-        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
-        if (gap == TETHER_NIL)
-            return -1;
-        at = ep->gap_pool.gaps[gap].end;
-    }
-    at = first;
-    /* Credit first: granted slots are given back, and so are reserved ones. */
-    if (first < rx->granted) {
-        uint32_t back = (uint32_t)(((end < rx->granted ? end : rx->granted) - first) / floor);
-        if (TETHER_BROKEN(ep, rx->outstanding >= back && rx->reserved >= back))
-            return -1;
-        rx->outstanding -= back;
-        ep->outstanding -= back;
-        rx->reserved -= back;
-        ep->reserved -= back;
-    }
-    if (end > rx->granted) {
-        uint64_t from = first > rx->granted ? first : rx->granted;
-        uint64_t upto = end < rx->reserved_to ? end : rx->reserved_to;
-        if (upto > from) {
-            rx->reserved -= (uint32_t)((upto - from) / floor);
-            ep->reserved -= (uint32_t)((upto - from) / floor);
-        }
-        if (first > rx->granted) {
-            /* An ember went before: it is covered now, whether it has arrived or must still be repaired. */
-            uint32_t had = rx->reserved_to > rx->granted;
-            if (flow->ember_in) {
-                rx->reserved -= had;
-                ep->reserved -= had;
-                tether_ember_clear(ep, flow);
-            } else {
-                rx->outstanding++;
-                ep->outstanding++;
-                rx->reserved += !had;
-                ep->reserved += !had;
-            }
-        }
-        rx->granted = end;
-        rx->reserved_to = rx->reserved_to > end ? rx->reserved_to : end;
-        rx->whole = rx->whole > end ? rx->whole : end;
-    }
-    rx->demand = rx->demand > end ? rx->demand : end;
-    rx->upper = rx->demand;
-    rx->arrived += end - first;
-    if (rx->reserved_to > rx->upper)
-        tether_grant_release(ep, flow);
-    /* Then order: a message that is open before `first` will not end. */
-    if (first >= rx->high) {
-        if (first > rx->high) {
-            if (open_gap(ep, ch, flow, first, now_ns + tether_rtt_now(&ch->rtt) / 4, now_ns))
-                return -1;
-            ep->gap_pool.gaps[rx->gaps.tail].broken = 1;
-        } else if (rx->ahead_tail != TETHER_NIL) {
-            ep->rx.cells[rx->ahead_tail].marks |= TETHER_CELL_BROKEN;
-        } else if (rx->gaps.count == 0) {
-            break_message(ep, flow);
-        }
-        rx->high = end;
-        if (rx->gaps.count == 0)
-            rx->contig = end;
-    } else {
-        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, first);
-        if (gap == TETHER_NIL)
-            return -1;
-        if (first == rx->contig)
-            break_message(ep, flow);
-        else if (first == ep->gap_pool.gaps[gap].start && ep->gap_pool.gaps[gap].cell != TETHER_NIL)
-            ep->rx.cells[ep->gap_pool.gaps[gap].cell].marks |= TETHER_CELL_BROKEN;
-        while (at < end) {
-            struct tether_gap *g;
-            uint64_t upto;
-            gap = at >= rx->high ? TETHER_NIL : tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
-            if (gap == TETHER_NIL) {
-                if (at < rx->high)
-                    return -1; /* data arrived where the peer says there is none */
-                rx->high = end;
-                break;
-            }
-            g = &ep->gap_pool.gaps[gap];
-            upto = end < g->end ? end : g->end;
-            if (at > g->start) {
-                if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL))
-                    return -1;
-                ep->gap_pool.gaps[gap].broken = 1;
-            } else if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL)) {
-                return -1;
-            }
-            at = upto;
-        }
-        if (first == rx->contig)
-            splice(ep, ch, flow, now_ns);
-    }
-    tether_grant_freed(ep);
-    tether_news(ep, ch, flow, TETHER_NEWS_ACK);
-    if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
-        cover_last(ep, flow);
-        tether_flow_settle(ep, flow);
-    }
-    return 0;
-}
-
-/* The peer's direction ends at `final`: what was granted beyond comes back. */
-int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t final,
-                    uint64_t now_ns)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    if (rx->final != UINT64_MAX)
-        return rx->final == final ? 0 : -1;
-    if (final % ep->floor || final < rx->contig || final - rx->contig >= UINT64_C(1) << 31)
-        return -1;
-    rx->final = final;
-    if (rx->demand > final)
-        rx->demand = final;
-    rx->upper = rx->demand;
-    if (rx->granted > final && tether_rx_void(ep, ch, flow, final, rx->granted, now_ns))
-        return -1;
-    if (rx->demand > final)
-        rx->demand = rx->upper = final;
-    tether_grant_release(ep, flow);
-    cover_last(ep, flow);
-    if (rx->contig >= final)
-        tether_flow_settle(ep, flow);
-    return 0;
-}
-
-static void free_list(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
-{
-    while (cell != TETHER_NIL) {
-        uint32_t following = ep->rx.cells[cell].next;
-        tether_rx_free(ep, flow, cell);
-        cell = following;
-    }
-}
-
-/* Nobody will read: what is in order goes back now, what comes goes back when it has its turn. */
-void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    flow->mute = 1;
-    cover_last(ep, flow);
-    free_list(ep, flow, rx->head);
-    rx->head = rx->tail = rx->message_cell = TETHER_NIL;
-    rx->readable_bytes = rx->readable_messages = rx->message_bytes = 0;
-}
-
-/* Closed at both ends: what is missing below `final` will not be sent again, and nobody waits for it. */
-void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t final)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    tether_rx_drop(ep, flow);
-    rx->contig = rx->high = final > rx->contig ? final : rx->contig;
-    rx->granted = rx->granted > rx->contig ? rx->granted : rx->contig;
-    rx->final = rx->contig;
-    rx->arrived = rx->reserved_to = rx->whole = rx->granted;
-    rx->demand = rx->upper = rx->final;
-}
-
-/* The flow ends: cells, gaps and credit go back. */
-void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    tether_rx_mute(ep, flow);
-    free_list(ep, flow, rx->ahead);
-    rx->ahead = rx->ahead_tail = TETHER_NIL;
-    tether_gaps_clear(&ep->gap_pool, &rx->gaps);
-    ep->outstanding -= rx->outstanding;
-    ep->reserved -= rx->reserved;
-    rx->outstanding = rx->reserved = 0;
-    if (flow->ember_in)
-        tether_ember_clear(ep, flow);
-    if (ep->waiter == tether_flow_node(ep, flow))
-        ep->waiter = TETHER_NIL;
-    tether_grant_freed(ep);
 }

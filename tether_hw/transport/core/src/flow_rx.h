@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flow_rx.h: what arriving (flow_rx.c) and ending (flow_void.c) share about the peer's direction of a flow. */
+#ifndef TETHER_FLOW_RX_H
+#define TETHER_FLOW_RX_H
+
+#include "endpoint.h"
+
+/* Frames that waited behind a gap which has just closed go to the application. */
+void tether_rx_splice(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                      uint64_t now_ns);
+/* The ember of a flow that nobody reads any more is covered by a grant. */
+void tether_rx_cover_last(struct tether_endpoint *ep, struct tether_flow *flow);
+/* A message whose middle will never come is dropped. */
+void tether_rx_break_message(struct tether_endpoint *ep, struct tether_flow *flow);
+/* Open a gap at the high end, up to `end`; asked for from `ready_ns` on. 0, or -1 when the pool is empty. */
+int tether_rx_open_gap(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                       uint64_t end, uint64_t ready_ns, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flow_void.c: how the peer's direction of a flow ends: slots that are skipped, Close, and giving its cells back. */
+#include "flow_rx.h"
+
+/*
+ * Slots that will never be sent (Skip, or Close to the grant): they count as arrived, and what was reserved for
+ * them is free. 0, or -1 when they are not what the peer may skip.
+ */
+int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
+                   uint64_t end, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t at = first, floor = ep->floor;
+    if (end <= rx->contig)
+        return 0;
+    if (first >= end || first % floor || end % floor || first < rx->contig ||
+        end - rx->contig >= UINT64_C(1) << 31 || (first > rx->granted && first - rx->granted > floor))
+        return -1;
+    while (at < end && at < rx->high) { /* nothing of it may have arrived or been skipped before */
+        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
+        if (gap == TETHER_NIL)
+            return -1;
+        at = ep->gap_pool.gaps[gap].end;
+    }
+    at = first;
+    /* Credit first: granted slots are given back, and so are reserved ones. */
+    if (first < rx->granted) {
+        uint32_t back = (uint32_t)(((end < rx->granted ? end : rx->granted) - first) / floor);
+        if (TETHER_BROKEN(ep, rx->outstanding >= back && rx->reserved >= back))
+            return -1;
+        rx->outstanding -= back;
+        ep->outstanding -= back;
+        rx->reserved -= back;
+        ep->reserved -= back;
+    }
+    if (end > rx->granted) {
+        uint64_t from = first > rx->granted ? first : rx->granted;
+        uint64_t upto = end < rx->reserved_to ? end : rx->reserved_to;
+        if (upto > from) {
+            rx->reserved -= (uint32_t)((upto - from) / floor);
+            ep->reserved -= (uint32_t)((upto - from) / floor);
+        }
+        if (first > rx->granted) {
+            /* An ember went before: it is covered now, whether it has arrived or must still be repaired. */
+            uint32_t had = rx->reserved_to > rx->granted;
+            if (flow->ember_in) {
+                rx->reserved -= had;
+                ep->reserved -= had;
+                tether_ember_clear(ep, flow);
+            } else {
+                rx->outstanding++;
+                ep->outstanding++;
+                rx->reserved += !had;
+                ep->reserved += !had;
+            }
+        }
+        rx->granted = end;
+        rx->reserved_to = rx->reserved_to > end ? rx->reserved_to : end;
+        rx->whole = rx->whole > end ? rx->whole : end;
+    }
+    rx->demand = rx->demand > end ? rx->demand : end;
+    rx->upper = rx->demand;
+    rx->arrived += end - first;
+    if (rx->reserved_to > rx->upper)
+        tether_grant_release(ep, flow);
+    /* Then order: a message that is open before `first` will not end. */
+    if (first >= rx->high) {
+        if (first > rx->high) {
+            if (tether_rx_open_gap(ep, ch, flow, first, now_ns + tether_rtt_now(&ch->rtt) / 4, now_ns))
+                return -1;
+            ep->gap_pool.gaps[rx->gaps.tail].broken = 1;
+        } else if (rx->ahead_tail != TETHER_NIL) {
+            ep->rx.cells[rx->ahead_tail].marks |= TETHER_CELL_BROKEN;
+        } else if (rx->gaps.count == 0) {
+            tether_rx_break_message(ep, flow);
+        }
+        rx->high = end;
+        if (rx->gaps.count == 0)
+            rx->contig = end;
+    } else {
+        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, first);
+        if (gap == TETHER_NIL)
+            return -1;
+        if (first == rx->contig)
+            tether_rx_break_message(ep, flow);
+        else if (first == ep->gap_pool.gaps[gap].start && ep->gap_pool.gaps[gap].cell != TETHER_NIL)
+            ep->rx.cells[ep->gap_pool.gaps[gap].cell].marks |= TETHER_CELL_BROKEN;
+        while (at < end) {
+            struct tether_gap *g;
+            uint64_t upto;
+            gap = at >= rx->high ? TETHER_NIL : tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
+            if (gap == TETHER_NIL) {
+                if (at < rx->high)
+                    return -1; /* data arrived where the peer says there is none */
+                rx->high = end;
+                break;
+            }
+            g = &ep->gap_pool.gaps[gap];
+            upto = end < g->end ? end : g->end;
+            if (at > g->start) {
+                if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL))
+                    return -1;
+                ep->gap_pool.gaps[gap].broken = 1;
+            } else if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL)) {
+                return -1;
+            }
+            at = upto;
+        }
+        if (first == rx->contig)
+            tether_rx_splice(ep, ch, flow, now_ns);
+    }
+    tether_grant_freed(ep);
+    tether_news(ep, ch, flow, TETHER_NEWS_ACK);
+    if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
+        tether_rx_cover_last(ep, flow);
+        tether_flow_settle(ep, flow);
+    }
+    return 0;
+}
+
+/* The peer's direction ends at `final`: what was granted beyond comes back. */
+int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t final,
+                    uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    if (rx->final != UINT64_MAX)
+        return rx->final == final ? 0 : -1;
+    if (final % ep->floor || final < rx->contig || final - rx->contig >= UINT64_C(1) << 31)
+        return -1;
+    rx->final = final;
+    if (rx->demand > final)
+        rx->demand = final;
+    rx->upper = rx->demand;
+    if (rx->granted > final && tether_rx_void(ep, ch, flow, final, rx->granted, now_ns))
+        return -1;
+    if (rx->demand > final)
+        rx->demand = rx->upper = final;
+    tether_grant_release(ep, flow);
+    tether_rx_cover_last(ep, flow);
+    if (rx->contig >= final)
+        tether_flow_settle(ep, flow);
+    return 0;
+}
+
+static void free_list(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+{
+    while (cell != TETHER_NIL) {
+        uint32_t following = ep->rx.cells[cell].next;
+        tether_rx_free(ep, flow, cell);
+        cell = following;
+    }
+}
+
+/* Nobody will read: what is in order goes back now, what comes goes back when it has its turn. */
+void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    flow->mute = 1;
+    tether_rx_cover_last(ep, flow);
+    free_list(ep, flow, rx->head);
+    rx->head = rx->tail = rx->message_cell = TETHER_NIL;
+    rx->readable_bytes = rx->readable_messages = rx->message_bytes = 0;
+}
+
+/* Closed at both ends: what is missing below `final` will not be sent again, and nobody waits for it. */
+void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t final)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    tether_rx_drop(ep, flow);
+    rx->contig = rx->high = final > rx->contig ? final : rx->contig;
+    rx->granted = rx->granted > rx->contig ? rx->granted : rx->contig;
+    rx->final = rx->contig;
+    rx->arrived = rx->reserved_to = rx->whole = rx->granted;
+    rx->demand = rx->upper = rx->final;
+}
+
+/* The flow ends: cells, gaps and credit go back. */
+void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    tether_rx_mute(ep, flow);
+    free_list(ep, flow, rx->ahead);
+    rx->ahead = rx->ahead_tail = TETHER_NIL;
+    tether_gaps_clear(&ep->gap_pool, &rx->gaps);
+    ep->outstanding -= rx->outstanding;
+    ep->reserved -= rx->reserved;
+    rx->outstanding = rx->reserved = 0;
+    if (flow->ember_in)
+        tether_ember_clear(ep, flow);
+    if (ep->waiter == tether_flow_node(ep, flow))
+        ep->waiter = TETHER_NIL;
+    tether_grant_freed(ep);
+}
