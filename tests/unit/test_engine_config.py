@@ -46,7 +46,7 @@ ENGINE: dict[str, Any] = {
         for lane in (0, 1)
     ],
     "limits": {
-        "max_message_bytes": 67_108_864,
+        "max_message_bytes": 16_777_216,
         "rx_cells": 65_536,
         "tx_cells": 16_384,
         "max_channels": 64,

@@ -47,7 +47,7 @@ class Access(Model):
 class Limits(Model):
     """Sizes that an engine allocates at its start."""
 
-    max_message_bytes: int = Field(67_108_864, ge=1, le=1 << 32)
+    max_message_bytes: int = Field(16_777_216, ge=1, le=1 << 32)
     rx_cells: int = Field(65_536, ge=64, le=1 << 24, description="frames of receive buffer per lane")
     tx_cells: int = Field(16_384, ge=64, le=1 << 24, description="frames of send buffer per lane")
     max_channels: int = Field(64, ge=1, le=65_536)

@@ -87,9 +87,13 @@ class Lane:
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes that the engine allocates at its start. Cells are frames, per lane."""
+    """Sizes that the engine allocates at its start. Cells are frames, per lane.
 
-    max_message_bytes: int = 67_108_864
+    The default message fits the default send buffer at MTU 1500 (16,384 frames of 1,408 bytes are 22 MiB): what a node
+    accepts, its peers can send. Larger things are byte flows.
+    """
+
+    max_message_bytes: int = 16_777_216
     rx_cells: int = 65_536
     tx_cells: int = 16_384
     max_channels: int = 64
