@@ -38,6 +38,7 @@ LAST_WORD = b"that was all"
 QUEUES = 2
 HARMLESS = {"flow"}  # repairs that were on their way when their flow was closed by both ends
 POOL = random.Random(7).randbytes(1 << 20)  # content is cut from it
+LIMITS = Limits(max_message_bytes=LARGEST, tx_cells=65536)
 
 
 def pick_size(rng: random.Random, largest: int) -> int:
@@ -287,7 +288,7 @@ def soak(carrier: str, seconds: float, largest: int = LARGEST, workers: int = 8)
     account = Account()
     samples: list[tuple[int, int]] = []
     try:
-        with Duo(carrier, QUEUES, spaces=spaces, limits=Limits(tx_cells=65536), link=Link(rtt_ns=200_000)) as duo:
+        with Duo(carrier, QUEUES, spaces=spaces, limits=LIMITS, link=Link(rtt_ns=200_000)) as duo:
             warm(duo, largest)
             before = refusals(duo)  # a Hail that was repeated is answered twice; after that nothing may be refused
             begun = time.monotonic()
