@@ -157,11 +157,10 @@ def _resume(request: Request) -> dict[str, Any]:
 
 
 def _runs(request: Request) -> dict[str, Any]:
-    from tether_hw.agent.state import status
+    from tether_hw.agent import listing
 
     Fields(request.body, "body").done()
-    host = _host(request)
-    return {"runs": [status(host, run) for run in host.all_runs()], "pending": host.lock.holder()}
+    return listing.runs(_host(request))
 
 
 def _verify(request: Request) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _enroll(args: argparse.Namespace, inventory: Any, hosts: list[str]) -> int:
 
 
 def _show(args: argparse.Namespace, inventory: Any, hosts: list[str]) -> int:
-    from tether_hw.fleet.enroll import fingerprint
+    from tether_hw.fleet.fingerprint import fingerprint
 
     entries: list[dict[str, Any]] = [
         {"host": host, "keys": [{"key": key, "fingerprint": fingerprint(key)} for key in inventory.keys.get(host, ())]}

@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the verb."""
     from tether_hw.cli.read_facts import read_facts
     from tether_hw.cli.results import give
+    from tether_hw.errors import HostRefused
     from tether_hw.fleet import verify
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from tether_hw.fleet.planning import setting
     from tether_hw.fleet.progress import show
     from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.words import result_of
 
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
@@ -47,10 +49,7 @@ def run(args: argparse.Namespace) -> int:
             if check["check"] == "engine" and check["result"] != verify.PROVED:
                 absent.setdefault(check["host"], f"the engine of {check['host']} does not answer")
         checks += verify.links(reach, {host: plan.hosts[host].checks for host in plan.hosts}, absent)
-    refused = [
-        {"host": refusal["host"], "nic": None, "check": "plan", "id": "plan", "result": verify.FAILED}
-        | {"evidence": refusal["reason"]}
-        for refusal in plan.refusals
-    ]
-    checks = sorted([*checks, *refused], key=lambda check: (check["host"], check["id"]))
-    return give("tether.verify/1", [*failed, *verify.failures(errors)], as_json=args.json, checks=checks)
+    failed += [result_of(HostRefused(refusal["host"], refusal["reason"])) for refusal in plan.refusals]
+    failed += verify.failures(errors)
+    checks.sort(key=lambda check: (check["host"], check["id"]))
+    return give("tether.verify/1", failed, as_json=args.json, checks=checks)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.errors import HostRefused, TetherError
 from tether_hw.fleet import runner, words
 from tether_hw.fleet.engine_intent import engine_user
+from tether_hw.fleet.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
     from tether_hw.fleet.reach import Reach
 
 _HEAD = "# Public identity keys of the hosts, written by `tether key enroll`. Keep this file with the inventory.\n"
-
-
-def fingerprint(key: str) -> str:
-    """A public identity key (hex) in the short form by which people compare keys."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(bytes.fromhex(key)).digest()).decode().rstrip("=")
 
 
 def enroll(reach: Reach, hosts: Iterable[str], parallel: int = 32, replace: bool = False) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tether_hw.fleet.engine_intent import EngineIntent, engine_intent, engine_user
+from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
@@ -172,10 +173,13 @@ def _key(inventory: Inventory, name: str, draft: HostDraft) -> None:
             draft.not_for_apply.append(f"the identity key of {name} is to be made")
             draft.notes.append("its identity key is to be made: tether key enroll " + name)
     elif shown is None:
-        recorded = f"{inventory.keys_file.name} has {known[0]}"
-        draft.refusals.append(f"it has no identity key, {recorded}: tether key enroll {name} --replace makes a new one")
+        # The key may be there without a bundle that could read it; enrolling sees that and overwrites nothing.
+        recorded = f"{inventory.keys_file.name} has {fingerprint(known[0])}"
+        draft.refusals.append(f"it shows no identity key, {recorded}: tether key enroll {name} says why")
     elif shown not in known:
-        draft.refusals.append(f"it shows identity key {shown}, {inventory.keys_file.name} has {', '.join(known)}")
+        recorded = ", ".join(fingerprint(key) for key in known)
+        changed = f"its identity key changed: recorded {recorded}, shown {fingerprint(shown)}"
+        draft.refusals.append(f"{changed}; if the host was installed anew: tether key enroll {name} --replace")
 
 
 def _nics(inventory: Inventory, name: str, draft: HostDraft, setting: Setting, devices: Mapping[str, str]) -> None:

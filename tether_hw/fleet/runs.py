@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostFailed, HostRefused, HostRolledBack
-from tether_hw.fleet import apply, runner, state, words
+from tether_hw.fleet import apply, bare, runner, state, words
+from tether_hw.fleet.client import VERB_S
 
 TAKEN_BACK = ("rolled-back", "taken-back")
 
@@ -70,13 +71,12 @@ def listing(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> list[dict
     def work(host: str) -> dict[str, Any]:
         with reach.session(host) as session:
             machine = reach.look(session)
-            if not machine.placed:
-                return {
-                    **words.result_ok(host, "listed", "no bundle of this suite is there"),
-                    "pending": None,
-                    "runs": [],
-                }
-            answer = reach.agent_on(session, machine).call("runs", {})
+            if machine.placed:
+                answer = reach.agent_on(session, machine).call("runs", {})
+            else:
+                # An older or newer suite may have been here: its runs are seen all the same, and nothing is placed.
+                body = {"root": machine.root}
+                answer = bare.run(session, "tether_hw.agent.listing", body, VERB_S * reach.time_scale)
         return {**words.result_ok(host, "listed", f"{len(answer['runs'])} runs"), **answer}
 
     results = runner.run(hosts, work, parallel)

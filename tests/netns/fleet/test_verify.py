@@ -7,6 +7,8 @@ from tests.netns.fleet.test_verbs import Say, say
 from tests.support.fleets import Fleet
 from tether_hw.errors import Exit
 from tether_hw.fleet import bundle
+from tether_hw.fleet.fingerprint import fingerprint
+from tether_hw.plan.facts import differences
 
 __all__ = ["say"]
 
@@ -28,3 +30,36 @@ def test_verify_on_a_host_without_anything_leaves_it_so(fleet: Fleet, say: Say) 
     assert {result for name, (result, _) in found.items() if name.startswith("link")} == {"not provable now"}
     missing = {found[name] for name in found if not name.startswith("link")}
     assert missing == {("failed", "the bundle of this suite is not on the host: tether apply places it")}
+
+
+def test_a_host_with_another_identity_key_is_refused(fleet: Fleet, say: Say) -> None:
+    old = fleet.inventory.keys["a"][0]
+    fleet.run("a", "mv", "/etc/tether/identity.key", "/etc/tether/identity.old")
+    try:
+        fleet.run("a", "sh", "-c", f"umask 077; printf '{'5a' * 32}\\n' > /etc/tether/identity.key")
+        code, document = say(fleet.inventory_file, "verify", "--limit", "a")
+    finally:
+        fleet.run("a", "mv", "/etc/tether/identity.old", "/etc/tether/identity.key")
+    assert (code, document["checks"]) == (Exit.FAILED, [])
+    (refused,) = document["hosts"]
+    assert (refused["host"], refused["result"], refused["exit"]) == ("a", "refused", Exit.FAILED)
+    assert f"recorded {fingerprint(old)}, shown SHA256:" in refused["message"]
+
+
+def test_the_runs_of_another_suite_are_listed_and_taken_back(fleet: Fleet, say: Say) -> None:
+    before = fleet.facts("a")
+    code, document = say(fleet.inventory_file, "apply", "--yes", "--limit", "a")
+    assert code == 0
+    run = document["run"]
+    ours = f"/opt/tether/{bundle.find('x86_64').digest}"
+    fleet.run("a", "cp", "-a", ours, "/opt/tether/" + "0" * 64)
+    fleet.run("a", "rm", "-rf", ours)  # as if this suite were another one
+    look = fleet.run("a", "sh", "-c", LOOK)
+    code, document = say(fleet.inventory_file, "runs", "--limit", "a")
+    assert fleet.run("a", "sh", "-c", LOOK) == look
+    assert code == 0
+    assert [known["state"] for known in document["hosts"][0]["runs"] if known["run"] == run] == ["confirmed"]
+    code, document = say(fleet.inventory_file, "rollback", "last", "--yes", "--limit", "a")
+    fleet.run("a", "rm", "-rf", "/opt/tether/" + "0" * 64)
+    assert (code, document["run"]) == (0, run)
+    assert differences(before.config, fleet.facts("a").config) == []
