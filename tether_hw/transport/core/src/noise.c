@@ -140,27 +140,56 @@ int tether_noise_responder(struct tether_noise *noise, const uint8_t local_secre
     return start(noise, local_secret, local_public, local_public);
 }
 
-static int set_ephemeral(struct tether_noise *noise, const uint8_t ephemeral[TETHER_KEY_SIZE])
+/* What both messages begin with: the frame's context, then a fresh e. Checks that everything fits. */
+static int write_e(struct tether_noise *noise, const uint8_t ephemeral[TETHER_KEY_SIZE],
+                   const uint8_t context[TETHER_NOISE_CONTEXT], size_t payload_length, size_t overhead, uint8_t *out,
+                   size_t capacity)
 {
+    int result;
+
+    if (payload_length > TETHER_NOISE_PAYLOAD_MAX || capacity < payload_length + overhead)
+        return -EMSGSIZE;
     memcpy(noise->ephemeral_secret, ephemeral, TETHER_KEY_SIZE);
-    return tether_x25519_public(ephemeral, noise->ephemeral_public);
+    result = tether_x25519_public(ephemeral, noise->ephemeral_public);
+    if (result == 0)
+        result = mix_hash(noise, context, TETHER_NOISE_CONTEXT);
+    if (result != 0)
+        return result;
+    memcpy(out, noise->ephemeral_public, TETHER_KEY_SIZE);
+    return mix_hash(noise, noise->ephemeral_public, TETHER_KEY_SIZE);
+}
+
+/* The other end of write_e; the payload's length comes back in `payload_length`. */
+static int read_e(struct tether_noise *noise, const uint8_t context[TETHER_NOISE_CONTEXT], const uint8_t *message,
+                  size_t length, size_t overhead, size_t capacity, size_t *payload_length)
+{
+    int result;
+
+    if (length < overhead || length - overhead > TETHER_NOISE_PAYLOAD_MAX || length - overhead > capacity)
+        return -EMSGSIZE;
+    *payload_length = length - overhead;
+    result = mix_hash(noise, context, TETHER_NOISE_CONTEXT);
+    if (result != 0)
+        return result;
+    memcpy(noise->remote_ephemeral, message, TETHER_KEY_SIZE);
+    return mix_hash(noise, noise->remote_ephemeral, TETHER_KEY_SIZE);
+}
+
+/* A message that was read counts only when all of it verified: a forged one leaves the state as it was. */
+static int settle(struct tether_noise *noise, struct tether_noise *next, int result, size_t payload_length)
+{
+    if (result == 0)
+        *noise = *next;
+    tether_wipe(next, sizeof *next);
+    return result != 0 ? result : (int)payload_length;
 }
 
 int tether_noise_write1(struct tether_noise *noise, const uint8_t ephemeral[TETHER_KEY_SIZE],
                         const uint8_t context[TETHER_NOISE_CONTEXT], const uint8_t *payload, size_t payload_length,
                         uint8_t *out, size_t capacity)
 {
-    int result;
+    int result = write_e(noise, ephemeral, context, payload_length, TETHER_NOISE_OVERHEAD1, out, capacity);
 
-    if (payload_length > TETHER_NOISE_PAYLOAD_MAX || capacity < payload_length + TETHER_NOISE_OVERHEAD1)
-        return -EMSGSIZE;
-    result = set_ephemeral(noise, ephemeral);
-    if (result == 0)
-        result = mix_hash(noise, context, TETHER_NOISE_CONTEXT);
-    if (result == 0) { /* e */
-        memcpy(out, noise->ephemeral_public, TETHER_KEY_SIZE);
-        result = mix_hash(noise, noise->ephemeral_public, TETHER_KEY_SIZE);
-    }
     if (result == 0) /* es */
         result = mix_dh(noise, noise->ephemeral_secret, noise->remote_public);
     if (result == 0) /* s */
@@ -176,18 +205,9 @@ int tether_noise_read1(struct tether_noise *noise, const uint8_t context[TETHER_
                        const uint8_t *message, size_t length, uint8_t *payload, size_t capacity)
 {
     struct tether_noise next = *noise;
-    size_t payload_length;
-    int result;
+    size_t payload_length = 0;
+    int result = read_e(&next, context, message, length, TETHER_NOISE_OVERHEAD1, capacity, &payload_length);
 
-    if (length < TETHER_NOISE_OVERHEAD1 || length - TETHER_NOISE_OVERHEAD1 > TETHER_NOISE_PAYLOAD_MAX ||
-        length - TETHER_NOISE_OVERHEAD1 > capacity)
-        return -EMSGSIZE;
-    payload_length = length - TETHER_NOISE_OVERHEAD1;
-    result = mix_hash(&next, context, TETHER_NOISE_CONTEXT);
-    if (result == 0) { /* e */
-        memcpy(next.remote_ephemeral, message, TETHER_KEY_SIZE);
-        result = mix_hash(&next, next.remote_ephemeral, TETHER_KEY_SIZE);
-    }
     if (result == 0) /* es */
         result = mix_dh(&next, next.local_secret, next.remote_ephemeral);
     if (result == 0) /* s */
@@ -196,27 +216,15 @@ int tether_noise_read1(struct tether_noise *noise, const uint8_t context[TETHER_
         result = mix_dh(&next, next.local_secret, next.remote_public);
     if (result == 0)
         result = open_and_hash(&next, message + 80, payload_length, payload);
-    if (result == 0)
-        *noise = next;
-    tether_wipe(&next, sizeof next);
-    return result != 0 ? result : (int)payload_length;
+    return settle(noise, &next, result, payload_length);
 }
 
 int tether_noise_write2(struct tether_noise *noise, const uint8_t ephemeral[TETHER_KEY_SIZE],
                         const uint8_t context[TETHER_NOISE_CONTEXT], const uint8_t *payload, size_t payload_length,
                         uint8_t *out, size_t capacity)
 {
-    int result;
+    int result = write_e(noise, ephemeral, context, payload_length, TETHER_NOISE_OVERHEAD2, out, capacity);
 
-    if (payload_length > TETHER_NOISE_PAYLOAD_MAX || capacity < payload_length + TETHER_NOISE_OVERHEAD2)
-        return -EMSGSIZE;
-    result = set_ephemeral(noise, ephemeral);
-    if (result == 0)
-        result = mix_hash(noise, context, TETHER_NOISE_CONTEXT);
-    if (result == 0) { /* e */
-        memcpy(out, noise->ephemeral_public, TETHER_KEY_SIZE);
-        result = mix_hash(noise, noise->ephemeral_public, TETHER_KEY_SIZE);
-    }
     if (result == 0) /* ee */
         result = mix_dh(noise, noise->ephemeral_secret, noise->remote_ephemeral);
     if (result == 0) /* se */
@@ -230,28 +238,16 @@ int tether_noise_read2(struct tether_noise *noise, const uint8_t context[TETHER_
                        const uint8_t *message, size_t length, uint8_t *payload, size_t capacity)
 {
     struct tether_noise next = *noise;
-    size_t payload_length;
-    int result;
+    size_t payload_length = 0;
+    int result = read_e(&next, context, message, length, TETHER_NOISE_OVERHEAD2, capacity, &payload_length);
 
-    if (length < TETHER_NOISE_OVERHEAD2 || length - TETHER_NOISE_OVERHEAD2 > TETHER_NOISE_PAYLOAD_MAX ||
-        length - TETHER_NOISE_OVERHEAD2 > capacity)
-        return -EMSGSIZE;
-    payload_length = length - TETHER_NOISE_OVERHEAD2;
-    result = mix_hash(&next, context, TETHER_NOISE_CONTEXT);
-    if (result == 0) { /* e */
-        memcpy(next.remote_ephemeral, message, TETHER_KEY_SIZE);
-        result = mix_hash(&next, next.remote_ephemeral, TETHER_KEY_SIZE);
-    }
     if (result == 0) /* ee */
         result = mix_dh(&next, next.ephemeral_secret, next.remote_ephemeral);
     if (result == 0) /* se: the initiator's static, the responder's ephemeral */
         result = mix_dh(&next, next.local_secret, next.remote_ephemeral);
     if (result == 0)
         result = open_and_hash(&next, message + 32, payload_length, payload);
-    if (result == 0)
-        *noise = next;
-    tether_wipe(&next, sizeof next);
-    return result != 0 ? result : (int)payload_length;
+    return settle(noise, &next, result, payload_length);
 }
 
 int tether_noise_split(struct tether_noise *noise, uint8_t initiator_to_responder[TETHER_KEY_SIZE],
