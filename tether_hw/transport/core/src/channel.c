@@ -49,6 +49,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->generation = ch->generation ? ch->generation : 1;
     ch->index = (uint32_t)ch->generation << (8 + TETHER_SLOT_BITS) | slot << 8 | ep->config.lane;
     ch->stamp_offset = tether_get64(random) & TETHER_MASK48;
+    ch->born = ++ep->births;
     ch->remote = 0;
     ch->initiator = ch->hail_due = ch->visible = ch->proven = ch->last_word = 0;
     ch->linger = 0;
@@ -59,6 +60,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->peer_stamp = ch->peer_stamp_ns = ch->peer_stamp_sequence = 0;
     ch->reorder_ns = 0;
     ch->refused_count = 0;
+    memset(ch->refused, 0, sizeof ch->refused);
     ch->last_slot = 0;
     ch->cipher = 0;
     ch->down_status = 0;
@@ -102,6 +104,8 @@ void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel 
         struct tether_channel *other = &ep->channels[slot];
         if (other == ch || other->peer_id != ch->peer_id || other->remote_lane != ch->remote_lane)
             continue;
+        if (other->state == TETHER_CHANNEL_UP && other->born > ch->born)
+            continue; /* a late frame of the former one: the newer Hail stands */
         if (other->state == TETHER_CHANNEL_UP) {
             tether_channel_down(ep, other, now_ns, -ECONNRESET, ch->index);
             tether_channel_reap(ep, other);

@@ -39,7 +39,9 @@ uint64_t tether_rtt_quantile(const struct tether_rtt *rtt, uint32_t per_mille)
 
 uint64_t tether_rtt_worst(struct tether_rtt *rtt)
 {
-    if (rtt->count && (rtt->p99_ns == 0 || rtt->count - rtt->p99_at >= P99_EVERY)) {
+    /* Early on at every doubling: one slow sample at the beginning (a stopped process) must not stand for 256. */
+    uint32_t every = rtt->p99_at < P99_EVERY ? rtt->p99_at : P99_EVERY;
+    if (rtt->count && (rtt->p99_ns == 0 || rtt->count - rtt->p99_at >= every)) {
         rtt->p99_ns = tether_rtt_quantile(rtt, 990);
         rtt->p99_at = rtt->count;
     }

@@ -148,10 +148,19 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
         if (size == 0 || flow->control == 0)
             tether_queue_pop(ep, queue, TETHER_Q_CONTROL);
     }
-    while (ch->refused_count && capacity - length >= TETHER_TAG_CLOSE_SIZE) {
-        struct tether_tag_close close = {.flow = ch->refused[--ch->refused_count], .reason = TETHER_CLOSE_REFUSED};
+    for (uint32_t word = 0; ch->refused_count && capacity - length >= TETHER_TAG_CLOSE_SIZE;) {
+        struct tether_tag_close close = {.reason = TETHER_CLOSE_REFUSED};
+        if (ch->refused[word] == 0) {
+            word++;
+            continue;
+        }
+        close.flow = (uint16_t)((word * 64 + (uint32_t)__builtin_ctzll(ch->refused[word])) << 1 | ch->initiator);
+        ch->refused[word] &= ch->refused[word] - 1;
+        ch->refused_count--;
         length += tether_tag_put_close(out + length, &close);
     }
+    if (ch->refused_count) /* the rest goes in the next frame */
+        tether_enqueue(ep, control, TETHER_Q_CONTROL);
     if (length == 0) {
         tether_cells_give(&ep->tx, cell);
         return 0;
@@ -196,9 +205,9 @@ static int define(struct tether_endpoint *ep, struct tether_channel *ch, const s
                ? tether_flow_take(ep, ch, tag->flow, tag->kind, tag->bound, now_ns)
                : NULL;
     if (flow == NULL) {
-        if (ch->refused_count == TETHER_REFUSED_MAX)
-            return -1;
-        ch->refused[ch->refused_count++] = tag->flow;
+        uint64_t *word = &ch->refused[tag->flow >> 7], bit = UINT64_C(1) << (tag->flow >> 1 & 63);
+        ch->refused_count += !(*word & bit);
+        *word |= bit;
         tether_enqueue(ep, tether_flow_at(ep, ch, 0), TETHER_Q_CONTROL);
         tether_work(ep, ch);
         return 0;
@@ -263,6 +272,8 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, const stru
             tether_event_set(ep, tether_flow_at(ep, ch, 0), TETHER_EVENT_PEER_LANES);
         return 0;
     case TETHER_TAG_SKIP:
+        if (tag->skip.flow == 0)
+            return -1; /* Flow 0 loses nothing and ends with its channel only */
         flow = tether_flow_find(ep, ch, tag->skip.flow);
         TETHER_COUNT(ep, skips_received);
         if (flow == NULL)
@@ -271,6 +282,8 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, const stru
             return -1;
         return tether_rx_void(ep, ch, flow, tag->skip.first, tag->skip.first + tag->skip.count, now_ns);
     case TETHER_TAG_CLOSE:
+        if (tag->close.flow == 0)
+            return -1;
         return closed(ep, ch, &tag->close, now_ns);
     case TETHER_TAG_BYE:
         tether_channel_down(ep, ch, now_ns, -ECONNABORTED, tag->bye_reason);

@@ -110,6 +110,7 @@ static int open_all(struct tether_endpoint *ep)
         ep->queues[i].head = ep->queues[i].tail = TETHER_NIL;
     tether_purse_init(&ep->purse, c->purse_frames, c->purse_per_s);
     tether_purse_init(&ep->lamps, c->purse_frames, c->purse_per_s);
+    tether_purse_init(&ep->replies, c->purse_frames, c->purse_per_s);
     ep->timer_ns = UINT64_MAX;
     ep->waiter = TETHER_NIL;
     if (tether_x25519_public(c->static_secret, ep->public_key) || tether_mac1_key(ep->public_key, ep->mac1_key))

@@ -33,7 +33,7 @@ enum {
     TETHER_CONTROL_FRAMES = 8,      /* Flow 0's pool, and its send cells, per channel */
     TETHER_RECEIPT_FRAMES = 16,     /* a plain receipt per this many frames or RTT/8 */
     TETHER_RECEIPTS_MAX = 1 << 20,
-    TETHER_REFUSED_MAX = 16,
+    TETHER_REFUSED_WORDS = 65536 / 2 / 64,
     TETHER_LINGER_TRIES = 4,
     TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
@@ -181,6 +181,7 @@ struct tether_channel {
     struct tether_keys tx_keys, rx_keys;
     struct tether_replay replay;
     uint64_t stamp_offset;
+    uint64_t born;          /* order in which channels were begun */
     uint64_t peer_stamp, peer_stamp_ns; /* newest Timestamp of the peer, and when it came */
     uint64_t peer_stamp_sequence;
     struct tether_rtt rtt;
@@ -199,8 +200,8 @@ struct tether_channel {
     uint32_t reply_length;
     struct tether_queue queues[TETHER_Q_EVENT];
     uint32_t last_slot;     /* flow slot of the last frame received */
-    uint16_t refused[TETHER_REFUSED_MAX];
-    uint16_t refused_count;
+    uint64_t refused[TETHER_REFUSED_WORDS]; /* the peer's flows that wait for CLOSE(REFUSED), a bit for each id of its parity */
+    uint32_t refused_count;
     uint16_t next_flow_id;
     uint16_t peer_lanes;
     uint64_t down_value;
@@ -241,10 +242,12 @@ struct tether_endpoint {
     struct tether_cells rx, tx;
     struct tether_gap_pool gap_pool;
     struct tether_purse purse;
-    struct tether_purse lamps;      /* Hails that may cost us a key agreement */
+    struct tether_purse lamps;      /* Hails that may cost us a key agreement, and the answers that they fund */
+    struct tether_purse replies;    /* replies to our Hails that may cost us one */
     struct tether_queue queues[TETHER_Q_COUNT]; /* endpoint's own start at TETHER_Q_EVENT */
     uint64_t timer_ns;       /* lower bound over all channels */
     uint64_t counter_next, counter_limit, counter_stale;
+    uint64_t births;
     uint8_t need_counter;    /* event pending */
     uint8_t counter_asked;
     uint8_t grant_dirty;

@@ -287,12 +287,11 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
         struct tether_tag_hail stale = {.counter = entry->last_counter[key][hail.lane] - 1, .lane = ep->config.lane,
                                         .target_lane = hail.lane, .ciphers = choose(ep, hail.ciphers),
                                         .status = TETHER_HAIL_STALE};
-        if (tether_purse_pay(&ep->purse, now_ns, 1)) {
-            got = write_reply(ep, &ep->scratch_noise, ep->answer.frame, now_ns, NULL, tether_get32(payload), &stale,
-                              entry->mac1_key[key]);
-            ep->answer.length = got > 0 ? (uint32_t)got : 0;
-            ep->answer.to = *from;
-        }
+        /* The bucket of Lamps has paid for it: an old Hail, replayed for ever, costs our timers and Hails nothing. */
+        got = write_reply(ep, &ep->scratch_noise, ep->answer.frame, now_ns, NULL, tether_get32(payload), &stale,
+                          entry->mac1_key[key]);
+        ep->answer.length = got > 0 ? (uint32_t)got : 0;
+        ep->answer.to = *from;
         return -TETHER_E_COUNTER;
     }
     if (hail.counter == UINT64_MAX)
@@ -328,6 +327,9 @@ int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uin
     for (uint32_t i = header->length; i < padded; i++)
         if (payload[i])
             return -TETHER_E_PADDING;
+    /* An old reply, replayed, has a good mac1 too: its own bucket bounds what the key agreements cost. */
+    if (!tether_purse_pay(&ep->replies, now_ns, 1))
+        return -TETHER_E_FLOOD;
     memcpy(context, frame, TETHER_AAD_SIZE);
     memcpy(context + TETHER_AAD_SIZE, payload, 4);
     ep->scratch_noise = ch->noise;

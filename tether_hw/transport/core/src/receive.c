@@ -21,6 +21,12 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
     int refused = 0;
     if (__builtin_expect(flow == NULL, 0))
         return -TETHER_E_FLOW;
+    /* A slot below the beginning of the flow would be a huge one. */
+    if (__builtin_expect(tether_expand32(flow->rx.contig, header->slot) > (uint64_t)INT64_MAX, 0))
+        return -TETHER_E_FLOW;
+    /* After BYE only Flow 0 lives: the others have given their credit back, and late frames of theirs deliver nothing. */
+    if (__builtin_expect(ch->state != TETHER_CHANNEL_UP && flow->id != 0, 0))
+        return -TETHER_E_FLOW;
     if (header->length) {
         refused = tether_rx_data(ep, ch, flow, header, now_ns);
         if (refused)

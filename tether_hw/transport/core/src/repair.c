@@ -81,7 +81,7 @@ static void drop(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_
 int tether_gaps_open(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t start, uint64_t end,
                      uint64_t widest, uint32_t cell, uint64_t ready_ns)
 {
-    if (start >= end || widest == 0 || (end - start + widest - 1) / widest > pool->free_count)
+    if (start >= end || widest == 0 || (end - start - 1) / widest >= pool->free_count) /* rounded up without overflow */
         return -1;
     while (start < end) {
         uint32_t gap = take(pool);

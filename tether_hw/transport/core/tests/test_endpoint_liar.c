@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A peer of the roster that lies, a replayer without keys, and frames that come too late. end[0] plays them against end[1]. */
+#include <errno.h>
+
+#define PAIR_FLIGHT 4096
+#include "pair.h"
+
+static struct pair p;
+
+static void begin(uint64_t seed)
+{
+    pair_open(&p, seed);
+    pair_start(&p);
+    pair_connect(&p);
+    pair_run(&p, 100000000);
+}
+
+/* Seal whatever the header says under the keys of end[0] and hand it to end[1]. */
+static int say(struct tether_header *header, const uint8_t *payload)
+{
+    struct tether_channel *ch = tether_channel_find(p.end[0], p.channel[0]);
+    uint32_t padded = tether_blocks(header->length) * TETHER_BLOCK_BYTES;
+    uint8_t frame[PAIR_FRAME], plain[PAIR_FRAME] = {0};
+    CHECK(ch != NULL);
+    memcpy(plain, payload, header->length);
+    header->version = TETHER_WIRE_VERSION;
+    header->channel = ch->remote;
+    header->sequence = ch->sequence++;
+    tether_wire_encode(header, frame);
+    CHECK_EQ(tether_aead_seal(tether_keys_find(&ch->tx_keys, 0), header->sequence, frame, plain, padded,
+                              frame + TETHER_HEADER_BYTES, frame + TETHER_AT_TAG), 0);
+    return tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frame, TETHER_HEADER_BYTES + padded);
+}
+
+static struct tether_channel *theirs(void)
+{
+    return tether_channel_find(p.end[1], p.channel[1]);
+}
+
+/* Tags where end[1] expects the next ones. */
+static int say_tags(const uint8_t *tags, size_t length)
+{
+    struct tether_header header = {.length = (uint16_t)length};
+    header.slot = (uint32_t)tether_flow_at(p.end[1], theirs(), 0)->rx.contig;
+    return say(&header, tags);
+}
+
+/* A slot below 0 is nearly 2^64 and a multiple of the floor: it opened gaps until the memory of the pool ended. */
+static void slot_below_the_beginning(void)
+{
+    struct tether_header header = {.length = 8};
+    struct tether_flow *control;
+    uint8_t tags[8] = {0};
+    uint64_t demand;
+    begin(1);
+    control = tether_flow_at(p.end[1], theirs(), 0);
+    demand = control->rx.demand;
+    for (uint32_t below = 1; below < 64; below++) {
+        header.length = 8;
+        header.slot = 0 - below;
+        CHECK_EQ(say(&header, tags), -TETHER_E_FLOW);
+        header.length = 0;
+        header.slot = 0 - below;
+        CHECK_EQ(say(&header, tags), -TETHER_E_FLOW);
+    }
+    CHECK_EQ(control->rx.demand, demand);
+    CHECK_EQ(p.end[1]->gap_pool.free_count, p.end[1]->gap_pool.count);
+    pair_check(&p);
+    pair_close(&p);
+}
+
+static void gaps_without_end(void)
+{
+    struct tether_gap_pool pool;
+    struct tether_gaps gaps;
+    CHECK_EQ(tether_gap_pool_open(&pool, 8), 0);
+    tether_gaps_init(&gaps);
+    CHECK_EQ(tether_gaps_open(&pool, &gaps, 22, UINT64_MAX - 15, 65516, TETHER_NIL, 0), -1);
+    CHECK_EQ(tether_gaps_open(&pool, &gaps, 0, UINT64_MAX, 22, TETHER_NIL, 0), -1);
+    CHECK_EQ(tether_gaps_open(&pool, &gaps, 0, 22 * 8 + 1, 22, TETHER_NIL, 0), -1);
+    CHECK_EQ(pool.free_count, 8);
+    CHECK_EQ(tether_gaps_open(&pool, &gaps, 0, 22 * 8, 22, TETHER_NIL, 0), 0);
+    CHECK_EQ(pool.free_count, 0);
+    tether_gap_pool_close(&pool);
+}
+
+/* Flow 0 cannot be skipped or closed: an error of the channel like any other. */
+static void control_flow_is_no_flow(void)
+{
+    for (uint32_t what = 0; what < 4; what++) {
+        struct tether_tag_close close = {.reason = what, .final = 44};
+        struct tether_tag_skip skip = {.first = 44, .count = 22};
+        uint8_t tags[64];
+        size_t length;
+        begin(2 + what);
+        length = what < 3 ? tether_tag_put_close(tags, &close) : tether_tag_put_skip(tags, &skip);
+        CHECK_EQ(say_tags(tags, length), 0);
+        CHECK_EQ(theirs()->state, TETHER_CHANNEL_CLOSING);
+        pair_run(&p, 3000000000);
+        CHECK(pair_seen(&p, 1, TETHER_EVENT_CHANNEL_DOWN)->status == -EPROTO);
+        CHECK(pair_seen(&p, 0, TETHER_EVENT_CHANNEL_DOWN)->status == -ECONNABORTED);
+        CHECK_EQ(p.end[1]->channels[0].state, TETHER_CHANNEL_FREE);
+        pair_close(&p);
+    }
+}
+
+/* Data that BYE has overtaken: the flows gave their credit back, so it must not be taken out of it once more. */
+static void data_behind_bye(void)
+{
+    static uint8_t data[1408 * 8];
+    uint8_t frames[2][PAIR_FRAME], bye[PAIR_FRAME];
+    int length[2], count = 0, got;
+    struct tether_address to;
+    uint16_t flow;
+    begin(7);
+    CHECK_EQ(tether_flow_open(p.end[0], p.now_ns, p.channel[0], TETHER_FLOW_BYTES, 0, &flow), 0);
+    CHECK_EQ(tether_flow_write(p.end[0], p.now_ns, p.channel[0], flow, data, 1408 * 4, 0), 1408 * 4);
+    pair_run(&p, 200000000);
+    CHECK_EQ(tether_flow_read(p.end[1], p.now_ns, p.channel[1], flow, data, sizeof data, NULL), 1408 * 4);
+    CHECK_EQ(tether_flow_write(p.end[0], p.now_ns, p.channel[0], flow, data, 1408 * 3, 0), 1408 * 3);
+    /* The first frame is the ember; those behind it need the grant, and are kept back. */
+    for (int i = 0; i < 10000 && count < 2; i++) {
+        got = tether_endpoint_transmit(p.end[0], p.now_ns, frames[count], PAIR_FRAME, &to);
+        if (got > (int)TETHER_HEADER_BYTES && tether_flow_at(p.end[1], theirs(), 1)->rx.granted > 5 * 22)
+            length[count++] = got;
+        else if (got > 0)
+            (void)tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frames[count], (size_t)got);
+        else
+            pair_step(&p, p.now_ns + 1000);
+    }
+    CHECK_EQ(count, 2);
+    CHECK_EQ(tether_channel_close(p.end[0], p.now_ns, p.channel[0]), 0);
+    while ((got = tether_endpoint_transmit(p.end[0], p.now_ns, bye, sizeof bye, &to)) > 0)
+        (void)tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], bye, (size_t)got);
+    CHECK_EQ(theirs()->state, TETHER_CHANNEL_CLOSING);
+    for (int i = 0; i < count; i++)
+        CHECK_EQ(tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frames[i], (size_t)length[i]), -TETHER_E_FLOW);
+    CHECK_EQ(p.end[1]->stats.invariant_violations, 0);
+    pair_close(&p);
+}
+
+/* More flows at once than the other end has room for: each of the rest is refused, and the channel goes on (T-DEF-3). */
+static void many_refused(void)
+{
+    enum { OPENED = 400, ROOM = 4 };
+    uint16_t flow;
+    uint32_t refused = 0;
+    pair_open(&p, 8);
+    p.config[0].max_flows = OPENED;
+    p.config[1].max_flows = ROOM;
+    pair_start(&p);
+    pair_connect(&p);
+    for (int i = 0; i < OPENED; i++)
+        CHECK_EQ(tether_flow_open(p.end[0], p.now_ns, p.channel[0], TETHER_FLOW_BYTES, 0, &flow), 0);
+    pair_run(&p, 2000000000);
+    for (uint32_t e = 0; e < p.event_count[0]; e++)
+        refused += p.events[0][e].kind == TETHER_EVENT_FLOW_CLOSED && p.events[0][e].value == TETHER_CLOSE_REFUSED;
+    CHECK_EQ(refused, OPENED - ROOM);
+    CHECK(pair_both_up(&p, NULL));
+    CHECK_EQ(theirs()->refused_count, 0);
+    pair_close(&p);
+}
+
+struct record {
+    uint8_t frame[PAIR_FRAME];
+    size_t length;
+    int keep_back; /* do not let it pass */
+    int lamps;     /* Lamps, else all others */
+};
+
+static int record(void *context, const uint8_t *frame, size_t length)
+{
+    struct record *r = context;
+    if ((frame[1] & TETHER_FLAG_LAMP) != r->lamps)
+        return 0;
+    if (r->length == 0) {
+        memcpy(r->frame, frame, length);
+        r->length = length;
+    }
+    return r->keep_back;
+}
+
+static int replay(int to, const struct record *r)
+{
+    uint8_t frame[PAIR_FRAME];
+    memcpy(frame, r->frame, r->length);
+    return tether_endpoint_receive(p.end[to], p.now_ns, &p.address[1 - to], frame, r->length);
+}
+
+/* One old Hail, replayed twice as often as the bucket allows: our own Hails and timers find the purse full. */
+static void replayed_hail_leaves_the_purse(void)
+{
+    struct record hail = {.lamps = TETHER_FLAG_LAMP};
+    uint32_t channel;
+    pair_open(&p, 9);
+    pair_start(&p);
+    p.wire[0].filter = record;
+    p.wire[0].context = &hail;
+    pair_connect(&p);
+    p.wire[0].filter = NULL;
+    for (int i = 0; i < 2000; i++) {
+        int got = replay(1, &hail);
+        CHECK(got == -TETHER_E_COUNTER || got == -TETHER_E_FLOOD);
+        pair_run(&p, 500000);
+    }
+    CHECK(p.end[1]->stats.rejects[TETHER_E_FLOOD - TETHER_E_SHORT] > 100);
+    CHECK_EQ(p.end[1]->purse.frames, p.end[1]->purse.frames_max);
+    CHECK_EQ(tether_channel_open(p.end[1], p.now_ns, 1, 0, NULL, &channel), 0);
+    for (int i = 0; i < 100; i++) {
+        (void)replay(1, &hail);
+        pair_run(&p, 500000);
+    }
+    CHECK_EQ(tether_channel_find(p.end[1], channel)->state, TETHER_CHANNEL_UP);
+    pair_close(&p);
+}
+
+/* An old reply has a good mac1: what it costs in key agreements is bounded, and the true one still gets through. */
+static void replayed_replies_are_bounded(void)
+{
+    struct record reply = {.lamps = TETHER_FLAG_LAMP, .keep_back = 1};
+    uint32_t channel, auth = 0, flood = 0;
+    pair_open(&p, 10);
+    pair_start(&p);
+    p.wire[1].filter = record;
+    p.wire[1].context = &reply;
+    CHECK_EQ(tether_channel_open(p.end[0], p.now_ns, 2, 0, NULL, &channel), 0);
+    pair_run(&p, 20000000);
+    CHECK(tether_channel_find(p.end[0], channel)->hails_sent > 1 && reply.length > 0);
+    for (int i = 0; i < 1000; i++) {
+        int got = replay(0, &reply);
+        auth += got == -TETHER_E_AUTH;
+        flood += got == -TETHER_E_FLOOD;
+    }
+    CHECK_EQ(auth + flood, 1000);
+    CHECK(auth <= p.end[0]->purse.frames_max);
+    p.wire[1].filter = NULL;
+    pair_until(&p, pair_both_up, NULL, 20000000000);
+    pair_close(&p);
+}
+
+/* Two Hails one after the other; the first frame on the former channel arrives last. The newer channel stands, at both ends. */
+static void late_frame_of_the_former_channel(void)
+{
+    struct record manifest = {.keep_back = 1};
+    uint32_t first, second;
+    pair_open(&p, 11);
+    pair_start(&p);
+    p.wire[1].filter = record;
+    p.wire[1].context = &manifest;
+    CHECK_EQ(tether_channel_open(p.end[0], p.now_ns, 2, 0, NULL, &first), 0);
+    pair_run(&p, 400000);
+    CHECK(manifest.length > 0);
+    CHECK_EQ(tether_channel_find(p.end[0], first)->state, TETHER_CHANNEL_UP);
+    CHECK_EQ(tether_channel_open(p.end[0], p.now_ns, 2, 0, NULL, &second), 0);
+    pair_run(&p, 400000);
+    CHECK_EQ(tether_channel_find(p.end[0], second)->state, TETHER_CHANNEL_UP);
+    CHECK_EQ(replay(0, &manifest), 0);
+    p.wire[1].filter = NULL;
+    pair_run(&p, 3000000000);
+    CHECK(tether_channel_find(p.end[0], second) != NULL);
+    CHECK_EQ(tether_channel_find(p.end[0], second)->state, TETHER_CHANNEL_UP);
+    CHECK_EQ(tether_channel_find(p.end[1], p.channel[1])->remote, second);
+    CHECK(tether_channel_find(p.end[0], first) == NULL);
+    pair_close(&p);
+}
+
+/* A process that stood still between a Hail and its reply: its clocks do not wait for hours because of that one sample. */
+static void one_slow_sample(void)
+{
+    struct tether_rtt rtt;
+    tether_rtt_init(&rtt, 40000);
+    tether_rtt_sample(&rtt, UINT64_C(3600000000000));
+    CHECK_EQ(tether_rtt_worst(&rtt), UINT64_C(3600000000000));
+    tether_rtt_sample(&rtt, 40000);
+    CHECK_EQ(tether_rtt_worst(&rtt), 40000);
+    for (int i = 0; i < 1000; i++) {
+        tether_rtt_sample(&rtt, 40000);
+        CHECK_EQ(tether_rtt_worst(&rtt), 40000);
+    }
+}
+
+int main(void)
+{
+    RUN(slot_below_the_beginning);
+    RUN(gaps_without_end);
+    RUN(control_flow_is_no_flow);
+    RUN(data_behind_bye);
+    RUN(many_refused);
+    RUN(replayed_hail_leaves_the_purse);
+    RUN(replayed_replies_are_bounded);
+    RUN(late_frame_of_the_former_channel);
+    RUN(one_slow_sample);
+    return 0;
+}
