@@ -379,6 +379,13 @@ def test_a_jump_that_fails_is_the_failure_of_the_host_behind_it() -> None:
     assert str(error) == error.message == "b: through bastion: no answer"
 
 
+def test_the_inventory_of_a_lab_is_a_document_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ("lab", "inventory", "--state", str(tmp_path / "lab"), "--hosts", "3")
+    _, text, _ = run(capsys, *words)
+    code, found = document(capsys, *words)
+    assert (code, found["schema"], found["inventory"]) == (0, "tether.lab.inventory/1", text)
+
+
 def test_a_plan_of_nobody_is_no_plan() -> None:
     plan = Plan("2026-01-01T00:00:00Z", "0", "i.yaml", {})
     assert plan_lines(plan, unread=2) == ["no plan; 2 hosts not read"]

@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
     inventory = verbs.add_parser("inventory", help="print the inventory of the lab")
     _counts(inventory, hosts=None, queues=None)
     _user(inventory)
-    _state(inventory)
+    _common(inventory)
     fault = verbs.add_parser(
         "fault",
         help="break something",
@@ -81,7 +81,11 @@ def run(args: argparse.Namespace) -> int:
     folder = control.state_folder(args.state)
     verb = args.lab_verb
     if verb == "inventory":
-        output.result(control.inventory(folder, args.hosts, args.queues, args.user).rstrip("\n"))
+        text = control.inventory(folder, args.hosts, args.queues, args.user)
+        if args.json:
+            output.emit_json({"schema": "tether.lab.inventory/1", "inventory": text})
+        else:
+            output.result(text.rstrip("\n"))
         return Exit.DONE
     if verb == "up":
         control.up(folder, args.hosts, args.queues, args.user, output.say)

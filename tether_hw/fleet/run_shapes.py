@@ -65,6 +65,7 @@ LAB_STATUS = document(
     hosts=arr(obj(more=True, name=text(), ssh=flag(), data_link=maybe(flag()), faults=arr(text()))),
     leftovers=arr(anything("what a killed `lab up` left")),
 )
+LAB_INVENTORY = document("tether.lab.inventory/1", "the inventory of a lab", inventory=text("the file, in YAML"))
 ENGINE_STATS = document(
     "tether.engine.stats/1",
     "counters of an engine; further counters may come beside these",
@@ -174,6 +175,7 @@ RUN_SHAPES: dict[str, Schema] = {
         KEY_ENROLL,
         KEY_SHOW,
         LAB_STATUS,
+        LAB_INVENTORY,
         ENGINE_STATS,
         ENGINE_PING,
         ENGINE_BENCH,
