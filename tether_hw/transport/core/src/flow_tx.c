@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+enum { WALK_PER_NACK = 256 }; /* steps along the sent cells that one NACK may cost in the long run */
+
 int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length)
 {
     uint32_t blocks = tether_blocks(length);
@@ -163,14 +165,31 @@ static int acknowledge(struct tether_endpoint *ep, struct tether_flow *flow, uin
     return moved;
 }
 
-/* First sent cell that ends behind `slot`: from the cursor, forwards or backwards. NIL = none. */
+/*
+ * NACKs walk along the sent cells. Gaps that take turns cost a receiver that means it about one way there and back;
+ * one that jumps to and fro in a long queue would cost us a whole walk for each header. 1 = one step more.
+ */
+static int may_walk(struct tether_flow_tx *tx)
+{
+    return tx->walked < 2 * (uint64_t)tx->cells + WALK_PER_NACK && ++tx->walked;
+}
+
+/* First sent cell that ends behind `slot`: from the cursor, forwards or backwards. NIL = none, or too far for now. */
 static uint32_t find_sent(struct tether_endpoint *ep, struct tether_flow_tx *tx, uint64_t slot)
 {
     uint32_t cell = tx->cursor != TETHER_NIL ? tx->cursor : tx->head;
-    while (cell != TETHER_NIL && ep->tx.cells[cell].slot > slot && ep->tx.cells[cell].prev != TETHER_NIL)
-        cell = ep->tx.cells[cell].prev;
-    while (cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot + ep->tx.cells[cell].slots <= slot)
+    tx->walked -= tx->walked < WALK_PER_NACK ? tx->walked : WALK_PER_NACK;
+    while (cell != TETHER_NIL && ep->tx.cells[cell].slot > slot && ep->tx.cells[cell].prev != TETHER_NIL) {
+        if (!may_walk(tx))
+            return TETHER_NIL;
+        tx->cursor = cell = ep->tx.cells[cell].prev;
+    }
+    while (cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot + ep->tx.cells[cell].slots <= slot) {
+        if (!may_walk(tx))
+            return TETHER_NIL;
+        tx->cursor = cell;
         cell = ep->tx.cells[cell].next;
+    }
     return cell == tx->unsent ? TETHER_NIL : cell;
 }
 
@@ -191,6 +210,8 @@ static void nack(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     }
     for (; cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot < end; cell = ep->tx.cells[cell].next) {
         struct tether_cell *c = &ep->tx.cells[cell];
+        if (!may_walk(tx))
+            break;
         tx->cursor = cell;
         if (c->marks & TETHER_CELL_REPAIR || c->sent_ns > heard_ns)
             continue;
@@ -245,11 +266,9 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (raise > 0 && (tx->head == TETHER_NIL ||
                       limit + (uint64_t)raise - ep->tx.cells[tx->head].slot < UINT64_C(1) << 31))
         progress = tether_ledger_grant(&tx->ledger, limit + (uint64_t)raise);
-    if (slot > next)
-        slot = 0; /* below the beginning of the flow: wrapped, and nothing that a peer can mean */
-    if (header->nack_count == 0)
+    if (slot <= next && header->nack_count == 0) /* above: wrapped below the beginning, nothing that a peer can mean */
         progress |= acknowledge(ep, flow, slot);
-    else
+    else if (slot <= next)
         nack(ep, ch, flow, header, slot, now_ns);
     /* The ember is ours again when the peer's own word covers it (after a Skip our limit says nothing about that). */
     if (flow->ember_out && tether_distance48(header->grant_amount, flow->ember_end) >= 0 &&

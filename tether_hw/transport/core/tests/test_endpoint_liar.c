@@ -264,6 +264,53 @@ static void late_frame_of_the_former_channel(void)
     pair_close(&p);
 }
 
+/* NACKs that jump to and fro in a long queue of sent cells: their walks are bounded, and one that means it is served. */
+static void jumping_nacks(void)
+{
+    static uint8_t data[1408 * 512], frame[PAIR_FRAME];
+    struct tether_header header = {0};
+    struct tether_address to;
+    struct tether_flow *flow;
+    const struct tether_flow_tx *tx;
+    uint64_t before, sent = 0;
+    uint16_t id;
+    int tries;
+    begin(12);
+    CHECK_EQ(tether_flow_open(p.end[1], p.now_ns, p.channel[1], TETHER_FLOW_BYTES, 0, &id), 0);
+    pair_run(&p, 1000000);
+    while (tether_flow_write(p.end[1], p.now_ns, p.channel[1], id, data, sizeof data, 0) > 0)
+        continue;
+    flow = tether_flow_find(p.end[1], theirs(), id);
+    tx = &flow->tx;
+    header.flow = id;
+    header.grant_amount = 65536 * 22;
+    CHECK_EQ(say(&header, data), 0);
+    while (tether_endpoint_transmit(p.end[1], p.now_ns, frame, sizeof frame, &to) > 0)
+        sent++;
+    CHECK(sent > 10000);
+    /* Nothing below slot 0 can be asked for. */
+    header.nack_slot = 0 - 22u * 2;
+    header.nack_count = 22 * 8;
+    CHECK_EQ(say(&header, data), 0);
+    CHECK_EQ(tx->repair_head, TETHER_NIL);
+    header.nack_count = 1;
+    for (uint64_t i = 0; i < 1000; i++) {
+        header.nack_slot = i & 1 ? 0 : (uint32_t)(sent - 2) * 22;
+        CHECK_EQ(say(&header, data), 0);
+        CHECK(tx->walked <= 2 * (uint64_t)tx->cells + 256);
+    }
+    p.now_ns += 1000000;
+    before = p.end[1]->stats.repairs_sent;
+    header.nack_slot = (uint32_t)(sent / 2) * 22;
+    for (tries = 0; tries < 200 && p.end[1]->stats.repairs_sent == before; tries++) {
+        CHECK_EQ(say(&header, data), 0);
+        while (tether_endpoint_transmit(p.end[1], p.now_ns, frame, sizeof frame, &to) > 0)
+            continue;
+    }
+    CHECK(p.end[1]->stats.repairs_sent > before);
+    pair_close(&p);
+}
+
 /* A process that stood still between a Hail and its reply: its clocks do not wait for hours because of that one sample. */
 static void one_slow_sample(void)
 {
@@ -289,6 +336,7 @@ int main(void)
     RUN(replayed_hail_leaves_the_purse);
     RUN(replayed_replies_are_bounded);
     RUN(late_frame_of_the_former_channel);
+    RUN(jumping_nacks);
     RUN(one_slow_sample);
     return 0;
 }
