@@ -26,6 +26,9 @@ void tether_rx_cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
     struct tether_flow_rx *rx = &flow->rx;
     if (!flow->ember_in || !(flow->mute || rx->contig >= rx->final))
         return;
+    /* No cell for the channel's next ember (T-STA-5): that one is refused until this flow is read or gone. */
+    if (rx->reserved_to <= rx->granted && tether_grant_free(ep) == 0)
+        return;
     rx->granted += ep->floor;
     if (rx->reserved_to < rx->granted) {
         rx->reserved_to = rx->granted;
@@ -65,6 +68,12 @@ static void append(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint32
     else
         ep->rx.cells[rx->tail].next = cell;
     rx->tail = cell;
+}
+
+/* Has what was just delivered ended the channel? Then the flow has given everything back; Flow 0 goes on for BYE. */
+static int ended(const struct tether_channel *ch, const struct tether_flow *flow)
+{
+    return flow->id == 0 ? !tether_channel_live(ch) : ch->state != TETHER_CHANNEL_UP;
 }
 
 /* A cell has its turn in order. */
@@ -134,7 +143,7 @@ void tether_rx_splice(struct tether_endpoint *ep, struct tether_channel *ch, str
         if (rx->ahead == TETHER_NIL)
             rx->ahead_tail = TETHER_NIL;
         deliver(ep, ch, flow, cell, now_ns);
-        if (!tether_channel_live(ch))
+        if (ended(ch, flow))
             return;
     }
     /* The new first gap has nothing before it in `ahead`; nor have those that followed the same cell. */
@@ -313,7 +322,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
             rx->contig = end;
             c->marks = broken_now ? TETHER_CELL_BROKEN : 0;
             deliver(ep, ch, flow, cell, now_ns);
-            if (closed && tether_channel_live(ch))
+            if (closed && !ended(ch, flow))
                 tether_rx_splice(ep, ch, flow, now_ns);
         }
     } else if (gap == TETHER_NIL) {
@@ -326,7 +335,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
         (void)tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, start, end, cell);
         insert_ahead(ep, rx, cell, before);
     }
-    if (!tether_channel_live(ch))
+    if (ended(ch, flow))
         return 0; /* the tags ended it */
     if (rx->clock.tries)
         tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));

@@ -22,6 +22,13 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
             return -1;
         at = ep->gap_pool.gaps[gap].end;
     }
+    /* Behind an ember: its cell, and the channel's next one, must be there. Else skipping behind ember after ember, read
+     * by nobody, would take the cells of every other channel. One for each channel is spare, so that only who does it
+     * again and again meets this. */
+    if (first > rx->granted && rx->reserved_to <= rx->granted &&
+        (uint64_t)ep->held + ep->reserved + flow->ember_in >=
+            (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels)
+        return -1;
     at = first;
     /* Credit first: granted slots are given back, and so are reserved ones. */
     if (first < rx->granted) {

@@ -311,6 +311,124 @@ static void jumping_nacks(void)
     pair_close(&p);
 }
 
+static void drain(void)
+{
+    uint8_t frame[PAIR_FRAME];
+    struct tether_address to;
+    while (tether_endpoint_transmit(p.end[1], p.now_ns, frame, sizeof frame, &to) > 0)
+        continue;
+    p.now_ns += 1000000;
+}
+
+static struct tether_flow *define(uint16_t flow, uint8_t kind, uint64_t bound)
+{
+    struct tether_tag_define tag = {.flow = flow, .kind = kind, .bound = bound};
+    uint8_t tags[64];
+    CHECK_EQ(say_tags(tags, tether_tag_put_define(tags, &tag)), 0);
+    return tether_flow_find(p.end[1], theirs(), flow);
+}
+
+/* A message beyond its bound while more is reserved for its flow than granted: all of it goes back, once. */
+static void message_beyond_its_bound(void)
+{
+    enum { BOUND = 100 };
+    static const uint8_t data[1408];
+    struct tether_flow *flow;
+    pair_open(&p, 13);
+    p.config[1].ring_frames = 16;
+    pair_start(&p);
+    pair_connect(&p);
+    pair_run(&p, 100000000);
+    flow = define(2, TETHER_FLOW_MESSAGE, BOUND * 1408);
+    for (uint32_t i = 0; i <= BOUND; i++) {
+        struct tether_header header = {.flow = 2, .length = 1408, .slot = i * 22, .flags = i ? 0 : TETHER_FLAG_FIRST};
+        header.want = tether_float16(i < BOUND - 1 ? BOUND * 22 : 0);
+        CHECK_EQ(theirs()->state, TETHER_CHANNEL_UP);
+        CHECK_EQ(say(&header, data), 0);
+        drain();
+    }
+    CHECK(flow->rx.reserved_to > flow->rx.granted);
+    CHECK_EQ(theirs()->state, TETHER_CHANNEL_CLOSING);
+    CHECK_EQ(p.end[1]->held + p.end[1]->reserved + p.end[1]->outstanding, 0);
+    CHECK_EQ(p.end[1]->stats.invariant_violations, 0);
+    pair_close(&p);
+}
+
+static void small_buffer(uint64_t seed)
+{
+    pair_open(&p, seed);
+    for (int i = 0; i < 2; i++) {
+        p.config[i].max_flows = 200;
+        p.config[i].max_channels = 2;
+        p.config[i].rx_cells = 64;
+        p.config[i].max_message = 64 * 1408;
+    }
+    pair_start(&p);
+    pair_connect(&p);
+    pair_run(&p, 100000000);
+}
+
+/* One flow has reserved everything; others send their ember and close, and nobody reads: what was granted still fits (I4). */
+static void embers_of_closed_flows(void)
+{
+    static const uint8_t data[1408];
+    struct tether_header header = {.flow = 1000, .want = tether_float16(64 * 22)};
+    struct tether_flow *whole;
+    uint8_t tags[64];
+    uint32_t taken = 0;
+    small_buffer(14);
+    whole = define(1000, TETHER_FLOW_MESSAGE, 64 * 1408);
+    CHECK_EQ(say(&header, data), 0);
+    drain();
+    CHECK_EQ(p.end[1]->reserved, 64);
+    for (uint16_t flow = 2; flow < 200; flow = (uint16_t)(flow + 2)) {
+        struct tether_tag_close close = {.flow = flow, .reason = TETHER_CLOSE_CLOSED, .final = 22};
+        struct tether_header ember = {.flow = flow, .length = 100};
+        int got;
+        CHECK(define(flow, TETHER_FLOW_BYTES, 0) != NULL);
+        got = say(&ember, data);
+        CHECK(got == 0 || got == -TETHER_E_GRANT);
+        taken += got == 0;
+        CHECK_EQ(say_tags(tags, tether_tag_put_close(tags, &close)), 0);
+        drain();
+        CHECK(p.end[1]->held + p.end[1]->reserved <= p.end[1]->config.rx_cells + p.end[1]->embers);
+    }
+    CHECK_EQ(taken, 1);
+    for (uint32_t i = 0; i < whole->rx.granted / 22; i++) {
+        struct tether_header frame = {.flow = 1000, .length = 1408, .slot = i * 22};
+        frame.flags = i ? 0 : TETHER_FLAG_FIRST;
+        frame.want = tether_float16((63 - i) * 22);
+        CHECK_EQ(say(&frame, data), 0);
+        drain();
+    }
+    pair_close(&p);
+}
+
+/* Skips behind ember after ember, arrived (and not read) or not: they take no cell of Flow 0 or of other channels. */
+static void skips_behind_embers(void)
+{
+    static const uint8_t data[1408];
+    for (uint16_t arrived = 0; arrived < 2; arrived++) {
+        struct tether_flow *flow;
+        small_buffer(15u + arrived);
+        flow = define(2, TETHER_FLOW_BYTES, 0);
+        for (int i = 0; i < 200 && theirs() != NULL && theirs()->state == TETHER_CHANNEL_UP; i++) {
+            struct tether_tag_skip skip = {.flow = 2, .first = flow->rx.granted + 22, .count = 22};
+            struct tether_header ember = {.flow = 2, .length = 100, .slot = (uint32_t)flow->rx.granted};
+            uint8_t tags[64];
+            if (arrived)
+                CHECK_EQ(say(&ember, data), 0);
+            CHECK_EQ(say_tags(tags, tether_tag_put_skip(tags, &skip)), 0);
+            CHECK(p.end[1]->rx.free_count > 7 * p.end[1]->config.max_channels);
+            CHECK(p.end[1]->held + p.end[1]->reserved <= p.end[1]->config.rx_cells + p.end[1]->embers + 2);
+            drain();
+        }
+        CHECK(theirs() == NULL || theirs()->state == TETHER_CHANNEL_CLOSING);
+        CHECK_EQ(p.end[1]->reserved, 0);
+        pair_close(&p);
+    }
+}
+
 /* A process that stood still between a Hail and its reply: its clocks do not wait for hours because of that one sample. */
 static void one_slow_sample(void)
 {
@@ -337,6 +455,9 @@ int main(void)
     RUN(replayed_replies_are_bounded);
     RUN(late_frame_of_the_former_channel);
     RUN(jumping_nacks);
+    RUN(message_beyond_its_bound);
+    RUN(embers_of_closed_flows);
+    RUN(skips_behind_embers);
     RUN(one_slow_sample);
     return 0;
 }
