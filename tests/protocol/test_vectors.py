@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from tether_hw.transport.protocol.mac1 import has_mac1, mac1, mac1_key
 from tether_hw.transport.protocol.noise import Handshake, public_key
 from tether_hw.transport.protocol.reject import REASONS, Reject
 from tether_hw.transport.protocol.replay import ReplayWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
@@ -129,6 +132,23 @@ def test_noise(case: Case) -> None:
     assert initiator.split() == responder.split() == split
     assert len(raw["reply"]) <= len(raw["hail"])
     assert Header.decode(raw["hail"]).GrantAmount * 64 >= len(raw["reply"])
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (lambda reply: reply + bytes(64), "length"),  # a whole block that nothing explains
+    (lambda reply: reply[:2] + (131).to_bytes(2, "little") + reply[4:], "length"),
+    (lambda reply: reply[:2] + (257).to_bytes(2, "little") + reply[4:] + bytes(128), "length"),  # larger than its Hail
+    (lambda reply: reply[:255], "short"),
+    (lambda reply: reply[:8] + b"\1" + reply[9:], "state"),  # sequence 1
+    (lambda reply: reply[:-1] + b"\1", "mac1"),
+])  # fmt: skip
+def test_replies_that_must_be_refused(change: Callable[[bytes], bytes], reason: str) -> None:
+    case = json.loads((VECTORS / "noise.json").read_text(encoding="utf-8"))["cases"][0]
+    initiator = Handshake(bytes.fromhex(case["initiator_secret"]), bytes.fromhex(case["responder_public"]))
+    initiator.write_message1(*(bytes.fromhex(case[name]) for name in ("initiator_ephemeral", "context1", "payload1")))
+    with pytest.raises(Reject) as caught:
+        hail.read_reply(initiator, change(bytes.fromhex(case["reply"])), 3)
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("case", cases("keys"))

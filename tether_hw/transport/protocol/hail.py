@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tether_hw.transport.protocol import tags
-from tether_hw.transport.protocol.frame import pad
+from tether_hw.transport.protocol.frame import pad, trim
 from tether_hw.transport.protocol.header import AAD_SIZE, BLOCK_SIZE, HEADER_SIZE, LAMP, VERSION, Header
 from tether_hw.transport.protocol.mac1 import has_mac1, mac1
 from tether_hw.transport.protocol.noise import MESSAGE1_OVERHEAD, MESSAGE2_OVERHEAD, Handshake
@@ -22,6 +22,7 @@ HAIL_BLOCKS_MIN = 4  # 256 bytes of payload
 HAIL_BLOCKS_MAX = 1023
 HAIL_LENGTH = 180  # sender_index, Noise overhead, HAIL, MANIFEST; more when optional tags follow
 REPLY_BLOCKS = 3
+REPLY_LENGTH = 132  # sender_index, Noise overhead, HAIL, MANIFEST
 LANE_MAX = 255
 OK, STALE = 0, 1
 
@@ -99,17 +100,15 @@ def write_reply(
     return _finish(header, pad(index + message), handshake.remote_static)
 
 
-def read_reply(handshake: Handshake, frame: bytes, offered: int) -> tuple[int, tags.Hail, tags.Manifest]:
-    """Judge a reply as the initiator: (responder's index, HAIL, MANIFEST)."""
-    header = Header.decode(frame)
-    if header.version != VERSION:
-        raise Reject("version", f"version {header.version}")
-    end = HEADER_SIZE + BLOCK_SIZE * header.blocks
-    if len(frame) < end:
-        raise Reject("short", f"{len(frame)} bytes, length {header.length} needs {end}", 2)
-    frame = frame[:end]
+def read_reply(
+    handshake: Handshake, frame: bytes, offered: int, hail_blocks: int = HAIL_BLOCKS_MIN
+) -> tuple[int, tags.Hail, tags.Manifest]:
+    """Judge a reply as the initiator of a Hail of `hail_blocks` payload blocks: (responder's index, HAIL, MANIFEST)."""
+    header, frame = trim(frame)
     if header.flags != LAMP or header.flow or header.sequence:
         raise Reject("state", "a reply has flags LAMP, flow 0 and sequence 0", 1)
+    if header.length < REPLY_LENGTH or header.blocks > hail_blocks:
+        raise Reject("length", f"a reply of length {header.length}; its Hail has {hail_blocks} payload blocks", 2)
     if not has_mac1(handshake.static_public, frame):
         raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
     index, hail, manifest = _open(frame, header, handshake.read_message2)
