@@ -2,9 +2,10 @@
 /*
  * endpoint.h: the state of one lane's protocol machine, shared by the files that make it up.
  *
- *   endpoint.c   life, configuration, events, statistics          flow.c       flow table, application calls
- *   receive.c    a frame arrives: checks, dispatch                 flow_tx.c    our direction: queue, debit, NACK
- *   transmit.c   what is sent next, and when                      flow_rx.c    their direction: cells, order, delivery
+ *   endpoint.c   life, configuration, events, statistics          flow.c       flow table (state: flow.h)
+ *   receive.c    a frame arrives: checks, dispatch                 flow_calls.c what the application does with a flow
+ *   transmit.c   what is sent next, and when                      flow_tx.c    our direction: queue, debit, NACK
+ *   flow_void.c  their direction: Skip, Close, its end             flow_rx.c    their direction: cells, order, delivery
  *   hail.c       Lamp, Hail, reply, crossing, counters            grant.c      credit: reservation, shares, window
  *   control.c    Flow 0: tags out and in                          channel.c    life of a channel
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
@@ -17,6 +18,7 @@
 #include "cells.h"
 #include "clock.h"
 #include "crypto.h"
+#include "flow.h"
 #include "keys.h"
 #include "ledger.h"
 #include "noise.h"
@@ -37,122 +39,6 @@ enum {
     TETHER_LINGER_TRIES = 4,
     TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
-};
-
-/* FIFO of flow nodes, linked through tether_flow.link[which]. */
-struct tether_queue {
-    uint32_t head, tail;
-};
-
-enum tether_queue_name {
-    TETHER_Q_DATA,    /* channel: data and perhaps credit */
-    TETHER_Q_NEWS,    /* channel: the peer should hear of grant, gap or arrival */
-    TETHER_Q_REPAIR,  /* channel: cells that a NACK asked for */
-    TETHER_Q_CONTROL, /* channel: tags to compose */
-    TETHER_Q_TIMED,   /* channel: a clock runs */
-    TETHER_Q_EVENT,   /* endpoint */
-    TETHER_Q_GRANT,   /* endpoint: demand above grant */
-    TETHER_Q_WRITE,   /* endpoint: the application waits for send cells */
-    TETHER_Q_WORK,    /* endpoint: channels (by their Flow 0) that may have a frame to send */
-    TETHER_Q_COUNT
-};
-
-enum tether_news {
-    TETHER_NEWS_ACK = 1,     /* arrival or gap to tell */
-    TETHER_NEWS_GRANT = 2,   /* grant raised and not told */
-    TETHER_NEWS_ANSWER = 4,  /* the peer asked by BLOCKED */
-    TETHER_NEWS_DEMAND = 8,  /* demand that no frame has told, and no credit to tell it by data */
-    TETHER_NEWS_REFRESH = 16,/* receiver's clock */
-    TETHER_NEWS_BLOCKED = 32,/* sender's clock */
-    TETHER_NEWS_GAP = 64     /* a gap may be asked for now */
-};
-
-enum tether_control {
-    TETHER_CONTROL_DEFINE = 1,
-    TETHER_CONTROL_SKIP = 2,
-    TETHER_CONTROL_END = 4,    /* CLOSE, reason END */
-    TETHER_CONTROL_CLOSE = 8,  /* CLOSE, reason CLOSED */
-    TETHER_CONTROL_MANIFEST = 16, /* on Flow 0's node */
-    TETHER_CONTROL_BYE = 32
-};
-
-struct tether_flow_tx {
-    struct tether_ledger ledger;
-    uint64_t tail_slot;     /* slot after the last queued cell */
-    uint64_t declared;      /* demand up to here may be told: whole messages */
-    uint64_t next_end;      /* message flows: end of the first message behind `declared`, 0 = not looked up */
-    uint64_t told;          /* highest demand that a frame has told */
-    uint64_t bound_slots;   /* slots of the largest message */
-    uint64_t unsent_bytes, unacked_bytes;
-    uint64_t skip_first, skip_end;
-    uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
-    uint32_t unsent;        /* first unsent cell */
-    uint32_t declared_cell; /* first cell behind `declared`, NIL = not known */
-    uint32_t cursor;        /* where the last NACK was found */
-    uint32_t walked;        /* steps that NACKs have cost and not earned yet */
-    uint32_t repair_head, repair_tail;
-    uint32_t wanted_cells;  /* the application waits for so many */
-    uint32_t cells;
-    struct tether_backoff clock;
-};
-
-struct tether_flow_rx {
-    uint64_t contig;        /* everything below has arrived or was skipped */
-    uint64_t high;          /* highest slot end seen */
-    uint64_t granted;       /* told or about to be told */
-    uint64_t told;          /* highest grant that a frame carried */
-    uint64_t whole;         /* message flows: grantable, whole messages are reserved up to here */
-    uint64_t reserved_to;   /* cells are reserved up to here (>= granted) */
-    uint64_t demand, upper; /* declared demand: rounded down, and what it may be at most */
-    uint64_t arrived;       /* slots arrived or skipped, in any order */
-    uint64_t delivered;     /* slots handed to the application */
-    uint64_t final;         /* by CLOSE; UINT64_MAX = open */
-    uint64_t bound_slots;
-    uint64_t newest_sequence; /* of the frame that gave `upper` */
-    uint64_t regrant_at;    /* grant again when outstanding frames fall to this */
-    uint64_t untold_ns;     /* arrival of the first frame not told */
-    uint64_t message_bytes; /* of the message being assembled */
-    uint64_t readable_bytes, readable_messages;
-    struct tether_gaps gaps;
-    uint32_t head, tail;    /* in order: readable */
-    uint32_t ahead, ahead_tail; /* behind the first gap */
-    uint32_t message_cell;  /* first cell of the message being assembled; NIL = none */
-    uint32_t message_prev;  /* cell before it */
-    uint32_t untold;        /* frames arrived and not told */
-    uint32_t held;          /* cells with data of this flow */
-    uint32_t reserved;      /* cells reserved: (reserved_to - arrived) / floor */
-    uint32_t outstanding;   /* frames granted and not arrived */
-    struct tether_backoff clock;
-};
-
-struct tether_flow {
-    uint16_t id;
-    uint8_t kind;
-    uint8_t used;
-    uint8_t flags;          /* TETHER_FLOW_* of the public header */
-    uint8_t news;
-    uint8_t control;
-    uint8_t refresh_round;
-    uint8_t close_sent;     /* our CLOSE has been composed */
-    uint8_t close_acked;
-    uint8_t remote_gone;    /* the peer's CLOSE(CLOSED) was processed */
-    uint8_t remote_end;     /* the peer's CLOSE(END): `final` is the end of its bytes, not a cut */
-    uint8_t mute;           /* closed here: arriving data is dropped */
-    uint8_t write_ended;
-    uint8_t drained_told;
-    uint8_t ember_out;      /* the channel's ember is on this flow (tx) */
-    uint8_t ember_in;       /* (rx) */
-    uint16_t queued;        /* bits: member of queue */
-    uint16_t events;        /* bits: 1 << kind */
-    uint64_t ember_end;     /* slot behind our ember */
-    uint64_t close_at;      /* Flow 0 slot behind our CLOSE */
-    uint32_t close_reason;
-    int32_t close_status;
-    uint32_t channel;       /* slot */
-    uint64_t bound;
-    uint32_t link[TETHER_Q_COUNT];
-    struct tether_flow_tx tx;
-    struct tether_flow_rx rx;
 };
 
 enum { TETHER_CHANNEL_DEAD = 16 }; /* internal: off the network, unread data remains for the application */
