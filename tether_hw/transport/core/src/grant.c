@@ -189,7 +189,6 @@ void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
     struct tether_queue *queue = &ep->queues[TETHER_Q_GRANT];
     struct tether_flow *flow;
     uint32_t flows = 0;
-    (void)now_ns;
     ep->grant_dirty = 0;
     ep->freed = 0;
     ep->starved = 0;
@@ -199,8 +198,11 @@ void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
         struct tether_channel *ch = tether_channel_of(ep, flow);
         if (!flow->used || ch->state != TETHER_CHANNEL_UP)
             continue;
-        if (!flow->mute)
+        if (!flow->mute) {
             grant_one(ep, flow, flows);
+            if (flow->rx.outstanding) /* the grant itself may be lost: the receiver's clock runs from here */
+                tether_timed(ep, ch, flow, now_ns);
+        }
         if (!flow->mute && (flow->rx.demand / ep->floor * ep->floor > flow->rx.granted ||
                             floor_up(ep, flow->rx.upper) > flow->rx.reserved_to))
             tether_queue_push(ep, queue, TETHER_Q_GRANT, flow);

@@ -110,6 +110,33 @@ static void one_clock(uint64_t seed, int sender_mute)
 static void receiver_clock_alone(void) { one_clock(21, 1); }
 static void sender_clock_alone(void) { one_clock(22, 0); }
 
+/*
+ * Demand told by a header-only frame (another flow has the ember), the frame with the grant lost, and every BLOCKED
+ * after it: nothing has ever arrived on this flow, and the receiver's clock alone must tell the grant again.
+ */
+static void grant_lost(void)
+{
+    uint16_t first, flow;
+    begin(29);
+    first = open_flow(0, TETHER_FLOW_MESSAGE);
+    flow = open_flow(0, TETHER_FLOW_MESSAGE);
+    pair_run(&pair, 5000000);
+    pair.wire[1].cut = 1;
+    CHECK_EQ(write_to(0, first, 1000), 1000);
+    CHECK_EQ(write_to(0, flow, 50000), 50000);
+    while (tether_flow_find(pair.end[1], tether_channel_find(pair.end[1], pair.channel[1]), flow)->rx.granted == 0)
+        pair_step(&pair, pair.now_ns + 1000000);
+    pair_step(&pair, pair.now_ns + 10000);
+    pair.wire[0].filter = drop_blocked;
+    pair.wire[1].cut = 0;
+    CHECK(expect(1, flow, 50000) < 100000000);
+    CHECK(pair_stats(&pair, 1).refresh_sent > 0);
+    expect(1, first, 1000);
+    pair.wire[0].filter = NULL;
+    pair_quiet(&pair);
+    pair_close(&pair);
+}
+
 /* Nothing passes in one direction for a while: grants, or data. */
 static void blackhole(void)
 {
@@ -619,6 +646,7 @@ int main(void)
     RUN(lost_tail);
     RUN(receiver_clock_alone);
     RUN(sender_clock_alone);
+    RUN(grant_lost);
     RUN(blackhole);
     RUN(blocked_both);
     RUN(slow_reader);
