@@ -7,7 +7,6 @@ Usage: .venv/bin/python tools/bundle.py [ARCH...]     after the library of each 
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -24,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tether_hw import __version__  # noqa: E402
 from tether_hw.fleet.bundle import ARCHITECTURES, bundle_path, find  # noqa: E402
+from tether_hw.fleet.bundle_sources import core_digest, host_modules, name_in_bundle  # noqa: E402
 from tether_hw.plan.bundle import MANIFEST, SCHEMA  # noqa: E402
 
 # build folder of the library and the tool that strips it
@@ -35,7 +35,7 @@ CARRIERS = ["af_packet", "af_xdp", "udp"]
 # Reproducible: every file carries this time, 2024-01-01T00:00:00Z.
 TIME_S = 1704067200
 
-LAUNCHER = '''#!/usr/bin/env -S python3 -I -B
+LAUNCHER = """#!/usr/bin/env -S python3 -I -B
 # SPDX-License-Identifier: Apache-2.0
 import os
 import sys
@@ -46,39 +46,8 @@ from {module} import main
 
 if __name__ == "__main__":
     sys.exit(main())
-'''
+"""
 LAUNCHERS = {"bin/tether-agent": "tether_hw.agent.main", "bin/tether-engine": "tether_hw.transport.commands"}
-
-
-def nic_modules() -> set[Path]:
-    """The readers of the NIC families and the grammar of steering batches, with what they import of nic/."""
-    nic = ROOT / "tether_hw" / "nic"
-    found: set[Path] = set()
-    waiting = {*nic.glob("*/read.py"), *nic.glob("steering/grammar.py")}
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tether_hw.nic"):
-                base = ROOT.joinpath(*str(node.module).split("."))
-                names = {base.with_suffix(".py"), *((base / alias.name).with_suffix(".py") for alias in node.names)}
-                waiting |= {name for name in names if name.is_file()} - found
-    return found
-
-
-def host_modules() -> list[Path]:
-    """The files of the package that run on a host, below ROOT."""
-    package = ROOT / "tether_hw"
-    chosen = {package / "__init__.py"}
-    for room in ("plan", "agent"):
-        chosen |= set((package / room).rglob("*.py"))
-    away = [package / "transport" / name for name in ("protocol", "core", "sim")]
-    chosen |= {
-        path for path in (package / "transport").rglob("*.py") if not any(path.is_relative_to(room) for room in away)
-    }
-    for path in nic_modules():
-        chosen |= {path, path.parent / "__init__.py", package / "nic" / "__init__.py"}
-    return sorted(chosen)
 
 
 def library(arch: str) -> bytes:
@@ -110,7 +79,7 @@ def netlink_library() -> dict[str, bytes]:
 
 def contents(arch: str) -> dict[str, bytes]:
     """Every file of the bundle by its path, without the manifest."""
-    files = {f"lib/python/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in host_modules()}
+    files = {name_in_bundle(path): path.read_bytes() for path in host_modules()}
     files.update(netlink_library())
     files["lib/libtether.so"] = library(arch)
     files["licenses/LICENSE"] = (ROOT / "LICENSE").read_bytes()
@@ -127,6 +96,7 @@ def write(arch: str) -> Path:
         "version": __version__,
         "arch": arch,
         "carriers": CARRIERS,
+        "core_sha256": core_digest(),
         "files": {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())},
     }
     files[MANIFEST] = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()

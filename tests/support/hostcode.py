@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools import bundle
+from tether_hw.fleet import bundle_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def host_modules() -> list[Path]:
     """Every Python file of the package that a bundle carries."""
-    return bundle.host_modules()
+    return bundle_sources.host_modules()
 
 
 def nic_host_module(path: Path) -> bool:
     """True for the readers of the NIC families and what only they use: the modules of nic/ that touch a machine."""
-    return path in bundle.nic_modules()
+    return path in bundle_sources.nic_modules()

@@ -19,13 +19,16 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import SymbolTableSection
 
 from tether_hw import __version__
-from tether_hw.fleet import bundle
+from tether_hw.cli.main import main
+from tether_hw.cli.read_facts import warn_of_stale_bundles
+from tether_hw.fleet import bundle, bundle_sources
 from tether_hw.plan.bundle import MANIFEST, content_digest
 from tools import bundle as tool
 
 # The oldest libc among the hosts: RHEL 9's.
 GLIBC_MOST = (2, 34)
 MACHINES = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
+REAL = bundle.bundle_path("x86_64")
 LIBC = re.compile(r"libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|ld-linux-(x86-64|aarch64)\.so\.[12]")
 
 
@@ -190,3 +193,58 @@ def test_the_launchers_start_from_the_unpacked_bundle_alone(launcher: str, code:
     assert result.returncode == code, result.stderr
     assert f"usage: {launcher}" in result.stdout + result.stderr
     assert not list(folder.rglob("__pycache__")), "a run changed the bundle's folder"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of this checkout's sources whose bundle was just built, to be changed."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(tool.ROOT / "tether_hw", tmp_path / "tether_hw", ignore=ignore)
+    monkeypatch.setattr(bundle_sources, "_ROOT", tmp_path)
+    monkeypatch.setattr(bundle_sources, "_PACKAGE", tmp_path / "tether_hw")
+    monkeypatch.setattr(bundle_sources, "_CORE", tmp_path / "tether_hw" / "transport" / "core")
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "LIBRARIES", {"x86_64": ("build/libtether.so", "strip")})
+    monkeypatch.setattr(bundle, "data_path", lambda name: tmp_path / "build" / name)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "LICENSE").write_text("licence")
+    with tarfile.open(REAL) as tar:
+        library = tar.extractfile("lib/libtether.so")
+        assert library is not None
+        (tmp_path / "build" / "libtether.so").write_bytes(library.read())
+    tool.write("x86_64")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("agent/verify.py", "tether_hw/agent/verify.py"),
+        ("plan/made_now.py", "tether_hw/plan/made_now.py"),
+        ("transport/core/src/wire.h", "the C library"),
+    ],
+)
+def test_a_stale_bundle_is_noticed(checkout: Path, name: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = bundle.find("x86_64")
+    assert bundle_sources.stale(found) is None
+    path = checkout / "tether_hw" / name
+    text = path.read_bytes() if path.exists() else b""
+    path.write_bytes(text + b"\n")
+    assert bundle_sources.stale(found) == f"older than the sources: {told}"
+    main(["doctor", "-i", str(checkout / "none.yaml")])
+    doctor = capsys.readouterr().out
+    assert f"older than the sources: {told}\n{'':<29} next: make bundle" in doctor
+    warn_of_stale_bundles()
+    assert capsys.readouterr().err == f"warning: bundle x86_64 is older than the sources: {told}; next: make bundle\n"
+    if text:
+        path.write_bytes(text)
+        path.touch()  # the same content again, whatever its time
+        assert bundle_sources.stale(found) is None
+
+
+def test_a_wheel_is_never_stale(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bundle.find("x86_64")
+    (checkout / "tether_hw" / "agent" / "verify.py").write_text("")
+    assert bundle_sources.stale(found) is not None
+    monkeypatch.setattr(bundle_sources, "installed", lambda: True)
+    assert bundle_sources.stale(found) is None

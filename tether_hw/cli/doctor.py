@@ -84,7 +84,7 @@ def _library() -> Iterator[Finding]:
 
 
 def _bundles() -> Iterator[Finding]:
-    from tether_hw.fleet import bundle
+    from tether_hw.fleet import bundle, bundle_sources
 
     for arch in bundle.ARCHITECTURES:
         try:
@@ -93,7 +93,11 @@ def _bundles() -> Iterator[Finding]:
             yield Finding(f"bundle {arch}", LACKS, "not built", "controller", "make bundle")
         else:
             text = f"{found.digest[:12]}, {found.size_bytes // 1024} KiB, carriers {', '.join(found.carriers)}"
-            yield Finding(f"bundle {arch}", OK, text, "controller")
+            old = bundle_sources.stale(found)
+            if old is None:
+                yield Finding(f"bundle {arch}", OK, text, "controller")
+            else:
+                yield Finding(f"bundle {arch}", NOTE, f"{text}; {old}", "controller", "make bundle")
 
 
 def _ssh() -> Iterator[Finding]:

@@ -24,9 +24,21 @@ def read_facts(
     from tether_hw.fleet.reach import Reach
     from tether_hw.fleet.words import result_of
 
+    warn_of_stale_bundles()
     with show(names, quiet=args.json) as progress:
         results = collect(Reach(inventory, args.timeout, progress=progress), names, args.parallel)
     for name in sorted(results.failed):
         output.report(results.failed[name])
     found = {name: results.done[name] for name in sorted(results.done)}
     return found, [result_of(results.failed[name]) for name in sorted(results.failed)]
+
+
+def warn_of_stale_bundles() -> None:
+    """Say it before hosts are reached when a bundle of this checkout is not what its sources are now."""
+    from tether_hw.fleet import bundle, bundle_sources
+
+    for arch in bundle.ARCHITECTURES:
+        if bundle.bundle_path(arch).exists():
+            old = bundle_sources.stale(bundle.find(arch))
+            if old is not None:
+                output.say(f"warning: bundle {arch} is {old}; next: make bundle")
