@@ -77,7 +77,8 @@ def facts(
         "devices": selectors or [{"selector": {"name": name}, "device": name} for name in devices],
         "limits": limits,
         "links": [
-            {"name": name, "mac": base["nics"][name]["mac"], "driver": driver} for name, driver in devices.items()
+            {"name": name, "mac": base["nics"][name]["mac"], "driver": driver, "carrier": True}
+            for name, driver in devices.items()
         ],
         "owned": [],
         "pending": None,

@@ -72,7 +72,10 @@ STATUS = obj(
     carriers=table(maybe(text()), "carrier -> null when it can be used, else why not"),
     devices=arr(obj(selector=table(text()), device=maybe(text())), "each device asked for and what it is here"),
     limits=table(obj(mtu_min=maybe(whole()), mtu_max=maybe(whole()), queues_max=_QUEUES, ring_max=_RING), "by device"),
-    links=arr(obj(name=text(), mac=maybe(text()), driver=maybe(text())), "all links but loopback"),
+    links=arr(
+        obj(name=text(), mac=maybe(text()), driver=maybe(text()), carrier=flag("up, and its other end is there")),
+        "all links but loopback",
+    ),
     owned=arr(obj(path=_PATH, before=anything("before us"), set=anything("what we set"))),
     pending=maybe(obj(run=text(), holder=text(), since=text())),
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostError, HostFailed
-from tether_hw.fleet import runner, words
+from tether_hw.fleet import facts, runner, words
 from tether_hw.plan.difference_words import not_as_planned
 from tether_hw.plan.facts import differences
 
@@ -172,9 +172,36 @@ def _prove(
                 lanes = {int(lane["lane"]) for lane in both[second].data["peer_lanes"]}
             ping = _ping(ends[first], second, lanes, _CHANNELS_S * reach.time_scale)
             after = {host: ends[host].lanes() for host in (first, second)}
+            answers = [judge(host, check, before[host], after[host], ping) for host, check in both.items()]
         except HostError as error:
-            return [result(name, check, FAILED, str(error)) for name, check in both.items()]
-    return [judge(host, check, before[host], after[host], ping) for host, check in both.items()]
+            answers = [result(name, check, FAILED, str(error)) for name, check in both.items()]
+        if all(answer["result"] == PROVED for answer in answers):
+            return answers
+        check = next(iter(both.values()))
+        mine, theirs = check.data["lanes"], check.data["peer_lanes"]
+        nics = {first: mine, second: theirs} if first in both else {first: theirs, second: mine}
+        dark = [words for host in (first, second) for words in _dark(reach, ends[host], nics[host])]
+    for answer in answers:
+        answer["evidence"] = "; ".join([*dark, answer["evidence"]])
+    return answers
+
+
+def _dark(reach: Reach, end: _End, lanes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The NICs of these lanes that have no carrier now, in words."""
+    host = end.agent.host
+    try:
+        status = facts.read(reach, end.agent.session).status
+    except HostError:
+        return []  # the link's own failure is told already
+    up = {link["name"]: link["carrier"] for link in status["links"]}
+    devices = {tuple(entry["selector"].items()): entry["device"] for entry in status["devices"]}
+    nics = reach.inventory.hosts[host].nics
+    found = []
+    for nic in sorted({str(lane["nic"]) for lane in lanes}):
+        device = devices.get(tuple(nics[nic].device.selector().items()))
+        if device is not None and up.get(device) is False:
+            found.append(f"{host}.{nic} has no carrier")
+    return found
 
 
 def _ping(end: _End, peer: str, lanes: set[int], patience_s: float) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Facts:
 
     status: {"kernel", "arch", "python", "tools": {NAME: path or null}, "root": absolute, "user", "is_root", "cpus",
     "service_manager", "carriers": {CARRIER: null when it can be used, else why not},
-    "devices": [{"selector", "device": name or null}], "links": [{"name", "mac", "driver"}] without loopback,
+    "devices": [{"selector", "device": name or null}], "links": [{"name", "mac", "driver", "carrier"}] without loopback,
     "limits": {DEVICE: {"mtu_min", "mtu_max", "queues_max", "ring_max"}},
     "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}.
     """
@@ -222,6 +222,7 @@ def _parse_link(value: Any, where: str) -> dict[str, Any]:
         "name": fields.text("name", limit=15),
         "mac": fields.optional_text("mac", MAC),
         "driver": fields.optional_text("driver", limit=64),
+        "carrier": fields.boolean("carrier"),
     }
     fields.done()
     return link

@@ -16,6 +16,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_XDP = 1, 3, 4, 18,
 _IFLA_MIN_MTU, _IFLA_MAX_MTU, _IFLA_PERM_ADDRESS = 50, 51, 54
 _IFLA_INFO_KIND = 1
 _IFLA_XDP_ATTACHED, _IFLA_XDP_PROG_ID = 2, 4
+_IFF_LOOPBACK, _IFF_LOWER_UP = 0x8, 0x10000
 _TYPE_MASK = 0x3FFF  # the upper two bits of an attribute's type are flags
 _RECEIVE_BYTES = 1 << 18
 _TIMEOUT_S = 10.0
@@ -23,7 +24,10 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Link:
-    """A link as the kernel lists it. MTU limits of 0 mean none; `xdp` is true with any XDP program attached."""
+    """A link as the kernel lists it. MTU limits of 0 mean none; `xdp` is true with any XDP program attached.
+
+    `carrier`: the link is up and its other end is there.
+    """
 
     index: int
     name: str
@@ -35,6 +39,7 @@ class Link:
     kind: str | None
     xdp: bool
     loopback: bool
+    carrier: bool
 
 
 def links() -> list[Link]:
@@ -96,7 +101,8 @@ def _link(body: bytes) -> Link:
         mtu_max=_number(attributes.get(_IFLA_MAX_MTU)),
         kind=_text(info.get(_IFLA_INFO_KIND)),
         xdp=any(xdp.get(_IFLA_XDP_ATTACHED, b"")) or any(xdp.get(_IFLA_XDP_PROG_ID, b"")),
-        loopback=bool(flags & 0x8),
+        loopback=bool(flags & _IFF_LOOPBACK),
+        carrier=bool(flags & _IFF_LOWER_UP),
     )
 
 

@@ -54,7 +54,7 @@ def read(
         told = ethtool.read(link.name)
         driver = told.driver or link.kind
         if not link.loopback:
-            listed.append({"name": link.name, "mac": link.mac, "driver": driver})
+            listed.append({"name": link.name, "mac": link.mac, "driver": driver, "carrier": link.carrier})
         if link.name not in wanted:
             continue
         nics[link.name] = {
