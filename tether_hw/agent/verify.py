@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 PROVED = "proved"
 FAILED = "failed"
 _ENGINE_UP_S = 15.0
+_STOPPED_S = 3.0  # a service manager that starts a service anew calls it stopped for about a second
 _ANSWER_S = 10.0
+
+
+class Stopped(AgentError):
+    """The service manager says that the engine does not run."""
 
 
 def local(
@@ -68,7 +73,7 @@ def engine_stats(host: Host) -> dict[str, Any]:
 
     now = service.state(host.paths)
     if now["service"] != "running":
-        raise AgentError("the engine is %s" % now["service"])
+        raise Stopped("the engine is %s" % now["service"])
     try:
         with control.connect(host.paths.socket) as connection:
             document = connection.ask({"op": "stats"}, timeout=_ANSWER_S)["stats"]
@@ -81,18 +86,27 @@ def engine_stats(host: Host) -> dict[str, Any]:
 
 def wait_for_engine(host: Host, timeout_s: float) -> dict[str, Any]:
     """The engine's statistics as soon as it answers. Raises AgentError with the last reason."""
-    limit = time.monotonic() + timeout_s
+    begun = time.monotonic()
+    ran = begun
     if service.state(host.paths)["service"] == "absent":
         raise AgentError("there is no engine on this host")  # and none will come
     while True:
         try:
             return engine_stats(host)
+        except Stopped as error:
+            if time.monotonic() - ran > min(_STOPPED_S, timeout_s):
+                raise AgentError("%s%s" % (error, _said(host))) from None
         except AgentError as error:
-            if time.monotonic() > limit:
-                said = supervisor.last_words(host.paths)
-                words = "%s%s" % (error, "; it said: " + said if said else "")
+            ran = time.monotonic()
+            if ran - begun > timeout_s:
+                words = "%s%s" % (error, _said(host))
                 raise AgentError("no answer from the engine after %g s: %s" % (timeout_s, words)) from None
         time.sleep(0.1)
+
+
+def _said(host: Host) -> str:
+    said = supervisor.last_words(host.paths)
+    return "; it said: " + said if said else ""
 
 
 def _config(host: Host, name: str, devices: list[dict[str, str]], planned: dict[str, Any]) -> tuple[bool, str]:
