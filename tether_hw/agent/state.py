@@ -80,12 +80,20 @@ def status(host: Host, run: Run) -> dict[str, Any]:
     if run.exists():
         staged = Staged.of(run)
         answer.update(holder=staged.holder, plan_id=staged.plan_id, inventory=staged.inventory)
-        answer["steps"] = [{"id": step.id, "done": _done(records, step.id)} for step in staged.plan.steps]
+        answer["steps"] = [
+            {"id": step.id, "done": _done(records, step.id), "ran": _ran(records, step.id)}
+            for step in staged.plan.steps
+        ]
     revert = run.journal.last("revert", END)
     if revert is not None:
         answer.update(restored=revert["restored"], why=revert["why"], differences=revert["differences"])
         answer["problems"] = revert["problems"]
     return answer
+
+
+def _ran(records: list[dict[str, Any]], step: str) -> bool:
+    """Whether a step was carried out, taken back since or not."""
+    return any(r.get("step") == step and r["point"] == "step" and r["phase"] == END for r in records)
 
 
 def _done(records: list[dict[str, Any]], step: str) -> bool:

@@ -57,8 +57,17 @@ def _lines(entries: list[dict[str, Any]]) -> list[str]:
         if entry["exit"]:
             rows.append(("~", f"{entry['host']}: {entry['result']}: {entry['message']}"))
         for known in entry.get("runs", []):
-            done = sum(step["done"] for step in known["steps"])
             left = f", taken back in {known['left_s']:.0f} s" if known["state"] == "awaiting" else ""
-            words = f"{known['run']}  {entry['host']}: {known['state']}, {done} of {len(known['steps'])} steps{left}"
+            words = f"{known['run']}  {entry['host']}: {known['state']}, {_steps(known)}{left}"
             rows.append((known["run"], f"{words}, by {known['holder']} at {known['began']}"))
     return [line for _, line in sorted(rows)]
+
+
+def _steps(known: dict[str, Any]) -> str:
+    """How many steps were carried out, and how many of them do not stand any more."""
+    ran = sum(step["ran"] for step in known["steps"])
+    back = ran - sum(step["done"] for step in known["steps"])
+    text = f"{ran} of {len(known['steps'])} steps carried out"
+    if back:
+        text += f", {'all' if back == ran else back} of them taken back"
+    return text

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from tests.netns.fleet.test_verbs import Say, say
 from tests.support.fleets import Fleet
+from tether_hw.cli.main import main
 from tether_hw.errors import Exit
-from tether_hw.fleet import bundle
+from tether_hw.fleet import bundle, verify
 from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.plan.facts import differences
 
@@ -63,3 +68,39 @@ def test_the_runs_of_another_suite_are_listed_and_taken_back(fleet: Fleet, say: 
     fleet.run("a", "rm", "-rf", "/opt/tether/" + "0" * 64)
     assert (code, document["run"]) == (0, run)
     assert differences(before.config, fleet.facts("a").config) == []
+
+
+def test_a_cut_link_names_the_nic_and_a_stopped_engine_is_not_waited_for(
+    fleet: Fleet, say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = fleet.inventory_file
+    code, document = say(inventory, "apply", "--yes")
+    assert code == 0, document
+    run = document["run"]
+    fleet.fault("b", "cut-link", "all")
+    try:
+        code, document = say(inventory, "verify")
+    finally:
+        fleet.heal("b")
+    assert code == Exit.UNPROVED
+    failed = {check["host"]: check["evidence"] for check in document["checks"] if check["result"] == "failed"}
+    assert set(failed) == {"a", "b"}
+    assert all(evidence.startswith("b.data0 has no carrier; ") for evidence in failed.values()), failed
+
+    fleet.reboot("a")
+    began = time.monotonic()
+    answer = fleet.reach()
+    checks, errors = verify.local(answer, {"a": fleet.plan({"a": fleet.facts("a")}).hosts["a"]})
+    took = time.monotonic() - began
+    assert errors == {}
+    stopped = [check["evidence"] for check in checks if check["check"] == "engine"]
+    assert len(stopped) == 1
+    assert stopped[0].startswith("the engine is stopped"), stopped
+    assert took < 12, took
+
+    code, document = say(inventory, "rollback", run, "--yes")
+    assert code == 0, document
+    capsys.readouterr()
+    assert main(["runs", "-i", str(inventory), "--limit", "b"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(run)]
+    assert "b: taken-back, 5 of 5 steps carried out, all of them taken back, by " in line
