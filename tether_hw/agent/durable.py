@@ -27,10 +27,18 @@ def _temporary(path: Path, content: bytes, mode: int) -> str:
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
+    except OSError as error:
+        os.unlink(name)
+        raise named(error, path) from None
     except BaseException:
         os.unlink(name)
         raise
     return name
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """The error with the path that it is about: the kernel's answer to a write does not say it."""
+    return error if error.filename else OSError(error.errno, error.strerror, str(path))
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:

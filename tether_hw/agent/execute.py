@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tether_hw.agent import carry, deadman, snapshot, stage, take_back, verify
+from tether_hw.agent import carry, deadman, snapshot, stage, storage, take_back, verify
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.agent.journal import BEGIN, END, FAILED
 from tether_hw.agent.process import ProcessId, boottime_ns, detach
@@ -52,8 +52,14 @@ def _carry_out(host: Host, run: Run, staged: Staged) -> None:
             _transaction(host, run, staged)
         except Exception as error:  # noqa: BLE001 - whatever it is, the host must not stay half changed
             if run.decide(REVERTED, "executor"):
-                words = error.message if isinstance(error, AgentError) else "%s: %s" % (type(error).__name__, error)
+                words = _words(error)
                 take_back.take_back(host, run, staged, words)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, AgentError):
+        return error.message
+    return storage.trouble(error) if isinstance(error, OSError) else "%s: %s" % (type(error).__name__, error)
 
 
 def _transaction(host: Host, run: Run, staged: Staged) -> None:

@@ -7,6 +7,7 @@ power cut tore is not a record: what it was to say is decided by read-back, as f
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -49,8 +50,12 @@ class Journal:
             line = json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n"
             if content and not content.endswith(b"\n"):
                 line = b"\n" + line
-            os.write(descriptor, line)
-            os.fsync(descriptor)
+            try:
+                if os.write(descriptor, line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(descriptor)
+            except OSError as error:
+                raise durable.named(error, self.path) from None
         finally:
             os.close(descriptor)
         if new:

@@ -44,6 +44,11 @@ def answer(verb: str, text: bytes) -> Reply:
         return Reply(verb, False, error.detail, error.code, error.message)
     except (ShapeError, DocumentError) as error:
         return Reply(verb, False, {}, Refused.code, "request not understood: %s" % error)
+    except OSError as error:
+        from tether_hw.agent.storage import trouble
+
+        traceback.print_exc()
+        return Reply(verb, False, {}, AgentError.code, trouble(error))
     except Exception as error:  # noqa: BLE001 - the controller must get an answer in every case
         traceback.print_exc()
         return Reply(verb, False, {}, AgentError.code, "%s: %s" % (type(error).__name__, error))

@@ -12,21 +12,30 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tether_hw.agent import durable
+from tether_hw.agent import durable, storage
 from tether_hw.agent.host import Host
 from tether_hw.agent.probe import digest_of
 from tether_hw.plan.paths import HostPaths
 
 _MOST_FILES = 10_000
 _MOST_BYTES = 512 * 1024 * 1024
+_COMPILED = 1.5  # with the modules that are compiled on the host, beside the tar's own size
 
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
-    """{"root", "digest"} and the tar on standard input -> {"made": whether it was unpacked now}."""
+    """{"root", "digest", "size_bytes"} and the tar on standard input -> {"made": whether it was unpacked now}.
+
+    {"trouble": words} where the file system says no.
+    """
     host = Host(HostPaths(request["root"]))
-    made = unpack(sys.stdin.buffer, host.paths, request["digest"])
-    host.make_state()
-    host.owned.place(request["digest"], None)
+    needed = int(request["size_bytes"] * _COMPILED)
+    try:
+        made = unpack(sys.stdin.buffer, host.paths, request["digest"])
+        needed = storage.STAGE_BYTES
+        host.make_state()
+        host.owned.place(request["digest"], None)
+    except OSError as error:
+        return {"trouble": storage.trouble(error, host.paths.bundle(request["digest"]), needed)}
     return {"made": made}
 
 
@@ -59,6 +68,8 @@ def unpack(stream: Any, paths: HostPaths, digest: str) -> bool:
         durable.sync_directory(target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if not any(target.parent.iterdir()):
+            target.parent.rmdir()  # nothing came of it: as it was
     return True
 
 
@@ -77,6 +88,9 @@ def _extract(stream: Any, folder: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             source = tar.extractfile(member)
             assert source is not None
-            with place.open("xb") as file:
-                shutil.copyfileobj(source, file)
+            try:
+                with place.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+            except OSError as error:
+                raise durable.named(error, place) from None
             place.chmod(member.mode & 0o755)

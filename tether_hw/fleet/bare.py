@@ -102,8 +102,9 @@ def run(
 
 
 def _answer(host: str, done: Completed) -> Any:
-    if done.code == 127:
-        raise HostRefused(host, "has no python3", hint="install the distribution's python3, 3.9 or newer")
+    if done.code in (126, 127):
+        lack = "has no python3" if done.code == 127 else "has no python3 that may be executed"
+        raise HostRefused(host, lack, hint="install the distribution's python3, 3.9 or newer")
     words = done.stderr.decode(errors="replace").strip().splitlines()
     try:
         document = json.loads(done.stdout)

@@ -91,11 +91,13 @@ def place(
         return bundle.digest
     with bundle.path.open("rb") as tar:
         session_progress = None if progress is None else (lambda done: progress(done, bundle.size_bytes))
-        request = {"root": machine.root, "digest": bundle.digest}
+        request = {"root": machine.root, "digest": bundle.digest, "size_bytes": bundle.size_bytes}
         try:
-            bare.run(
+            answer = bare.run(
                 session, "tether_hw.agent.unpack", request, SEND_S * time_scale, payload=tar, progress=session_progress
             )
         except HostFailed as error:
             raise HostFailed(session.target.name, f"the bundle could not be placed: {error.reason}") from None
+        if "trouble" in answer:
+            raise HostRefused(session.target.name, f"the bundle could not be placed: {answer['trouble']}")
     return bundle.digest
