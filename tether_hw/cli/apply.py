@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
     if args.plan_file is not None:
-        failed: list[dict[str, Any]] = []
         plan = _saved(args.plan_file, inventory, names)
+        failed = _moved(args, inventory, plan)
     else:
         inventory, plan, failed = _made(args, inventory, names)
-    failed += [_refused(refusal) for refusal in _by_host(plan.refusals) if not _among(refusal, failed)]
+    failed += [_refused(refusal) for refusal in _by_host(plan.refusals) if not _in(failed, refusal["host"])]
     if plan.not_for_apply:
         raise TetherError(f"this plan is not for apply: {'; '.join(plan.not_for_apply)}")
     output.say("\n".join(plan_lines(plan, unread=len(failed))))
@@ -85,17 +85,31 @@ def _saved(path: Path, inventory: Inventory, names: list[str]) -> Plan:
     return replace(plan, hosts={name: host for name, host in plan.hosts.items() if name in names})
 
 
+def _moved(args: argparse.Namespace, inventory: Inventory, plan: Plan) -> list[dict[str, Any]]:
+    """Hosts without steps that are not as the saved plan found them; those with steps look for themselves."""
+    from tether_hw.fleet.facts import check_planned
+    from tether_hw.fleet.progress import show
+    from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.words import result_of
+
+    quiet = {name: host for name, host in plan.hosts.items() if not host.steps}
+    with show(sorted(quiet), quiet=args.json) as progress:
+        results = check_planned(Reach(inventory, args.timeout, progress=progress), quiet, args.parallel)
+    return [result_of(results.failed[name]) for name in sorted(results.failed)]
+
+
 def _made(
     args: argparse.Namespace, inventory: Inventory, names: list[str]
 ) -> tuple[Inventory, Plan, list[dict[str, Any]]]:
     """A plan made now. Hosts that have no key yet are enrolled first."""
     from tether_hw.cli.read_facts import read_facts
-    from tether_hw.fleet.enroll import enroll
+    from tether_hw.fleet.enroll import enroll, place
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.planner import make_plan
     from tether_hw.fleet.planning import setting
     from tether_hw.fleet.progress import show
     from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.words import result_of
 
     failed: list[dict[str, Any]] = []
     new = [name for name in names if name not in inventory.keys and inventory.lanes[name]]
@@ -106,10 +120,28 @@ def _made(
             enrolled = enroll(Reach(inventory, args.timeout, progress=progress), new, args.parallel)
         failed = [result for result in enrolled if result["exit"]]
         inventory = load(Path(args.inventory))
-    left = [name for name in names if not any(result["host"] == name for result in failed)]
+    left = [name for name in names if not _in(failed, name)]
     facts, unread = read_facts(inventory, left, args)
+    keyless = [name for name in facts if inventory.lanes[name] and facts[name].config["keys"]["node"] is None]
+    if keyless:
+        # The key may be there without a bundle that could read it. None is made: a lost one is refused by the planner.
+        if not output.agreed(f"Place the bundle on {', '.join(keyless)} (to read identity keys)?", yes=args.yes):
+            raise TetherError("not agreed, nothing was done")
+        with show(keyless, quiet=args.json) as progress:
+            placed = place(Reach(inventory, args.timeout, progress=progress), keyless, args.parallel)
+        for error in placed.failed.values():
+            output.report(error)
+            del facts[error.host]
+        failed += [result_of(error) for error in placed.failed.values()]
+        again, lost = read_facts(inventory, sorted(placed.done), args)
+        facts = {name: again.get(name, found) for name, found in facts.items() if not _in(lost, name)}
+        unread += lost
     plan = make_plan(inventory, facts, setting())
     return inventory, plan, [*failed, *unread, *_held(facts, plan)]
+
+
+def _in(results: list[dict[str, Any]], host: str) -> bool:
+    return any(result["host"] == host for result in results)
 
 
 def _held(facts: Mapping[str, Facts], plan: Plan) -> list[dict[str, Any]]:
@@ -131,10 +163,6 @@ def _by_host(refusals: Any) -> list[dict[str, str]]:
     for refusal in refusals:
         found.setdefault(refusal["host"], []).append(refusal["reason"])
     return [{"host": host, "reason": "; ".join(reasons)} for host, reasons in sorted(found.items())]
-
-
-def _among(refusal: dict[str, str], failed: list[dict[str, Any]]) -> bool:
-    return any(result["host"] == refusal["host"] for result in failed)
 
 
 def _refused(refusal: dict[str, str]) -> dict[str, Any]:
@@ -164,6 +192,7 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
     checks: list[dict[str, Any]] = []
     try:
         results = one.carry_out() if one.hosts() else []
+        results = [result for result in results if not _in(failed, result["host"])]
         known = {result["host"] for result in [*results, *failed]}
         results += [_unchanged(host) for host in sorted(plan.hosts) if host not in known]
         kept = {result["host"] for result in results if result["result"] in ("confirmed", "unchanged")}
@@ -172,10 +201,16 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
             absent.pop(host, None)
         wanted = {host: plan.hosts[host].checks for host in plan.hosts if host in kept}
         checks = verify.links(reach, wanted, absent)
-    except Interrupted as interrupted:
-        begun = ", ".join(interrupted.begun) or "no host"
-        message = f"interrupted; {begun} had begun; what nobody confirms, its host takes back"
-        error = TetherError(message, hint=f"tether resume {run_name}, or tether rollback {run_name}")
+    except Interrupted:
+        begun = one.under_way()
+        message, hint = "interrupted; no host had begun, nothing is left of it", None
+        if begun:
+            message = f"interrupted; {', '.join(begun)} had begun; what nobody confirms, its host takes back"
+            hint = f"tether resume {run_name}, or tether rollback {run_name}"
+        elif one.kept:
+            message = f"interrupted; {', '.join(sorted(one.kept))} done, the links were not proved"
+            hint = "tether verify"
+        error = TetherError(message, hint=hint)
         error.exit = Exit.INTERRUPTED
         raise error from None
     waiting = any(result["result"] == "awaiting" for result in results)

@@ -6,11 +6,12 @@ Once the steps run, the loss of this process or of its connections stops nothing
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.errors import HostError, HostRefused, HostRolledBack, HostUnreachable
+from tether_hw.errors import HostError, HostFailed, HostRefused, HostRolledBack, HostUnreachable
 from tether_hw.fleet import runner, state, words
 from tether_hw.fleet.gate import Gate
 from tether_hw.fleet.runner import HALTED
@@ -154,6 +155,29 @@ class Application:
         self.run_name = run or state.new_run()
         self.holder = state.holder()
         self.gate = Gate(reach.inventory)
+        self.kept: set[str] = set()
+        self._staged_on: set[str] = set()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def under_way(self) -> list[str]:
+        """Ctrl-C came: the hosts that may hold the run unfinished; from here on it is staged on no other."""
+        with self._lock:
+            self._stopped = True
+            return sorted(self._staged_on - self.kept)
+
+    def _stage(self, host: str, agent: Agent, body: dict[str, Any]) -> None:
+        with self._lock:
+            if self._stopped:
+                raise HostFailed(host, "interrupted before it was staged")
+            self._staged_on.add(host)
+        try:
+            agent.call("stage", body)
+        except HostError as error:
+            if error.code is not None:  # the agent's own no: it kept nothing
+                with self._lock:
+                    self._staged_on.discard(host)
+            raise
 
     def hosts(self) -> list[str]:
         """The hosts that the plan changes."""
@@ -196,7 +220,10 @@ class Application:
                 with self.gate.away(plan):
                     one.begin("start")
                     status = one.follow()
-                return finished(one, status, self.wish.confirm)
+                result = finished(one, status, self.wish.confirm)
+                if result["result"] == "confirmed":
+                    self.kept.add(host)
+                return result
             finally:
                 one.close()
         except HostError as error:
@@ -225,7 +252,7 @@ class Application:
                 "plan": plan.to_dict(),
             }
             try:
-                agent.call("stage", body)
+                self._stage(host, agent, body)
             except Stopped:
                 # It may have been staged all the same; only the host knows.
                 session.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tether_hw.fleet.inventory import Inventory
     from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.runner import Results
 
 _HEAD = "# Public identity keys of the hosts, written by `tether key enroll`. Keep this file with the inventory.\n"
 
@@ -44,6 +45,17 @@ def enroll(reach: Reach, hosts: Iterable[str], parallel: int = 32, replace: bool
     outcome = dict(results.done)
     outcome.update({host: words.result_of(error) for host, error in results.failed.items()})
     return [outcome[host] for host in sorted(outcome)]
+
+
+def place(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> Results[str]:
+    """Place the bundle where it is missing, and make no key; the digest of each host's bundle."""
+
+    def work(host: str) -> str:
+        reach.progress.tell(host, "connects")
+        with reach.session(host) as session:
+            return reach.agent(session).digest
+
+    return runner.run(hosts, work, parallel)
 
 
 def check(inventory: Inventory, host: str, key: str, replace: bool = False) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tether_hw.errors import HostFailed
+from tether_hw.errors import HostFailed, HostLocked, HostRefused
 from tether_hw.fleet import bare, runner
 from tether_hw.fleet.client import VERB_S, Agent
-from tether_hw.plan.facts import Facts
+from tether_hw.plan.difference_words import in_words
+from tether_hw.plan.facts import Facts, differences
 from tether_hw.plan.shape import ShapeError
 from tether_hw.plan.verbs import FactsRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tether_hw.fleet.reach import Reach
     from tether_hw.fleet.runner import Results
     from tether_hw.fleet.ssh import Session
+    from tether_hw.plan.plan import HostPlan
 
 
 def collect(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> Results[Facts]:
@@ -34,11 +36,37 @@ def collect(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> Results[F
     return runner.run(hosts, work, parallel)
 
 
-def read(reach: Reach, session: Session) -> Facts:
-    """The facts of the host of a session: by its agent when our bundle is there, otherwise by code sent along."""
+def check_planned(reach: Reach, plans: Mapping[str, HostPlan], parallel: int = 32) -> Results[Facts]:
+    """The facts of hosts that are as their plans found them; the others are locked or refused with the difference."""
+
+    def work(host: str) -> Facts:
+        reach.progress.tell(host, "connects")
+        plan = plans[host]
+        with reach.session(host) as session:
+            facts = read(reach, session, tuple({"name": device} for device in sorted(plan.config["nics"])))
+        pending, found = facts.status["pending"], differences(plan.config, facts.config)
+        if pending is not None:
+            raise HostLocked(host, pending["run"], pending["holder"], pending["since"])
+        if found:
+            words = f"the plan was made from other facts: {in_words(found)}"
+            error = HostRefused(host, words, hint="plan again: tether plan")
+            error.code, error.detail = "facts-differ", {"differences": found, "host": host}
+            raise error
+        reach.progress.tell(host, "as planned", 1.0)
+        return facts
+
+    return runner.run(plans, work, parallel)
+
+
+def read(reach: Reach, session: Session, devices: tuple[dict[str, str], ...] | None = None) -> Facts:
+    """The facts of the host of a session: by its agent when our bundle is there, otherwise by code sent along.
+
+    devices: selectors; those of the inventory when left out.
+    """
     host = session.target.name
     nics = reach.inventory.hosts[host].nics
-    request = FactsRequest(host, tuple(nics[nic].device.selector() for nic in sorted(nics)))
+    wanted = tuple(nics[nic].device.selector() for nic in sorted(nics)) if devices is None else devices
+    request = FactsRequest(host, wanted)
     machine = reach.look(session)
     if machine.placed and machine.digest is not None:
         agent = Agent(session, machine.root, machine.digest, reach.time_scale)
