@@ -65,9 +65,19 @@ uint64_t tether_backoff_cap(uint64_t silence_ns)
     return cap < silence_ns ? silence_ns : cap;
 }
 
+static uint64_t due_within(const struct tether_backoff *backoff, uint64_t silence_ns, uint64_t cap_ns)
+{
+    uint64_t wait = silence_ns > cap_ns >> backoff->tries ? cap_ns : silence_ns << backoff->tries;
+    return backoff->since_ns > UINT64_MAX - wait ? UINT64_MAX : backoff->since_ns + wait;
+}
+
 uint64_t tether_backoff_due(const struct tether_backoff *backoff, uint64_t silence_ns)
 {
-    uint64_t cap = tether_backoff_cap(silence_ns);
-    uint64_t wait = backoff->tries >= 6 || silence_ns > cap >> backoff->tries ? cap : silence_ns << backoff->tries;
-    return backoff->since_ns > UINT64_MAX - wait ? UINT64_MAX : backoff->since_ns + wait;
+    return due_within(backoff, silence_ns, tether_backoff_cap(silence_ns));
+}
+
+uint64_t tether_backoff_hail_due(const struct tether_backoff *backoff, uint64_t silence_ns)
+{
+    uint64_t cap = UINT64_C(2000000000);
+    return due_within(backoff, silence_ns, cap < silence_ns ? silence_ns : cap);
 }

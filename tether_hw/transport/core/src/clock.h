@@ -54,6 +54,11 @@ uint64_t tether_silence(struct tether_rtt *rtt, uint64_t frame_ns, uint64_t floo
 uint64_t tether_backoff_cap(uint64_t silence_ns);
 /* When the next timer frame is due: since + silence x 2^tries, capped. */
 uint64_t tether_backoff_due(const struct tether_backoff *backoff, uint64_t silence_ns);
+/*
+ * The same for a Hail, whose back-off goes on to 2 s: only the reply to the newest Hail counts, so a cap below the
+ * real round trip, which nobody has measured yet, would never let one through.
+ */
+uint64_t tether_backoff_hail_due(const struct tether_backoff *backoff, uint64_t silence_ns);
 
 /* What was heard: any frame of the flow restarts the silence, progress ends the back-off. */
 static inline void tether_backoff_heard(struct tether_backoff *backoff, uint64_t now_ns, int progress)

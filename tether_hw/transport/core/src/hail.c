@@ -89,7 +89,7 @@ static int send_hail(struct tether_endpoint *ep, struct tether_channel *ch, uint
     }
     if (ep->config.entropy(ep->config.context, ephemeral, sizeof ephemeral)) {
         tether_backoff_sent(&ch->hail_clock, now_ns);
-        tether_arm(ep, ch, tether_backoff_due(&ch->hail_clock, tether_channel_silence(ep, ch)));
+        tether_arm(ep, ch, tether_backoff_hail_due(&ch->hail_clock, tether_channel_silence(ep, ch)));
         return 0;
     }
     tag.counter = ep->counter_next++;
@@ -111,7 +111,7 @@ static int send_hail(struct tether_endpoint *ep, struct tether_channel *ch, uint
     ch->hails_sent++;
     tether_backoff_sent(&ch->hail_clock, now_ns);
     ch->hail_clock.tries -= ch->hails_sent == 1; /* the first wait is one silence */
-    tether_arm(ep, ch, tether_backoff_due(&ch->hail_clock, tether_channel_silence(ep, ch)));
+    tether_arm(ep, ch, tether_backoff_hail_due(&ch->hail_clock, tether_channel_silence(ep, ch)));
     TETHER_COUNT(ep, lamps_sent);
     TETHER_COUNT(ep, frames_sent);
     return length;

@@ -122,7 +122,7 @@ static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel 
         return ch->expire_ns;
     }
     if (ch->state == TETHER_CHANNEL_HAILING) {
-        next = tether_backoff_due(&ch->hail_clock, tether_channel_silence(ep, ch));
+        next = tether_backoff_hail_due(&ch->hail_clock, tether_channel_silence(ep, ch));
         if (next > now_ns && ch->hails_sent)
             return next;
         if (ep->counter_next >= ep->counter_limit)
