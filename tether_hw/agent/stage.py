@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from tether_hw.agent import carry, close, durable
-from tether_hw.agent.errors import FactsDiffer, Refused
+from tether_hw.agent.errors import Refused
 from tether_hw.agent.host import own_digest
 from tether_hw.agent.journal import BEGIN, END
 from tether_hw.agent.readback import check_facts
@@ -48,12 +48,13 @@ def stage(host: Host, value: Any) -> dict[str, Any]:
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
-    run.journal.append("lock", END)
     try:
+        run.journal.append("lock", END)
         check_facts(host, staged)
-    except FactsDiffer:
+        run.journal.append("stage", END)
+    except Exception:
+        # Told no, the controller leaves; nothing was changed yet, so nothing may hold the host either.
         host.lock.release(run.name)
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
-    run.journal.append("stage", END)
     return {"run": run.name, "steps": len(plan.steps)}

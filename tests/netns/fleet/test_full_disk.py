@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 from tests.netns.fleet.test_verbs import Say, by_host, say
-from tests.support.fleets import Fleet
+from tests.support.fleets import Background, Fleet, new_run
 from tether_hw.errors import Exit
 
 __all__ = ["say"]
 
+#: The next byte of the file needs a new page, and there is none.
+FILL = """
+size=$(stat -c %s "$1")
+head -c $((4096 - size % 4096)) /dev/zero | tr '\\0' '\\n' >> "$1"
+dd if=/dev/zero of="$2" bs=4096 2>/dev/null || true
+"""
 RUNS = "/var/lib/tether/runs"
 
 
@@ -27,6 +33,25 @@ def test_a_full_disk_at_stage(fleet: Fleet, say: Say) -> None:
     assert "No space left on device" in message
     assert "1.0 MiB needed; make room" in message
     assert left == []
+    assert fleet.facts("a").status["pending"] is None
+
+
+def test_a_disk_that_fills_up_while_the_host_stages(fleet: Fleet) -> None:
+    plan, run = fleet.plan({"a": fleet.facts("a")}), new_run()
+    fleet.run("a", "mount", "-t", "tmpfs", "-o", "size=64k", "none", RUNS)
+    try:
+        fleet.gate("a", "lock.end")
+        background = Background(fleet, plan, "a", run)
+        pid = fleet.paused("a")
+        fleet.run("a", "sh", "-c", FILL, "sh", f"{RUNS}/{run}/journal.jsonl", f"{RUNS}/fill")
+        fleet.signal("a", pid, "CONT")
+        result = background.join()
+        left = fleet.run("a", "ls", RUNS).split()
+    finally:
+        fleet.run("a", "umount", RUNS)
+    assert (result["result"], result["exit"]) == ("failed", Exit.FAILED), result
+    assert result["message"].startswith(f"{RUNS}/{run}/journal.jsonl: No space left on device: "), result
+    assert left == ["fill"]
     assert fleet.facts("a").status["pending"] is None
 
 
