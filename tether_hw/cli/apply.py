@@ -40,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the verb."""
     from tether_hw.cli.plan_text import plan_lines
+    from tether_hw.cli.read_facts import warn_of_stale_bundles
     from tether_hw.cli.results import give
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
+    warn_of_stale_bundles()
     if args.plan_file is not None:
         plan = _saved(args.plan_file, inventory, names)
         failed = _moved(args, inventory, plan)
@@ -121,7 +123,7 @@ def _made(
         failed = [result for result in enrolled if result["exit"]]
         inventory = load(Path(args.inventory))
     left = [name for name in names if not _in(failed, name)]
-    facts, unread = read_facts(inventory, left, args)
+    facts, unread = read_facts(inventory, left, args, warn=False)
     keyless = [name for name in facts if inventory.lanes[name] and facts[name].config["keys"]["node"] is None]
     if keyless:
         # The key may be there without a bundle that could read it. None is made: a lost one is refused by the planner.
@@ -133,7 +135,7 @@ def _made(
             output.report(error)
             del facts[error.host]
         failed += [result_of(error) for error in placed.failed.values()]
-        again, lost = read_facts(inventory, sorted(placed.done), args)
+        again, lost = read_facts(inventory, sorted(placed.done), args, warn=False)
         facts = {name: again.get(name, found) for name, found in facts.items() if not _in(lost, name)}
         unread += lost
     plan = make_plan(inventory, facts, setting())

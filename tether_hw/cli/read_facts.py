@@ -12,9 +12,12 @@ from tether_hw.plan.facts import Facts
 
 
 def read_facts(
-    inventory: Inventory, names: list[str], args: argparse.Namespace
+    inventory: Inventory, names: list[str], args: argparse.Namespace, *, warn: bool = True
 ) -> tuple[dict[str, Facts], list[dict[str, Any]]]:
-    """The facts of the hosts, and of those that failed, which a person is told about, their entries for JSON."""
+    """The facts of the hosts, and of those that failed, which a person is told about, their entries for JSON.
+
+    warn: of stale bundles, where the verb has not done so before.
+    """
     from tether_hw.fleet import facts_record
 
     if getattr(args, "facts", None) is not None:
@@ -24,7 +27,8 @@ def read_facts(
     from tether_hw.fleet.reach import Reach
     from tether_hw.fleet.words import result_of
 
-    warn_of_stale_bundles()
+    if warn:
+        warn_of_stale_bundles()
     with show(names, quiet=args.json) as progress:
         results = collect(Reach(inventory, args.timeout, progress=progress), names, args.parallel)
     for name in sorted(results.failed):
