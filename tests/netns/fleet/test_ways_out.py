@@ -73,6 +73,26 @@ def test_a_saved_plan_without_steps_looks_at_its_hosts(fleet: Fleet, say: Say, t
     assert (code, by_host(document)) == (0, {"a": "taken-back"})
 
 
+def test_a_host_that_moved_does_not_keep_the_others_from_a_saved_plan(fleet: Fleet, say: Say, tmp_path: Path) -> None:
+    inventory, saved = fleet.inventory_file, str(tmp_path / "p.plan")
+    code, document = say(inventory, "apply", "--yes", "--limit", "a")
+    assert code == 0, document
+    first = document["run"]
+    code, document = say(inventory, "plan", "-o", saved)
+    assert (code, {step["host"] for step in document["steps"]}) == (0, {"b"})
+    fleet.run("a", "ip", "link", "set", "data0", "mtu", "2900")
+    code, document = say(inventory, "apply", saved, "--yes")
+    fleet.run("a", "ip", "link", "set", "data0", "mtu", "3000")
+    second = document["run"]
+    results = [(entry["host"], entry["result"]) for entry in document["hosts"]]
+    links = {check["result"] for check in document["checks"]}
+    for run, host in ((second, "b"), (first, "a")):
+        taken, told = say(inventory, "rollback", run, "--yes", "--limit", host)
+        assert taken == 0, told
+    assert (code, results) == (Exit.FAILED, [("a", "refused"), ("b", "confirmed")])
+    assert links == {"not provable now"}
+
+
 def test_ctrl_c_before_anything_was_staged_claims_no_run(
     fleet: Fleet, say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
