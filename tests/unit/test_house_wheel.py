@@ -84,3 +84,22 @@ def test_the_installed_engine_and_bundles_are_found(environment: Path, tmp_path:
     found = run([environment / "python", "-I", "-c", program], tmp_path).split()
     assert len(found) == 2
     assert all(path.startswith(str(environment.parent)) for path in found)
+
+
+@pytest.mark.netns
+def test_a_bundle_of_the_wheel_provisions_the_lab(environment: Path, tmp_path: Path) -> None:
+    state = tmp_path / "lab"
+
+    def tether(*words: str | Path) -> str:
+        return run(["env", f"XDG_STATE_HOME={tmp_path}", environment / "tether", *words], tmp_path)
+
+    tether("lab", "up", "--hosts", "2", "--state", state)
+    try:
+        inventory = ("-i", state / "inventory.yaml")
+        applied = json.loads(tether("apply", *inventory, "--yes", "--json"))
+        assert {host["result"] for host in applied["hosts"]} == {"confirmed"}
+        checks = json.loads(tether("verify", *inventory, "--json"))["checks"]
+        assert checks and {check["result"] for check in checks} == {"proved"}
+        tether("rollback", "last", *inventory, "--yes")
+    finally:
+        tether("lab", "down", "--state", state)
