@@ -4,88 +4,30 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.labs import ROOT
+from tests.support.users import User, account
 
 MISSING = 'mount --bind /dev/null /usr/sbin/sshd && exec "$@"'
 
 
-@dataclass(frozen=True)
-class User:
-    """An account with a copy of the package in its home: the checkout may lie where only root can read."""
-
-    name: str
-    home: Path
-    python: str
-
-    def argv(self, *command: str) -> list[str]:
-        change = ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--clear-groups"]
-        return [*change, "env", "-i", f"HOME={self.home}", "PATH=/usr/bin:/bin", *command]
-
-    def run(self, *command: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*before, *self.argv(*command)],
-            cwd=self.home / "src",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def lab(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.run(self.python, "-m", "tether_hw.cli.main", "lab", *words)
-
-    def processes(self) -> list[str]:
-        """Command lines of what runs as this user."""
-        uid = pwd.getpwnam(self.name).pw_uid
-        found = []
-        for process in Path("/proc").iterdir():
-            try:
-                if process.name.isdigit() and process.stat().st_uid == uid:
-                    words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                    if words:  # the dead that nobody buried yet have none
-                        found.append(words)
-            except OSError:
-                continue
-        return found
-
-    def ssh(self, port: int, command: str) -> subprocess.CompletedProcess[str]:
-        state = self.home / ".local/state/tether/lab"
-        options = ["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"]
-        options += ["-o", f"UserKnownHostsFile={state}/known_hosts", "-i", f"{state}/id_ed25519", "-p", str(port)]
-        return self.run("ssh", "-F", "none", *options, f"{self.name}@127.0.0.1", command)
-
-
 @pytest.fixture(scope="module")
 def user() -> Iterator[User]:
-    name = f"tlab{os.getpid()}"
-    subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True)
-    home = Path(pwd.getpwnam(name).pw_dir)
-    source = home / "src"
-    shutil.copytree(ROOT / "tether_hw", source / "tether_hw", ignore=shutil.ignore_patterns("__pycache__", "core"))
-    shutil.copytree(ROOT / "inventory", source / "inventory")
-    subprocess.run(["chown", "-R", f"{name}:", str(source)], check=True)
-    probe = User(name, home, "").run(sys.executable, "-c", "pass")
-    one = User(name, home, sys.executable if probe.returncode == 0 else "/usr/bin/python3")
-    yield one
-    one.lab("down")
-    left = one.processes()
-    for _ in range(50):
-        if subprocess.run(["userdel", "--remove", name], capture_output=True, check=False).returncode == 0:
-            break
-        time.sleep(0.1)
+    with account("tlab") as made:
+        made.place("tether_hw", "inventory")
+        probe = made.run(sys.executable, "-c", "pass")
+        one = replace(made, python=sys.executable if probe.returncode == 0 else "/usr/bin/python3")
+        yield one
+        one.lab("down")
+        left = one.processes()
     assert left == []
 
 
