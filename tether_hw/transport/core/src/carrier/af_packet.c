@@ -266,18 +266,9 @@ static int packet_setup(struct packet_carrier *packet, const struct carrier_opti
 {
     struct carrier *carrier = &packet->base;
     struct netdev device;
-    int status = netdev_find(options->device, &device);
+    int status = netdev_carry(options, &device, carrier);
     if (status)
         return status;
-    if (!device.up)
-        return words_fail(-ENETDOWN, "%s is down", device.name);
-    carrier->mtu = options->mtu ? options->mtu : (uint16_t)(device.mtu > UINT16_MAX ? UINT16_MAX : device.mtu);
-    if (carrier->mtu > device.mtu)
-        return words_fail(-EMSGSIZE, "the lane's MTU of %u is above the %u of %s", carrier->mtu, device.mtu,
-                          device.name);
-    carrier->frame_bytes = carrier_frame_fit(carrier->mtu, 0);
-    if (!carrier->frame_bytes)
-        return words_fail(-EINVAL, "an MTU of %u holds no frame of two blocks", carrier->mtu);
     memcpy(packet->mac, options->address.bytes, 6);
     if (memcmp(packet->mac, device.mac, 6) != 0) {
         packet->accept_fd = netdev_accept(&device, packet->mac);

@@ -289,18 +289,9 @@ static int xdp_setup(struct xdp_carrier *xdp, const struct carrier_options *opti
 {
     struct carrier *carrier = &xdp->base;
     struct netdev device;
-    int status = netdev_find(options->device, &device);
+    int status = netdev_carry(options, &device, carrier);
     if (status)
         return status;
-    if (!device.up)
-        return words_fail(-ENETDOWN, "%s is down", device.name);
-    carrier->mtu = options->mtu ? options->mtu : (uint16_t)(device.mtu > UINT16_MAX ? UINT16_MAX : device.mtu);
-    if (carrier->mtu > device.mtu)
-        return words_fail(-EMSGSIZE, "the lane's MTU of %u is above the %u of %s", carrier->mtu, device.mtu,
-                          device.name);
-    carrier->frame_bytes = carrier_frame_fit(carrier->mtu, 0);
-    if (!carrier->frame_bytes)
-        return words_fail(-EINVAL, "an MTU of %u holds no frame of two blocks", carrier->mtu);
     if (options->queue >= device.rx_queues)
         return words_fail(-EINVAL, "%s has %u receive queues, there is no queue %u", device.name, device.rx_queues,
                           options->queue);

@@ -169,3 +169,20 @@ int netdev_accept(const struct netdev *device, const uint8_t mac[6])
     }
     return fd;
 }
+
+int netdev_carry(const struct carrier_options *options, struct netdev *device, struct carrier *carrier)
+{
+    int status = netdev_find(options->device, device);
+    if (status)
+        return status;
+    if (!device->up)
+        return words_fail(-ENETDOWN, "%s is down", device->name);
+    carrier->mtu = options->mtu ? options->mtu : (uint16_t)(device->mtu > UINT16_MAX ? UINT16_MAX : device->mtu);
+    if (carrier->mtu > device->mtu)
+        return words_fail(-EMSGSIZE, "the lane's MTU of %u is above the %u of %s", carrier->mtu, device->mtu,
+                          device->name);
+    carrier->frame_bytes = carrier_frame_fit(carrier->mtu, 0);
+    if (!carrier->frame_bytes)
+        return words_fail(-EINVAL, "an MTU of %u holds no frame of two blocks", carrier->mtu);
+    return 0;
+}

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "carrier.h"
+
 struct netdev {
     char name[16];
     uint64_t netns;      /* inode of the network namespace: an index alone names no device */
@@ -19,6 +21,11 @@ struct netdev {
 
 /* 0, or negative errno with words. */
 int netdev_find(const char *name, struct netdev *device);
+/*
+ * Find the device of a raw lane and settle the lane's MTU and frame size (`carrier->mtu`, `frame_bytes`) on it: it must
+ * be up and hold them. 0, or negative errno with words.
+ */
+int netdev_carry(const struct carrier_options *options, struct netdev *device, struct carrier *carrier);
 /*
  * Let the device accept frames to one more unicast MAC address; it does while the returned descriptor is open. A
  * descriptor, or negative errno with words.
