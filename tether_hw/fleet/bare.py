@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import json
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostFailed, HostRefused
+from tether_hw.fleet import bundle_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,34 +50,12 @@ sys.stdout.write(json.dumps({"answer": module.bare(json.loads(REQUEST))}))
 @lru_cache(maxsize=1)
 def sources() -> str:
     """The modules that run on hosts, packed: {name: [is a package, source]}."""
-    files = [_PACKAGE / "__init__.py"]
-    for room in ("plan", "agent"):
-        files += sorted((_PACKAGE / room).rglob("*.py"))
-    files += _readers()
     packed = {}
-    for path in files:
+    for path in bundle_sources.modules("plan", "agent"):
         parts = path.relative_to(_PACKAGE.parent).with_suffix("").parts
         package = parts[-1] == "__init__"
         packed[".".join(parts[:-1] if package else parts)] = [package, path.read_text(encoding="utf-8")]
     return base64.b64encode(zlib.compress(json.dumps(packed).encode(), 9)).decode()
-
-
-def _readers() -> list[Path]:
-    """The NIC families' readers and what they import of their families."""
-    found: dict[Path, None] = {_PACKAGE / "nic" / "__init__.py": None}
-    waiting = sorted((_PACKAGE / "nic").glob("*/read.py"))
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found[path] = None
-        found[path.with_name("__init__.py")] = None
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tether_hw.nic"):
-                base = _PACKAGE.parent.joinpath(*str(node.module).split("."))
-                names = [base.with_suffix(".py"), *((base / alias.name).with_suffix(".py") for alias in node.names)]
-                waiting += [name for name in names if name.is_file()]
-    return list(found)
 
 
 def program(module: str, request: Any) -> bytes:

@@ -39,18 +39,22 @@ def nic_modules() -> set[Path]:
     return found
 
 
-def host_modules() -> list[Path]:
-    """The files of the package that run on a host."""
+def modules(*rooms: str) -> list[Path]:
+    """The package itself, these rooms whole, and what reads NICs."""
     chosen = {_PACKAGE / "__init__.py"}
-    for room in ("plan", "agent"):
+    for room in rooms:
         chosen |= set((_PACKAGE / room).rglob("*.py"))
-    away = [_PACKAGE / "transport" / name for name in ("protocol", "core", "sim")]
-    chosen |= {
-        path for path in (_PACKAGE / "transport").rglob("*.py") if not any(path.is_relative_to(room) for room in away)
-    }
     for path in nic_modules():
         chosen |= {path, path.parent / "__init__.py", _PACKAGE / "nic" / "__init__.py"}
     return sorted(chosen)
+
+
+def host_modules() -> list[Path]:
+    """The files of the package that run on a host."""
+    away = [_PACKAGE / "transport" / name for name in ("protocol", "core", "sim")]
+    return [
+        path for path in modules("plan", "agent", "transport") if not any(path.is_relative_to(room) for room in away)
+    ]
 
 
 def name_in_bundle(path: Path) -> str:
