@@ -22,6 +22,22 @@ GROUPS = {
     "noise": cryptography.noise_cases, "keys": cryptography.keys_cases, "frames": cryptography.frames_cases,
     "bad_frames": refused.bad_frames_cases, "bad_hails": refused.bad_hails_cases,
 }  # fmt: skip
+# Which requirements of RFC 0001 the group fails for when an implementation breaks them; tools/requirements.py reads it.
+PROVES: dict[str, list[str]] = {
+    "header": ["T-FRM-1"],
+    "float16": ["T-FLT-1", "T-FLT-2", "T-FLT-3"],
+    "serial": ["T-SER-1", "T-SER-2", "T-SER-3"],
+    "replay": ["T-RPW-1", "T-RPW-2"],
+    "tags": ["T-TAG-1", "T-TAG-2", "T-TAG-3", "T-TAG-4", "T-MAN-1", "T-CLS-3"],
+    "mac1": ["T-MAC-1", "T-MAC-2"],
+    "noise": ["T-NOI-1", "T-NOI-2", "T-NOI-5", "T-HAI-1", "T-RPL-1"],
+    "keys": ["T-KEY-1"],
+    "frames": ["T-FRM-2", "T-FRM-3", "T-SEA-1", "T-SEA-2", "T-KEY-1"],
+    "bad_frames": [
+        "T-FRM-2", "T-FRM-4", "T-FRM-5", "T-HDR-2", "T-EPO-1", "T-EPO-2", "T-SEA-3", "T-RPW-2", "T-ORD-1",
+    ],
+    "bad_hails": ["T-HAI-1", "T-HAI-2", "T-HAI-3", "T-HAI-4", "T-HAI-5", "T-MAC-2", "T-NOI-3", "T-LMP-4", "T-ORD-2"],
+}  # fmt: skip
 FOLDER = Path(__file__).with_name("vectors")
 
 
@@ -45,7 +61,8 @@ def render(name: str) -> dict[str, str]:
     lines = ",\n".join(json.dumps(case) for case in cases)
     text = "".join("\n" + "".join(f"{key} = {flat(value)}\n" for key, value in case.items()) for case in cases)
     return {
-        f"{name}.json": f'{{"schema": "tether.vectors/1", "name": "{name}", "about": {json.dumps(doc)}, "cases": [\n'
+        f"{name}.json": f'{{"schema": "tether.vectors/1", "name": "{name}", "about": {json.dumps(doc)}, '
+        f'"proves": {json.dumps(PROVES[name])}, "cases": [\n'
         f"{lines}\n]}}\n",
         f"{name}.txt": f"# {doc}\n{text}",
     }

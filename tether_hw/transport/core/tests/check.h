@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests that cannot go on after a failure: CHECK prints file, line and expression and ends the program with 1; RUN names each test. */
+/* For tests that cannot go on after a failure: CHECK prints file, line and expression and ends the program with 1. */
 #ifndef TETHER_TEST_CHECK_H
 #define TETHER_TEST_CHECK_H
 
@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "run.h"
 
 #define CHECK(condition)                                                                       \
     do {                                                                                       \
@@ -23,13 +25,6 @@
             fprintf(stderr, "%s:%d: %s: %s = %lld, %s = %lld\n", __FILE__, __LINE__, __func__, #a, a_, #b, b_); \
             exit(1);                                                                                       \
         }                                                                                                  \
-    } while (0)
-
-#define RUN(test)               \
-    do {                        \
-        printf("%s\n", #test);  \
-        fflush(stdout);         \
-        test();                 \
     } while (0)
 
 /* xorshift64*: seeded, so that a failure can be repeated */

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "run.h"
+
 static unsigned long harness_checks, harness_failures;
 
 #define CHECK(condition)                                                                 \
@@ -18,6 +20,8 @@ static unsigned long harness_checks, harness_failures;
 
 /* The exit code of the program. */
 #define HARNESS_RESULT() \
-    (printf("%lu checks, %lu failed\n", harness_checks, harness_failures), harness_checks == 0 || harness_failures != 0)
+    (run_listing || run_done == 0 ? run_result()                                                \
+                                  : (printf("%lu checks, %lu failed\n", harness_checks, harness_failures), \
+                                     harness_checks == 0 || harness_failures != 0))
 
 #endif

@@ -76,8 +76,11 @@ static void test_refusals(void)
 
 int main(int count, char **arguments)
 {
+    uint64_t milliseconds = count > 1 ? strtoull(arguments[1], NULL, 10) : 0;
+    if (milliseconds == 0)
+        run_arguments(count, arguments);
     lab_open(1, 1500);
-    test_pair(count > 1 ? strtoull(arguments[1], NULL, 10) * 1000000u : 200000000u);
-    test_refusals();
+    RUN(test_pair, (milliseconds ? milliseconds : 200) * 1000000u);
+    RUN(test_refusals);
     return HARNESS_RESULT();
 }

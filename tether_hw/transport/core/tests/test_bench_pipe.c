@@ -67,11 +67,12 @@ static void test_refusals(void)
     CHECK(tether_bench_aead(TETHER_CIPHER_CHACHA20_POLY1305, 1408, 1000000, &bps) == 0 && bps > 0);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_run(small(TETHER_FLOW_BYTES, 1, TETHER_CIPHER_AES_256_GCM));
-    test_run(small(TETHER_FLOW_BYTES, 4, TETHER_CIPHER_CHACHA20_POLY1305));
-    test_run(small(TETHER_FLOW_MESSAGE, 3, TETHER_CIPHER_AES_256_GCM));
-    test_refusals();
+    run_arguments(count, arguments);
+    RUN(test_run, small(TETHER_FLOW_BYTES, 1, TETHER_CIPHER_AES_256_GCM));
+    RUN(test_run, small(TETHER_FLOW_BYTES, 4, TETHER_CIPHER_CHACHA20_POLY1305));
+    RUN(test_run, small(TETHER_FLOW_MESSAGE, 3, TETHER_CIPHER_AES_256_GCM));
+    RUN(test_refusals);
     return HARNESS_RESULT();
 }

@@ -46,10 +46,11 @@ static void test_bad_arguments(void)
     CHECK(carrier_open_pipe(64, 64, ends) == -EINVAL);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_exchange();
-    test_full_ring_refuses();
-    test_bad_arguments();
+    run_arguments(count, arguments);
+    RUN(test_exchange);
+    RUN(test_full_ring_refuses);
+    RUN(test_bad_arguments);
     return HARNESS_RESULT();
 }

@@ -233,34 +233,35 @@ static void test_auto(void)
     close_both(best, second);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     lab_open(2, 1500);
     uint16_t none = 0xffff;
-    test_exchange((struct raw){.carrier = "af_packet", .vlan = none}, 23 * 64, 0);
-    test_exchange((struct raw){.carrier = "af_packet", .vlan = 42}, 23 * 64, 0);
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = none}, 23 * 64, TETHER_LANE_NATIVE_XDP);
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = 42}, 23 * 64, TETHER_LANE_NATIVE_XDP);
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = none, .flags = TETHER_LANE_COPY_ONLY}, 23 * 64, 0);
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = none, .flags = TETHER_LANE_GENERIC_ONLY}, 23 * 64, 0);
-    test_depth((struct raw){.carrier = "af_packet", .vlan = none});
-    test_depth((struct raw){.carrier = "af_xdp", .vlan = none});
-    test_depth((struct raw){.carrier = "af_xdp", .vlan = none, .ring_frames = 448}); /* 512 - a batch */
-    test_two_lanes("af_packet");
-    test_two_lanes("af_xdp");
-    test_program_goes_with_the_lanes();
-    test_refusals_in_words();
-    test_auto();
+    RUN(test_exchange, (struct raw){.carrier = "af_packet", .vlan = none}, 23 * 64, 0);
+    RUN(test_exchange, (struct raw){.carrier = "af_packet", .vlan = 42}, 23 * 64, 0);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = none}, 23 * 64, TETHER_LANE_NATIVE_XDP);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = 42}, 23 * 64, TETHER_LANE_NATIVE_XDP);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = none, .flags = TETHER_LANE_COPY_ONLY}, 23 * 64, 0);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = none, .flags = TETHER_LANE_GENERIC_ONLY}, 23 * 64, 0);
+    RUN(test_depth, (struct raw){.carrier = "af_packet", .vlan = none});
+    RUN(test_depth, (struct raw){.carrier = "af_xdp", .vlan = none});
+    RUN(test_depth, (struct raw){.carrier = "af_xdp", .vlan = none, .ring_frames = 448}); /* 512 - a batch */
+    RUN(test_two_lanes, "af_packet");
+    RUN(test_two_lanes, "af_xdp");
+    RUN(test_program_goes_with_the_lanes);
+    RUN(test_refusals_in_words);
+    RUN(test_auto);
 
     lab_open(1, 1500); /* one queue: the test's own socket does not choose one */
-    test_tags("af_packet");
-    test_tags("af_xdp");
+    RUN(test_tags, "af_packet");
+    RUN(test_tags, "af_xdp");
     lab_open(1, 3506); /* the largest single buffer of native XDP on veth */
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = none}, 54 * 64, TETHER_LANE_NATIVE_XDP);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = none}, 54 * 64, TETHER_LANE_NATIVE_XDP);
     lab_open(1, 9000);
-    test_exchange((struct raw){.carrier = "af_packet", .vlan = none}, 140 * 64, 0);
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = none}, 140 * 64,
+    RUN(test_exchange, (struct raw){.carrier = "af_packet", .vlan = none}, 140 * 64, 0);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = none}, 140 * 64,
                   TETHER_LANE_NATIVE_XDP | TETHER_LANE_MULTI_BUFFER);
-    test_exchange((struct raw){.carrier = "af_xdp", .vlan = none, .mtu = 1500}, 23 * 64, TETHER_LANE_NATIVE_XDP);
+    RUN(test_exchange, (struct raw){.carrier = "af_xdp", .vlan = none, .mtu = 1500}, 23 * 64, TETHER_LANE_NATIVE_XDP);
     return HARNESS_RESULT();
 }

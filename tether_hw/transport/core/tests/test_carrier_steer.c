@@ -127,10 +127,11 @@ static void test_program(bool fragments)
     close(map_fd);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     lab_open(1, 1500);
-    test_program(false);
-    test_program(true);
+    RUN(test_program, false);
+    RUN(test_program, true);
     return HARNESS_RESULT();
 }

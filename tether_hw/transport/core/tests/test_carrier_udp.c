@@ -96,16 +96,17 @@ static void test_auto(void)
     CHECK(carrier_open("auto", &options, &carrier) == -EINVAL);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_exchange(4, 1500, 23 * 64);
-    test_exchange(4, 9000, 140 * 64);
-    test_exchange(6, 1500, 22 * 64);
-    test_depth(1500);
-    test_depth(9000);
-    test_depth(576);
-    test_frames_that_cannot_go();
-    test_refusals_in_words();
-    test_auto();
+    run_arguments(count, arguments);
+    RUN(test_exchange, 4, 1500, 23 * 64);
+    RUN(test_exchange, 4, 9000, 140 * 64);
+    RUN(test_exchange, 6, 1500, 22 * 64);
+    RUN(test_depth, 1500);
+    RUN(test_depth, 9000);
+    RUN(test_depth, 576);
+    RUN(test_frames_that_cannot_go);
+    RUN(test_refusals_in_words);
+    RUN(test_auto);
     return HARNESS_RESULT();
 }

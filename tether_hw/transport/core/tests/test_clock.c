@@ -63,11 +63,12 @@ static void purse(void)
     CHECK(!tether_purse_pay(&p, 1000000000, 1));
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     RUN(silence);
     RUN(quantiles);
     RUN(backoff);
     RUN(purse);
-    return 0;
+    return run_result();
 }

@@ -206,8 +206,9 @@ static void streams_loss_1(void) { streams(11, 10000, 1000000); }
 static void streams_loss_5(void) { streams(12, 50000, 300000); }
 static void streams_loss_30(void) { streams(13, 300000, 100000); }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     RUN(hail);
     RUN(ping_pong);
     RUN(messages_clean);
@@ -220,5 +221,5 @@ int main(void)
     RUN(streams_loss_1);
     RUN(streams_loss_5);
     RUN(streams_loss_30);
-    return 0;
+    return run_result();
 }

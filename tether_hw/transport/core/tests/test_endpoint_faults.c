@@ -657,8 +657,9 @@ static void slow_path(void)
     }
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     RUN(lost_tail);
     RUN(receiver_clock_alone);
     RUN(sender_clock_alone);
@@ -682,5 +683,5 @@ int main(void)
     RUN(peer_forgot);
     RUN(last_sequence);
     RUN(close_flows);
-    return 0;
+    return run_result();
 }

@@ -444,8 +444,9 @@ static void one_slow_sample(void)
     }
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     RUN(slot_below_the_beginning);
     RUN(gaps_without_end);
     RUN(control_flow_is_no_flow);
@@ -459,5 +460,5 @@ int main(void)
     RUN(embers_of_closed_flows);
     RUN(skips_behind_embers);
     RUN(one_slow_sample);
-    return 0;
+    return run_result();
 }

@@ -216,13 +216,20 @@ static void soak(uint64_t seed)
     pair_close(&pair);
 }
 
-int main(int argc, char **argv)
+static void soaks(uint64_t first, uint64_t count)
 {
-    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 12;
     for (uint64_t seed = first; seed < first + count; seed++) {
         printf("seed %llu\n", (unsigned long long)seed);
         fflush(stdout);
         soak(seed);
     }
-    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 12;
+    if (first == 0)
+        run_arguments(argc, argv);
+    RUN(soaks, first ? first : 1, count);
+    return run_result();
 }

@@ -185,13 +185,14 @@ static void test_killed_in_the_middle(void)
     cleanup();
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_rises_over_restarts();
-    test_peer_lifts_it_within_bounds();
-    test_one_engine_at_a_time();
-    test_foreign_and_damaged_files();
-    test_no_write_no_counter();
-    test_killed_in_the_middle();
+    run_arguments(count, arguments);
+    RUN(test_rises_over_restarts);
+    RUN(test_peer_lifts_it_within_bounds);
+    RUN(test_one_engine_at_a_time);
+    RUN(test_foreign_and_damaged_files);
+    RUN(test_no_write_no_counter);
+    RUN(test_killed_in_the_middle);
     return HARNESS_RESULT();
 }

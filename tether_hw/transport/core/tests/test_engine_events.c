@@ -106,10 +106,11 @@ static void test_stop_wakes(void)
     events_close(&events);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_order_and_repetition();
-    test_random_against_model();
-    test_stop_wakes();
+    run_arguments(count, arguments);
+    RUN(test_order_and_repetition);
+    RUN(test_random_against_model);
+    RUN(test_stop_wakes);
     return HARNESS_RESULT();
 }

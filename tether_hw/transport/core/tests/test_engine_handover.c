@@ -92,9 +92,10 @@ static void test_bounds(void)
     handover_free(NULL);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_many_to_one();
-    test_bounds();
+    run_arguments(count, arguments);
+    RUN(test_many_to_one);
+    RUN(test_bounds);
     return HARNESS_RESULT();
 }

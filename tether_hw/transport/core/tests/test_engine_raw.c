@@ -135,19 +135,26 @@ static void test_killed(void)
     close(ready[1]);
 }
 
-int main(void)
+/* Frames of 140 blocks over one queue of a jumbo link. */
+static void test_jumbo(void)
 {
-    lab_open(2, 1500);
-    test_transfer("af_packet", 3000000);
-    test_transfer("af_xdp", 10000000);
-    test_misdirected();
-    test_cut_link("af_packet");
-    test_cut_link("af_xdp");
-    test_killed();
-    lab_open(1, 9000);
     struct node a, b;
     nodes_raw(&a, &b, "af_xdp", 1);
     transfer_run(&a, &b, 1, 10000000);
     nodes_free(&a, &b);
+}
+
+int main(int count, char **arguments)
+{
+    run_arguments(count, arguments);
+    lab_open(2, 1500);
+    RUN(test_transfer, "af_packet", 3000000);
+    RUN(test_transfer, "af_xdp", 10000000);
+    RUN(test_misdirected);
+    RUN(test_cut_link, "af_packet");
+    RUN(test_cut_link, "af_xdp");
+    RUN(test_killed);
+    lab_open(1, 9000);
+    RUN(test_jumbo);
     return HARNESS_RESULT();
 }

@@ -116,7 +116,7 @@ static void open_pair(struct node *from, uint64_t from_handle, struct node *to, 
         .engine = to->engine, .handle = tether_engine_handle(&event), .flow = event.flow, .bytes = BYTES};
 }
 
-int main(void)
+static void test_everything_at_once(void)
 {
     struct node nodes[2];
     struct transfer writers[PAIRS], readers[PAIRS];
@@ -159,5 +159,11 @@ int main(void)
     node_healthy(&nodes[0], 0);
     node_healthy(&nodes[1], 0);
     nodes_free(&nodes[0], &nodes[1]);
+}
+
+int main(int count, char **arguments)
+{
+    run_arguments(count, arguments);
+    RUN(test_everything_at_once);
     return HARNESS_RESULT();
 }

@@ -211,18 +211,19 @@ static void test_refusals_in_words(void)
     nodes_free(&a, &b);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     signal(SIGXFSZ, SIG_IGN);
-    test_messages();
-    test_bytes_over_lanes(1, 4000001);
-    test_bytes_over_lanes(2, 4000000);
-    test_waits_end();
-    test_nobody_answers();
-    test_roster_change_ends_the_wait();
-    test_restart_of_a_node();
-    test_lost_counter();
-    test_counter_on_a_full_disk();
-    test_refusals_in_words();
+    RUN(test_messages);
+    RUN(test_bytes_over_lanes, 1, 4000001);
+    RUN(test_bytes_over_lanes, 2, 4000000);
+    RUN(test_waits_end);
+    RUN(test_nobody_answers);
+    RUN(test_roster_change_ends_the_wait);
+    RUN(test_restart_of_a_node);
+    RUN(test_lost_counter);
+    RUN(test_counter_on_a_full_disk);
+    RUN(test_refusals_in_words);
     return HARNESS_RESULT();
 }

@@ -101,11 +101,12 @@ static void test_bad_arguments(void)
     tether_keys_close(&keys);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_agreement_over_many_epochs();
-    test_range_is_exact();
-    test_a_jump_uses_the_right_keys();
-    test_bad_arguments();
+    run_arguments(count, arguments);
+    RUN(test_agreement_over_many_epochs);
+    RUN(test_range_is_exact);
+    RUN(test_a_jump_uses_the_right_keys);
+    RUN(test_bad_arguments);
     return HARNESS_RESULT();
 }

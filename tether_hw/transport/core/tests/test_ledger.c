@@ -66,9 +66,10 @@ static void alone(void)
     CHECK_EQ(tether_ledger_skip(&l, 80), 88);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     RUN(alone);
     RUN(threads);
-    return 0;
+    return run_result();
 }

@@ -139,13 +139,14 @@ static void test_mac1(void)
     CHECK(tether_mac1_check(key, header, payload, sizeof payload - 64, tag) == -EBADMSG);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    test_both_ends_agree();
-    test_every_changed_byte_is_refused();
-    test_another_responder_cannot_read();
-    test_small_order_point_is_refused();
-    test_limits();
-    test_mac1();
+    run_arguments(count, arguments);
+    RUN(test_both_ends_agree);
+    RUN(test_every_changed_byte_is_refused);
+    RUN(test_another_responder_cannot_read);
+    RUN(test_small_order_point_is_refused);
+    RUN(test_limits);
+    RUN(test_mac1);
     return HARNESS_RESULT();
 }

@@ -79,12 +79,13 @@ static void full_pool(void)
     tether_gaps_clear(&pool, &gaps);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     CHECK_EQ(tether_gap_pool_open(&pool, 1024), 0);
     RUN(against_bitmap);
     RUN(turns);
     RUN(full_pool);
     tether_gap_pool_close(&pool);
-    return 0;
+    return run_result();
 }

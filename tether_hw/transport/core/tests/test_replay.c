@@ -38,8 +38,9 @@ static void windows(void)
         against_list(window);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    run_arguments(count, arguments);
     RUN(windows);
-    return 0;
+    return run_result();
 }

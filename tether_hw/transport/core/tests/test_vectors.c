@@ -542,12 +542,19 @@ static const char *vectors_folder(void)
 int main(int argc, char **argv)
 {
     char path[512];
-    int bad = 0;
+    int bad = 0, files = 0;
     for (int i = 1; i < argc; i++)
-        bad |= run_file(argv[i]);
-    for (int i = 0; argc == 1 && i < GROUPS; i++) {
-        snprintf(path, sizeof path, "%s/%s.txt", vectors_folder(), groups[i].name);
-        bad |= run_file(path);
-    }
+        if (strchr(argv[i], '/') != NULL) {
+            bad |= run_file(argv[i]);
+            files++;
+        }
+    if (files == 0)
+        run_arguments(argc, argv);
+    for (int i = 0; files == 0 && i < GROUPS; i++)
+        if (run_wanted(groups[i].name)) {
+            snprintf(path, sizeof path, "%s/%s.txt", vectors_folder(), groups[i].name);
+            bad |= run_file(path);
+        }
+    run_done += files;
     return HARNESS_RESULT() || bad;
 }
