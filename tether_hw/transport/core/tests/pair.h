@@ -30,6 +30,7 @@ struct pair_wire {
     uint64_t carried, lost, drop_next;
     int cut;
     int (*filter)(void *context, const uint8_t *frame, size_t length); /* 1 = drop */
+    void (*arrived)(void *context, const uint8_t *frame, size_t length); /* sees what is handed to the receiver */
     void *context;
 };
 
@@ -280,6 +281,8 @@ static inline void pair_step(struct pair *p, uint64_t until_ns)
         struct pair_wire *wire = &p->wire[i];
         while (wire->count && wire->frames[wire->heap[0]].at_ns <= p->now_ns) {
             uint32_t at = pair_wire_pop(wire);
+            if (wire->arrived)
+                wire->arrived(wire->context, wire->frames[at].bytes, wire->frames[at].length);
             (void)tether_endpoint_receive(p->end[1 - i], p->now_ns, &p->address[i], wire->frames[at].bytes,
                                           wire->frames[at].length);
         }

@@ -2,48 +2,7 @@
 /* A peer of the roster that lies, a replayer without keys, and frames that come too late. end[0] plays them against end[1]. */
 #include <errno.h>
 
-#define PAIR_FLIGHT 4096
-#include "pair.h"
-
-static struct pair p;
-
-static void begin(uint64_t seed)
-{
-    pair_open(&p, seed);
-    pair_start(&p);
-    pair_connect(&p);
-    pair_run(&p, 100000000);
-}
-
-/* Seal whatever the header says under the keys of end[0] and hand it to end[1]. */
-static int say(struct tether_header *header, const uint8_t *payload)
-{
-    struct tether_channel *ch = tether_channel_find(p.end[0], p.channel[0]);
-    uint32_t padded = tether_blocks(header->length) * TETHER_BLOCK_BYTES;
-    uint8_t frame[PAIR_FRAME], plain[PAIR_FRAME] = {0};
-    CHECK(ch != NULL);
-    memcpy(plain, payload, header->length);
-    header->version = TETHER_WIRE_VERSION;
-    header->channel = ch->remote;
-    header->sequence = ch->sequence++;
-    tether_wire_encode(header, frame);
-    CHECK_EQ(tether_aead_seal(tether_keys_find(&ch->tx_keys, 0), header->sequence, frame, plain, padded,
-                              frame + TETHER_HEADER_BYTES, frame + TETHER_AT_TAG), 0);
-    return tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frame, TETHER_HEADER_BYTES + padded);
-}
-
-static struct tether_channel *theirs(void)
-{
-    return tether_channel_find(p.end[1], p.channel[1]);
-}
-
-/* Tags where end[1] expects the next ones. */
-static int say_tags(const uint8_t *tags, size_t length)
-{
-    struct tether_header header = {.length = (uint16_t)length};
-    header.slot = (uint32_t)tether_flow_at(p.end[1], theirs(), 0)->rx.contig;
-    return say(&header, tags);
-}
+#include "liar.h"
 
 /* A slot below 0 is nearly 2^64 and a multiple of the floor: it opened gaps until the memory of the pool ended. */
 static void slot_below_the_beginning(void)
@@ -159,32 +118,6 @@ static void many_refused(void)
     CHECK(pair_both_up(&p, NULL));
     CHECK_EQ(theirs()->refused_count, 0);
     pair_close(&p);
-}
-
-struct record {
-    uint8_t frame[PAIR_FRAME];
-    size_t length;
-    int keep_back; /* do not let it pass */
-    int lamps;     /* Lamps, else all others */
-};
-
-static int record(void *context, const uint8_t *frame, size_t length)
-{
-    struct record *r = context;
-    if ((frame[1] & TETHER_FLAG_LAMP) != r->lamps)
-        return 0;
-    if (r->length == 0) {
-        memcpy(r->frame, frame, length);
-        r->length = length;
-    }
-    return r->keep_back;
-}
-
-static int replay(int to, const struct record *r)
-{
-    uint8_t frame[PAIR_FRAME];
-    memcpy(frame, r->frame, r->length);
-    return tether_endpoint_receive(p.end[to], p.now_ns, &p.address[1 - to], frame, r->length);
 }
 
 /* One old Hail, replayed twice as often as the bucket allows: our own Hails and timers find the purse full. */
@@ -309,23 +242,6 @@ static void jumping_nacks(void)
     }
     CHECK(p.end[1]->stats.repairs_sent > before);
     pair_close(&p);
-}
-
-static void drain(void)
-{
-    uint8_t frame[PAIR_FRAME];
-    struct tether_address to;
-    while (tether_endpoint_transmit(p.end[1], p.now_ns, frame, sizeof frame, &to) > 0)
-        continue;
-    p.now_ns += 1000000;
-}
-
-static struct tether_flow *define(uint16_t flow, uint8_t kind, uint64_t bound)
-{
-    struct tether_tag_define tag = {.flow = flow, .kind = kind, .bound = bound};
-    uint8_t tags[64];
-    CHECK_EQ(say_tags(tags, tether_tag_put_define(tags, &tag)), 0);
-    return tether_flow_find(p.end[1], theirs(), flow);
 }
 
 /* A message beyond its bound while more is reserved for its flow than granted: all of it goes back, once. */
