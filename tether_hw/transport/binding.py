@@ -141,6 +141,8 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tether_bench_aead": (c_int, (c_uint16, c_uint32, c_uint64, POINTER(c_double))),
     "tether_bench_xdp_ceiling": (c_int, (POINTER(s.tether_ceiling_config), POINTER(s.tether_ceiling_result))),
     "tether_struct_size": (c_size_t, (c_char_p,)),
+    "tether_trace_name": (c_char_p, (c_uint32,)),
+    "tether_trace_line": (c_int, (POINTER(s.tether_trace_event), c_char_p, c_char_p, c_size_t)),
 }
 
 STRUCTS: tuple[type[ctypes.Structure], ...] = (
@@ -160,6 +162,7 @@ STRUCTS: tuple[type[ctypes.Structure], ...] = (
     s.tether_bench_result,
     s.tether_ceiling_config,
     s.tether_ceiling_result,
+    s.tether_trace_event,
 )
 
 

@@ -91,6 +91,9 @@ def add_engine_verbs(verbs: Any) -> None:
     """Add serve, ping, send, recv, stats, bench, reload and identity to subparsers; each sets `run_engine`."""
     parser = verbs.add_parser("serve", help="run the engine of this host until SIGTERM")
     parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help="engine file")
+    parser.add_argument("--trace", metavar="FILE", help="write every event to a new file, as JSON lines")
+    words = "write the secrets of every channel to a new file, for debugging only: who reads it reads all frames"
+    parser.add_argument("--keylog", metavar="FILE", help=words)
     parser.set_defaults(run_engine=_lazy("verbs", "serve"), json=False)
 
     parser = verbs.add_parser("ping", help="round trips to a peer, over every lane")

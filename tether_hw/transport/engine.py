@@ -18,7 +18,7 @@ from .channel import Channel
 from .config import Address, EngineConfig, Lane, Limits, Link, Roster
 from .errors import ChannelDown, EngineError, TimedOut
 from .flow import Flow
-from .native import Native, lanes_in_order, words_of_down
+from .native import DebugFiles, Native, lanes_in_order, words_of_down
 from .structs import tether_carrier_stats, tether_event, tether_lane_info, tether_stats
 
 WAIT_NS = 200_000_000
@@ -46,11 +46,12 @@ class Engine:
         lane_flags: int = 0,
         spin_us: int = 0,
         prefer_cipher: int = 0,
+        files: Optional[DebugFiles] = None,
     ) -> None:
         self.lanes = lanes_in_order(lanes)
         self.links = dict(links)
         self.limits = limits or Limits()
-        self.native = Native(secret, len(self.lanes), counter, self.limits, spin_us, prefer_cipher)
+        self.native = Native(secret, len(self.lanes), counter, self.limits, spin_us, prefer_cipher, files)
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -71,9 +72,9 @@ class Engine:
             raise
 
     @classmethod
-    def from_config(cls, config: EngineConfig, secret: bytes) -> Engine:
+    def from_config(cls, config: EngineConfig, secret: bytes, files: Optional[DebugFiles] = None) -> Engine:
         """An engine as its file says. Raises EngineError when a carrier cannot be opened."""
-        return cls(secret, config.lanes, config.links, config.counter, config.limits)
+        return cls(secret, config.lanes, config.links, config.counter, config.limits, files=files)
 
     def start(self) -> None:
         """Start the lanes' threads; channels may be made from now on."""

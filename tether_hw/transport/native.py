@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import errno
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from . import binding
 from .address import to_native
@@ -26,11 +26,26 @@ from .structs import (
 EVENTS_AT_ONCE = 64
 
 
+class DebugFiles(NamedTuple):
+    """Where an engine writes what it does (tether.trace/1) and, for debugging only, the secrets of its channels."""
+
+    node: str = ""
+    trace: Optional[str] = None
+    keylog: Optional[str] = None
+
+
 class Native:
     """One tether_engine. All calls may come from any thread; close() must be the last."""
 
     def __init__(
-        self, secret: bytes, lanes: int, counter: str, limits: Limits, spin_us: int = 0, prefer_cipher: int = 0
+        self,
+        secret: bytes,
+        lanes: int,
+        counter: str,
+        limits: Limits,
+        spin_us: int = 0,
+        prefer_cipher: int = 0,
+        files: Optional[DebugFiles] = None,
     ) -> None:
         self.library = load()
         self.engine: Any = None
@@ -45,6 +60,10 @@ class Native:
             prefer_cipher=prefer_cipher,
             spin_us=spin_us,
         )
+        if files is not None:
+            config.node = files.node.encode()
+            config.trace_path = None if files.trace is None else files.trace.encode()
+            config.keylog_path = None if files.keylog is None else files.keylog.encode()
         if len(secret) != 32:
             raise ValueError("a static secret has 32 bytes")
         config.static_secret[:] = secret

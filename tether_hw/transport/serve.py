@@ -20,6 +20,7 @@ from .errors import ConfigError, TransferError, TransportError
 from .keeper import Keeper
 from .library import load as load_library
 from .metrics import Metrics
+from .native import DebugFiles
 from .receptions import Receptions
 from .requests import Requests
 from .services import Services
@@ -38,12 +39,12 @@ def say(text: str) -> None:
 class Daemon:
     """Everything that one engine process has. Made after privileges were dropped."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, files: Optional[DebugFiles] = None) -> None:
         self.config = config
         self._begun = time.monotonic()
         self._roster = Roster()
         self._reloading = threading.Lock()
-        self.engine = Engine.from_config(config, identity.read(config.identity))
+        self.engine = Engine.from_config(config, identity.read(config.identity), files)
         try:
             self.receptions = Receptions(config.node)
             self.keeper = Keeper(self.engine, config)
@@ -131,8 +132,8 @@ def prepare_folders(config: EngineConfig) -> None:
             os.chown(folder, account.pw_uid, account.pw_gid)
 
 
-def run(path: str) -> int:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads the roster. The exit code."""
+def run(path: str, trace: Optional[str] = None, keylog: Optional[str] = None) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads the roster. `trace`, `keylog`: new files. The exit code."""
     config = load_engine(path)
     load_roster(config.roster, config)
     load_library()  # its file need not be readable for the user that we become
@@ -140,7 +141,11 @@ def run(path: str) -> int:
     privilege.restrict(config.user, privilege.needed(carriers_of(config)))
     # Blocked before any thread starts, so that only this thread takes them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    daemon = Daemon(config)
+    if trace is not None:
+        say(f"every event goes to {trace}")
+    if keylog is not None:
+        say(f"WARNING: {keylog} gets the secrets of every channel; who reads it reads all their frames. Debugging only")
+    daemon = Daemon(config, DebugFiles(config.node, trace, keylog))
     try:
         daemon.start()
     except BaseException:

@@ -11,6 +11,7 @@ REJECT_SLOTS = 32
 BENCH_ROUNDS_MAX = 32
 
 EntropyFunction = ctypes.CFUNCTYPE(ctypes.c_int, c_void_p, ctypes.POINTER(c_uint8), c_size_t)
+KeylogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
 
 class Sized(ctypes.Structure):
@@ -44,6 +45,25 @@ class tether_address(ctypes.Structure):  # noqa: N801
     _fields_ = (("kind", c_uint8), ("length", c_uint8), ("reserved", c_uint16), ("bytes", c_uint8 * 28))
 
 
+class tether_trace_event(ctypes.Structure):  # noqa: N801
+    _fields_ = (
+        ("at_ns", c_uint64),
+        ("kind", c_uint16),
+        ("flags", c_uint16),
+        ("flow", c_uint16),
+        ("lane", c_uint16),
+        ("channel", c_uint32),
+        ("peer_id", c_uint32),
+        ("sequence", c_uint64),
+        ("slot", c_uint64),
+        ("count", c_uint64),
+        ("value", c_uint64),
+    )
+
+
+TraceFunction = ctypes.CFUNCTYPE(None, c_void_p, ctypes.POINTER(tether_trace_event))
+
+
 class tether_endpoint_config(Sized):  # noqa: N801
     _fields_ = (
         ("struct_size", c_uint32),
@@ -69,6 +89,10 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("entropy", EntropyFunction),
         ("context", c_void_p),
         ("lane_addresses", ctypes.POINTER(tether_address)),
+        ("trace", TraceFunction),
+        ("trace_context", c_void_p),
+        ("keylog", KeylogFunction),
+        ("keylog_context", c_void_p),
     )
 
 
@@ -200,6 +224,9 @@ class tether_engine_config(Sized):  # noqa: N801
         ("prefer_cipher", c_uint16),
         ("replay_window", c_uint32),
         ("spin_us", c_uint32),
+        ("node", c_char_p),
+        ("trace_path", c_char_p),
+        ("keylog_path", c_char_p),
     )
 
 

@@ -26,7 +26,7 @@ def serve(args: argparse.Namespace) -> int:
     """Run the daemon."""
     from .serve import run
 
-    return run(args.config)
+    return run(args.config, args.trace, args.keylog)
 
 
 def stats(args: argparse.Namespace) -> int:

@@ -144,6 +144,61 @@ struct tether_address {
 
 typedef struct tether_endpoint tether_endpoint;
 
+/*
+ * What an endpoint does, event by event, for people and for tests. `slot`, `count` and `value` by kind; events with
+ * TETHER_TRACE_HEARD tell what a verified frame of the peer said.
+ */
+enum tether_trace_kind {
+    TETHER_TRACE_SENT = 1,  /* data, first time: first slot, slots used, payload bytes */
+    TETHER_TRACE_RECEIVED,  /* accepted: first slot, slots used, payload bytes; header-only: high water, 0, 0 */
+    TETHER_TRACE_REJECTED,  /* -, -, enum tether_reject; channel, flow and sequence as an unproven header says */
+    TETHER_TRACE_GRANTED,   /* a raised grant leaves: granted below, raised by, demand. Heard: limit, raised by, - */
+    TETHER_TRACE_NACK,      /* asked for again: first slot, slots, - */
+    TETHER_TRACE_REPAIR,    /* data, again: first slot, slots used, payload bytes */
+    TETHER_TRACE_VOID,      /* the peer skipped: first slot, slots, - */
+    TETHER_TRACE_DELIVERED, /* handed to the application: delivered below, -, bytes */
+    TETHER_TRACE_RECEIPT,   /* header-only, prepaid: arrived below, -, receipts left. Heard: arrived below, -, - */
+    TETHER_TRACE_BLOCKED,   /* sender's clock: high water, slots wanted beyond it, tries */
+    TETHER_TRACE_REFRESH,   /* receiver's clock: first missing, slots named, tries */
+    TETHER_TRACE_LAMP,      /* Hail or a reply to one: -, blocks of the frame, Hail counter (reply: 0) */
+    TETHER_TRACE_UP,        /* the channel may carry flows: -, -, 1 when the peer hailed */
+    TETHER_TRACE_DOWN,      /* -, -, status (negative errno or 0) as two's complement */
+    TETHER_TRACE_PACE,      /* a pace is stated: -, -, slots per second. Heard: the peer states it */
+    TETHER_TRACE_END_       /* not a kind: one past the last */
+};
+
+#define TETHER_TRACE_HEARD 1u     /* flags: the peer's word */
+#define TETHER_TRACE_EMBER 2u     /* sent, received: beyond the grant */
+#define TETHER_TRACE_DUPLICATE 4u /* received: had arrived before */
+
+struct tether_trace_event {
+    uint64_t at_ns;    /* the caller's clock */
+    uint16_t kind;
+    uint16_t flags;
+    uint16_t flow;
+    uint16_t lane;
+    uint32_t channel;  /* this end's index */
+    uint32_t peer_id;  /* 0 = not known */
+    uint64_t sequence; /* of the frame that it is about; 0 = none */
+    uint64_t slot;
+    uint64_t count;
+    uint64_t value;
+};
+/* Name of a kind ("sent", ...); NULL when it is none. */
+TETHER_API const char *tether_trace_name(uint32_t kind);
+/*
+ * An event as one line of tether.trace/1 (JSON, a newline at its end, terminated); `node` is the name of this end.
+ * Its length, or -ENOSPC; 512 bytes are enough for names of up to 64.
+ */
+TETHER_API int tether_trace_line(const struct tether_trace_event *event, const char *node, char *line,
+                                 size_t capacity);
+
+/*
+ * The most bytes of a line of the key log, its end counted: "TETHER <channel> <initiator|responder> <cipher> <chain_0>",
+ * who seals with it and the index that stands in those frames. Whoever has the lines reads all frames.
+ */
+#define TETHER_KEYLOG_LINE 128u
+
 struct tether_endpoint_config {
     uint32_t struct_size;
     uint16_t lane;            /* this endpoint's lane, 0-255 */
@@ -168,6 +223,11 @@ struct tether_endpoint_config {
     int (*entropy)(void *context, uint8_t *out, size_t length); /* 0, or negative errno */
     void *context;
     const struct tether_address *lane_addresses; /* [lanes], published in the Manifest; copied */
+    /* NULL = none. Both are called inside the endpoint's calls: they must be quick and call nothing of it. */
+    void (*trace)(void *context, const struct tether_trace_event *event);
+    void *trace_context;
+    void (*keylog)(void *context, const char *line); /* secrets: two lines for each channel, without newline */
+    void *keylog_context;
 };
 
 TETHER_API size_t tether_endpoint_config_size(void);

@@ -39,7 +39,14 @@ struct tether_engine_config {
     uint16_t prefer_cipher;   /* [endpoint's] */
     uint32_t replay_window;   /* [endpoint's] */
     uint32_t spin_us;         /* how long an idle lane spins before it sleeps in poll() [50] */
+    const char *node;         /* name of this end in the trace [""] */
+    const char *trace_path;   /* events as JSON lines (tether.trace/1) [NULL = none] */
+    const char *keylog_path;  /* secrets of all channels, for debugging only [NULL = none] */
 };
+/*
+ * Both files are made by tether_engine_new with mode 0600; one that exists is an error (-EEXIST), symbolic links too.
+ * A thread of its own writes them; what it cannot follow is dropped and counted in the file, and holds up no lane.
+ */
 
 #define TETHER_LANE_COPY_ONLY 1u    /* af_xdp: do not try zero-copy */
 #define TETHER_LANE_GENERIC_ONLY 2u /* af_xdp: do not try native (driver) XDP */

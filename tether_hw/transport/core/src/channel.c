@@ -120,6 +120,7 @@ void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel 
         return;
     ch->state = TETHER_CHANNEL_UP;
     ch->visible = 1;
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP, .value = 1);
     ch->expire_ns = UINT64_MAX;
     control->control = TETHER_CONTROL_MANIFEST;
     control->refresh_round = 0;
@@ -132,7 +133,7 @@ void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel 
 void tether_channel_down(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, int32_t status,
                          uint64_t value)
 {
-    (void)now_ns;
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_DOWN, .value = (uint64_t)(int64_t)status);
     for (uint32_t i = 1; i < ep->flow_nodes; i++) {
         struct tether_flow *flow = tether_flow_at(ep, ch, i);
         if (!flow->used)

@@ -26,6 +26,7 @@
 #include "repair.h"
 #include "replay.h"
 #include "tags.h"
+#include "trace.h"
 #include "wire.h"
 
 enum {

@@ -257,7 +257,6 @@ TETHER_API int64_t tether_flow_read(tether_endpoint *ep, uint64_t now_ns, uint32
     struct tether_channel *ch;
     struct tether_flow *flow = lookup(ep, channel, id, &ch);
     int64_t done;
-    (void)now_ns;
     if (flags != NULL)
         *flags = 0;
     if (flow == NULL)
@@ -278,6 +277,9 @@ TETHER_API int64_t tether_flow_read(tether_endpoint *ep, uint64_t now_ns, uint32
         done = read_message(ep, flow, data, capacity);
     else
         done = read_bytes(ep, flow, data, capacity);
+    if (done > 0)
+        TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_DELIVERED, .flow = flow->id, .slot = flow->rx.delivered,
+                     .value = (uint64_t)done);
     if (done > 0 && flags != NULL && flow->kind == TETHER_FLOW_BYTES && flow->rx.readable_bytes == 0 &&
         flow->flags & TETHER_FLOW_REMOTE_END)
         *flags = TETHER_READ_END;

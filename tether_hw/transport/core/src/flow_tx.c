@@ -266,6 +266,8 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (raise > 0 && (tx->head == TETHER_NIL ||
                       limit + (uint64_t)raise - ep->tx.cells[tx->head].slot < UINT64_C(1) << 31))
         progress = tether_ledger_grant(&tx->ledger, limit + (uint64_t)raise);
+    if (TETHER_TRACED(ep))
+        tether_trace_told(ep, ch, flow, header, progress ? (uint64_t)raise : 0, slot, now_ns);
     if (slot <= next && header->nack_count == 0) /* above: wrapped below the beginning, nothing that a peer can mean */
         progress |= acknowledge(ep, flow, slot);
     else if (slot <= next)

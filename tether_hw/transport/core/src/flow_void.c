@@ -29,6 +29,7 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
         (uint64_t)ep->held + ep->reserved + flow->ember_in >=
             (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels)
         return -1;
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_VOID, .flow = flow->id, .slot = first, .count = end - first);
     at = first;
     /* Credit first: granted slots are given back, and so are reserved ones. */
     if (first < rx->granted) {

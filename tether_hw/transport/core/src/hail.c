@@ -114,6 +114,8 @@ static int send_hail(struct tether_endpoint *ep, struct tether_channel *ch, uint
     tether_arm(ep, ch, tether_backoff_hail_due(&ch->hail_clock, tether_channel_silence(ep, ch)));
     TETHER_COUNT(ep, lamps_sent);
     TETHER_COUNT(ep, frames_sent);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_LAMP, .count = (uint64_t)length / TETHER_BLOCK_BYTES,
+                 .value = tag.counter);
     return length;
 }
 
@@ -128,6 +130,7 @@ int tether_hail_transmit(struct tether_endpoint *ep, struct tether_channel *ch, 
     memcpy(frame, ch->reply, ch->reply_length);
     TETHER_COUNT(ep, lamps_sent);
     TETHER_COUNT(ep, frames_sent);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_LAMP, .count = ch->reply_length / TETHER_BLOCK_BYTES);
     return (int)ch->reply_length;
 }
 
@@ -153,12 +156,14 @@ static int write_reply(struct tether_endpoint *ep, struct tether_noise *noise, u
     return length;
 }
 
-static int set_keys(struct tether_channel *ch, struct tether_noise *noise, int initiator)
+static int set_keys(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_noise *noise, int initiator)
 {
     uint8_t forth[TETHER_KEY_SIZE], back[TETHER_KEY_SIZE];
     int failed = tether_noise_split(noise, forth, back) ||
                  tether_keys_set(&ch->tx_keys, ch->cipher, initiator ? forth : back) ||
                  tether_keys_set(&ch->rx_keys, ch->cipher, initiator ? back : forth);
+    if (!failed)
+        tether_keylog_put(ep, ch, ch->remote, forth, back);
     tether_wipe(forth, sizeof forth);
     tether_wipe(back, sizeof back);
     return failed ? -EIO : 0;
@@ -225,7 +230,7 @@ static int answer(struct tether_endpoint *ep, uint64_t now_ns, const struct teth
     memcpy(ch->peer_key, entry->peer.keys[key], TETHER_KEY_SIZE);
     tether_rtt_init(&ch->rtt, entry->peer.rtt_ns ? entry->peer.rtt_ns : ep->config.rtt_ns);
     length = write_reply(ep, &ep->scratch_noise, ch->reply, now_ns, ch, remote, &tag, entry->mac1_key[key]);
-    if (length < 0 || set_keys(ch, &ep->scratch_noise, 0) || tether_channel_ready(ep, ch, now_ns, manifest)) {
+    if (length < 0 || set_keys(ep, ch, &ep->scratch_noise, 0) || tether_channel_ready(ep, ch, now_ns, manifest)) {
         tether_channel_release(ep, ch);
         return -TETHER_E_STATE;
     }
@@ -303,6 +308,8 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
     entry->last_counter[key][hail.lane] = hail.counter + 1;
     TETHER_COUNT(ep, lamps_received);
     TETHER_COUNT(ep, frames_received);
+    TETHER_TRACE(ep, NULL, now_ns, .kind = TETHER_TRACE_LAMP, .flags = TETHER_TRACE_HEARD,
+                 .count = length / TETHER_BLOCK_BYTES, .value = hail.counter);
     return answer(ep, now_ns, from, tether_get32(payload), entry, key, &hail, &manifest);
 }
 
@@ -360,13 +367,16 @@ int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uin
         (hail.ciphers != TETHER_CIPHER_CHACHA20_POLY1305 && hail.ciphers != TETHER_CIPHER_AES_256_GCM))
         return -TETHER_E_TAGS;
     ch->cipher = hail.ciphers;
-    if (set_keys(ch, &ep->scratch_noise, 1) || tether_channel_ready(ep, ch, now_ns, &manifest))
+    ch->remote = remote;
+    if (set_keys(ep, ch, &ep->scratch_noise, 1) || tether_channel_ready(ep, ch, now_ns, &manifest))
         return -TETHER_E_STATE;
     tether_wipe(&ch->noise, sizeof ch->noise);
-    ch->remote = remote;
     ch->state = TETHER_CHANNEL_UP;
     ch->hail_due = 0;
     TETHER_COUNT(ep, frames_received);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_LAMP, .flags = TETHER_TRACE_HEARD,
+                 .count = length / TETHER_BLOCK_BYTES);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP);
     if (now_ns > ch->hail_ns)
         tether_rtt_sample(&ch->rtt, now_ns - ch->hail_ns);
     /* The Manifest with the lanes is our first transport frame: it confirms the channel to the responder. */

@@ -63,16 +63,24 @@ static int derive(struct tether_keys *keys, uint64_t epoch)
     return result;
 }
 
-int tether_keys_set(struct tether_keys *keys, uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE])
+int tether_keys_chain(uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE], uint8_t chain[TETHER_KEY_SIZE])
 {
     const char *name = tether_cipher_name(cipher);
-    int result;
 
     if (name == NULL)
         return -EINVAL;
-    tether_keys_clear(keys);
     const struct tether_part start[] = {{chain_label, sizeof chain_label - 1}, {name, strlen(name)}};
-    result = tether_blake2s_keyed(split, start, 2, keys->chain, TETHER_KEY_SIZE);
+    return tether_blake2s_keyed(split, start, 2, chain, TETHER_KEY_SIZE);
+}
+
+int tether_keys_set(struct tether_keys *keys, uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE])
+{
+    int result;
+
+    if (tether_cipher_name(cipher) == NULL)
+        return -EINVAL;
+    tether_keys_clear(keys);
+    result = tether_keys_chain(cipher, split, keys->chain);
     for (uint64_t epoch = 0; result == 0 && epoch <= keys->ahead; epoch++)
         result = derive(keys, epoch);
     if (result != 0) {

@@ -38,6 +38,8 @@ struct tether_keys {
 /* Allocate for `ahead` epochs (1..1024). 0, -EINVAL, -ENOMEM. Call once; _set may follow any number of times. */
 int tether_keys_open(struct tether_keys *keys, uint32_t ahead, int sealing);
 void tether_keys_close(struct tether_keys *keys);
+/* chain_0 of a direction from its Split() key. 0, -EINVAL, -EIO. */
+int tether_keys_chain(uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE], uint8_t chain[TETHER_KEY_SIZE]);
 /* Start a channel's direction from its Split() key: epochs 0..ahead are derived. 0, -EINVAL, -EIO. */
 int tether_keys_set(struct tether_keys *keys, uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE]);
 /* Wipe all keys (the channel ended); _set may follow. */

@@ -18,11 +18,13 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
                         uint64_t now_ns)
 {
     struct tether_flow *flow = tether_flow_find(ep, ch, header->flow);
+    uint64_t slot, duplicates = ep->stats.duplicates_received;
     int refused = 0;
     if (__builtin_expect(flow == NULL, 0))
         return -TETHER_E_FLOW;
     /* A slot below the beginning of the flow would be a huge one. */
-    if (__builtin_expect(tether_expand32(flow->rx.contig, header->slot) > (uint64_t)INT64_MAX, 0))
+    slot = tether_expand32(flow->rx.contig, header->slot);
+    if (__builtin_expect(slot > (uint64_t)INT64_MAX, 0))
         return -TETHER_E_FLOW;
     /* After BYE only Flow 0 lives: the others have given their credit back, and late frames of theirs deliver nothing. */
     if (__builtin_expect(ch->state != TETHER_CHANNEL_UP && flow->id != 0, 0))
@@ -34,6 +36,8 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
     } else {
         tether_rx_header(ep, ch, flow, header, now_ns);
     }
+    if (TETHER_TRACED(ep))
+        tether_trace_received(ep, ch, header, slot, duplicates != ep->stats.duplicates_received, now_ns);
     if (tether_channel_live(ch) && flow->used)
         tether_tx_reverse(ep, ch, flow, header, now_ns);
     return 0;
@@ -111,11 +115,23 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
     return 0;
 }
 
+static void reject(struct tether_endpoint *ep, uint64_t now_ns, const uint8_t *frame, size_t length, int refused)
+{
+    struct tether_header header = {0};
+    ep->stats.rejects[-refused - TETHER_E_SHORT]++;
+    if (!TETHER_TRACED(ep))
+        return;
+    if (length >= TETHER_HEADER_BYTES)
+        tether_wire_decode(&header, frame);
+    TETHER_TRACE(ep, tether_channel_find(ep, header.channel), now_ns, .kind = TETHER_TRACE_REJECTED,
+                 .flow = header.flow, .sequence = header.sequence, .value = (uint64_t)-refused);
+}
+
 TETHER_API int tether_endpoint_receive(tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
                                        uint8_t *frame, size_t length)
 {
     int refused = receive(ep, now_ns, from, frame, length);
     if (__builtin_expect(refused <= -TETHER_E_SHORT && refused > -TETHER_E_END_, 0))
-        ep->stats.rejects[-refused - TETHER_E_SHORT]++;
+        reject(ep, now_ns, frame, length, refused);
     return refused;
 }

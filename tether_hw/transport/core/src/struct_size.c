@@ -17,6 +17,7 @@ static const struct {
     ENTRY(tether_flow_state),    ENTRY(tether_event),          ENTRY(tether_channel_info),    ENTRY(tether_stats),
     ENTRY(tether_engine_config), ENTRY(tether_lane_config),    ENTRY(tether_lane_info),       ENTRY(tether_carrier_stats),
     ENTRY(tether_bench_config),  ENTRY(tether_bench_result),   ENTRY(tether_ceiling_config),  ENTRY(tether_ceiling_result),
+    ENTRY(tether_trace_event),
 };
 
 size_t tether_struct_size(const char *name)

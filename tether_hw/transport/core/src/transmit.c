@@ -44,6 +44,8 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     if (rx->granted > rx->told) {
         header->flags |= TETHER_FLAG_GRANT;
         TETHER_COUNT(ep, grants_sent);
+        TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_GRANTED, .flow = flow->id, .sequence = header->sequence,
+                     .slot = rx->granted, .count = rx->granted - rx->told, .value = rx->demand);
         rx->told = rx->granted;
     }
     if (__builtin_expect(rx->gaps.count != 0, 0))
@@ -63,6 +65,8 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     if (header->nack_count) {
         header->flags |= TETHER_FLAG_NACK;
         TETHER_COUNT(ep, nacks_sent);
+        TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_NACK, .flow = flow->id, .sequence = header->sequence,
+                     .slot = tether_expand32(rx->contig, header->nack_slot), .count = header->nack_count);
     }
     rx->untold = 0;
     flow->news &= (uint8_t)~(TETHER_NEWS_ACK | TETHER_NEWS_GRANT | TETHER_NEWS_ANSWER | TETHER_NEWS_DEMAND |
@@ -107,8 +111,9 @@ static uint64_t say_want(struct tether_endpoint *ep, struct tether_flow *flow, s
     return told;
 }
 
+/* `kind` of the trace, and its flags. */
 static int send_cell(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell,
-                     uint64_t now_ns, uint8_t *frame)
+                     uint64_t now_ns, uint8_t *frame, uint16_t kind, uint16_t flags)
 {
     struct tether_cell *c = &ep->tx.cells[cell];
     struct tether_header header;
@@ -120,6 +125,8 @@ static int send_cell(struct tether_endpoint *ep, struct tether_channel *ch, stru
     c->sent_ns = now_ns;
     flow->tx.clock.since_ns = now_ns;
     TETHER_COUNT(ep, data_frames_sent);
+    TETHER_TRACE(ep, ch, now_ns, .kind = kind, .flags = flags, .flow = flow->id, .sequence = header.sequence,
+                 .slot = c->slot, .count = c->slots, .value = c->length);
     return seal(ep, ch, &header, tether_cell_payload(&ep->tx, cell), tether_blocks(c->length) * TETHER_BLOCK_BYTES,
                 frame);
 }
@@ -135,7 +142,7 @@ static int send_repair(struct tether_endpoint *ep, struct tether_channel *ch, ui
             tether_queue_push(ep, queue, TETHER_Q_REPAIR, flow);
         if (cell != TETHER_NIL) {
             TETHER_COUNT(ep, repairs_sent);
-            return send_cell(ep, ch, flow, cell, now_ns, frame);
+            return send_cell(ep, ch, flow, cell, now_ns, frame, TETHER_TRACE_REPAIR, 0);
         }
     }
     return 0;
@@ -147,6 +154,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
 {
     struct tether_flow_tx *tx = &flow->tx;
     uint32_t cell = tx->unsent;
+    uint16_t ember = 0;
     struct tether_cell *c;
     uint64_t slot;
     if (cell == TETHER_NIL)
@@ -155,6 +163,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
     if (!tether_ledger_debit(&tx->ledger, c->slots, &slot)) {
         if (flow->id == 0 || ch->ember_out || !tether_ledger_ember(&tx->ledger, c->slots, &slot))
             return 0;
+        ember = TETHER_TRACE_EMBER;
         flow->ember_out = 1;
         flow->ember_end = slot + c->slots;
         ch->ember_out = tether_flow_slot(ep, flow);
@@ -173,7 +182,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
         ep->stats.messages_sent += flow->kind == TETHER_FLOW_MESSAGE && c->flags & TETHER_FLAG_END;
     }
     tether_timed(ep, ch, flow, now_ns);
-    return send_cell(ep, ch, flow, cell, now_ns, frame);
+    return send_cell(ep, ch, flow, cell, now_ns, frame, TETHER_TRACE_SENT, ember);
 }
 
 /* Does data of this flow go now anyway, and carry its news? */
@@ -233,15 +242,23 @@ static int send_news(struct tether_endpoint *ep, struct tether_channel *ch, uint
         fill(ep, ch, flow, &header, now_ns);
         header.slot = (uint32_t)tether_ledger_next(&flow->tx.ledger);
         say_want(ep, flow, &header, tether_ledger_next(&flow->tx.ledger));
+        if (!clock)
+            TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_RECEIPT, .flow = flow->id, .sequence = header.sequence,
+                         .slot = flow->rx.contig, .value = ch->receipts);
         if (clock & TETHER_NEWS_BLOCKED) {
             header.flags |= TETHER_FLAG_BLOCKED;
             tether_backoff_sent(&flow->tx.clock, now_ns);
             TETHER_COUNT(ep, blocked_sent);
+            TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_BLOCKED, .flow = flow->id, .sequence = header.sequence,
+                         .slot = tether_ledger_next(&flow->tx.ledger), .count = tether_unfloat16(header.want),
+                         .value = flow->tx.clock.tries);
             flow->news &= (uint8_t)~TETHER_NEWS_BLOCKED;
         }
         if (clock & TETHER_NEWS_REFRESH) {
             tether_backoff_sent(&flow->rx.clock, now_ns);
             TETHER_COUNT(ep, refresh_sent);
+            TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_REFRESH, .flow = flow->id, .sequence = header.sequence,
+                         .slot = flow->rx.contig, .count = header.nack_count, .value = flow->rx.clock.tries);
         }
         if (clock) {
             ch->unanswered_ns = ch->unanswered_ns ? ch->unanswered_ns : now_ns;
@@ -322,6 +339,7 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
         ep->answer.length = 0;
         TETHER_COUNT(ep, frames_sent);
         TETHER_COUNT(ep, lamps_sent);
+        TETHER_TRACE(ep, NULL, now_ns, .kind = TETHER_TRACE_LAMP, .count = (uint64_t)length / TETHER_BLOCK_BYTES);
         return length;
     }
     while ((node = tether_queue_pop(ep, work, TETHER_Q_WORK)) != NULL) {

@@ -67,6 +67,7 @@ int tether_engine_new(const struct tether_engine_config *config, tether_engine *
         return words_fail(-ENOMEM, "no memory");
     engine->config = *config;
     engine->config.counter_path = NULL;
+    scribe_init(&engine->scribe);
     engine->counter.lock_fd = -1;
     engine->events.fd = -1;
     set_default(&engine->config.max_channels, DEFAULT_CHANNELS);
@@ -84,6 +85,8 @@ int tether_engine_new(const struct tether_engine_config *config, tether_engine *
         status = engine_words(tether_public_key(config->static_secret, engine->public_key), "identity key");
     if (!status)
         status = counter_file_open(&engine->counter, config->counter_path, engine->public_key);
+    if (!status)
+        status = scribe_open(&engine->scribe, config->node, config->trace_path, config->keylog_path, config->lanes);
     if (!status) {
         engine->lanes = calloc(config->lanes, sizeof *engine->lanes);
         if (!engine->lanes)
@@ -112,6 +115,7 @@ void tether_engine_free(tether_engine *engine)
         lane_destroy(&engine->lanes[i]);
     free(engine->lanes);
     free(engine->peers);
+    scribe_close(&engine->scribe);
     counter_file_close(&engine->counter);
     events_close(&engine->events);
     pthread_cond_destroy(&engine->wanted);
@@ -278,6 +282,7 @@ static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const 
         .entropy = host_entropy,
         .lane_addresses = addresses,
     };
+    scribe_listen(&engine->scribe, lane->number, &config);
     memcpy(config.static_secret, limits->static_secret, sizeof config.static_secret);
     int status = tether_endpoint_new(&config, &lane->endpoint);
     tether_wipe(config.static_secret, sizeof config.static_secret);
@@ -331,6 +336,8 @@ int tether_engine_start(tether_engine *engine)
             engine->keeping = true;
     }
     engine->started = true;
+    if (!status)
+        status = scribe_start(&engine->scribe);
     for (uint32_t i = 0; !status && i < engine->config.lanes; i++)
         status = lane_start(&engine->lanes[i]);
     if (status)
@@ -357,6 +364,7 @@ int tether_engine_stop(tether_engine *engine)
         if (lane->wake_fd >= 0)
             lane_stop(lane);
     }
+    scribe_stop(&engine->scribe);
     if (engine->events.fd >= 0)
         events_stop(&engine->events);
     return 0;

@@ -6,14 +6,16 @@
 #include "counter_file.h"
 #include "events.h"
 #include "lane.h"
+#include "scribe.h"
 #include "words.h"
 
 struct tether_engine {
-    struct tether_engine_config config; /* counter_path not kept */
+    struct tether_engine_config config; /* its strings are not kept */
     uint8_t public_key[32];
     struct lane *lanes;                 /* [config.lanes] */
     struct events events;
     struct counter_file counter;
+    struct scribe scribe;
     /* The keeper takes new strides of the counter: that waits for a disk, so no lane does it. */
     pthread_t keeper;
     pthread_mutex_t roster_mutex;       /* one new roster at a time, taken before the lanes' mutexes */

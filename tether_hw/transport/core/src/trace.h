@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trace.h: events for people and tests, and the key log. Without a callback each costs one predictable branch; the
+ * arguments are not even computed.
+ */
+#ifndef TETHER_TRACE_H
+#define TETHER_TRACE_H
+
+#include "../include/tether.h"
+
+struct tether_endpoint;
+struct tether_channel;
+struct tether_flow;
+
+struct tether_told {
+    uint16_t kind, flags, flow;
+    uint64_t sequence, slot, count, value;
+};
+
+void tether_trace_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint64_t now_ns,
+                      const struct tether_told *told);
+
+/* TETHER_TRACE(ep, ch, now_ns, .kind = ..., .slot = ...); `ch` NULL = none, its index is 0. */
+#define TETHER_TRACED(ep) __builtin_expect((ep)->config.trace != NULL, 0)
+#define TETHER_TRACE(ep, ch, now_ns, ...)                                                        \
+    do {                                                                                         \
+        if (TETHER_TRACED(ep))                                                                   \
+            tether_trace_put(ep, ch, now_ns, &(const struct tether_told){__VA_ARGS__});          \
+    } while (0)
+
+/* A frame on a channel was accepted; `slot` is the header's, expanded. */
+void tether_trace_received(struct tether_endpoint *ep, const struct tether_channel *ch,
+                           const struct tether_header *header, uint64_t slot, int duplicate, uint64_t now_ns);
+/* What it says about our direction: a limit raised by `raised` (0 = none), a receipt up to `slot` or a NACK from it. */
+void tether_trace_told(struct tether_endpoint *ep, const struct tether_channel *ch, const struct tether_flow *flow,
+                       const struct tether_header *header, uint64_t raised, uint64_t slot, uint64_t now_ns);
+
+/* Both directions of a channel whose cipher, state and remote index are set, from the keys of Split(). */
+void tether_keylog_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint32_t remote,
+                       const uint8_t forth[32], const uint8_t back[32]);
+
+#endif
