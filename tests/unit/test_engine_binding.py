@@ -97,7 +97,7 @@ def words_of(kind: object) -> str:
         return "const char*"
     if kind is ctypes.c_void_p:
         return "void*"
-    if isinstance(kind, type) and "PyCFuncPtr" in (base.__name__ for base in kind.__mro__):
+    if isinstance(kind, type) and "CFuncPtr" in (base.__name__ for base in kind.__mro__):
         return "function"
     if isinstance(kind, type) and issubclass(kind, ctypes.Array):
         lengths = ""
