@@ -30,7 +30,8 @@ struct pair_wire {
     uint64_t carried, lost, drop_next;
     int cut;
     int (*filter)(void *context, const uint8_t *frame, size_t length); /* 1 = drop */
-    void (*arrived)(void *context, const uint8_t *frame, size_t length); /* sees what is handed to the receiver */
+    /* what was handed to the receiver, and what it said to it */
+    void (*arrived)(void *context, const uint8_t *frame, size_t length, int refused);
     void *context;
 };
 
@@ -281,10 +282,10 @@ static inline void pair_step(struct pair *p, uint64_t until_ns)
         struct pair_wire *wire = &p->wire[i];
         while (wire->count && wire->frames[wire->heap[0]].at_ns <= p->now_ns) {
             uint32_t at = pair_wire_pop(wire);
+            int refused = tether_endpoint_receive(p->end[1 - i], p->now_ns, &p->address[i], wire->frames[at].bytes,
+                                                  wire->frames[at].length);
             if (wire->arrived)
-                wire->arrived(wire->context, wire->frames[at].bytes, wire->frames[at].length);
-            (void)tether_endpoint_receive(p->end[1 - i], p->now_ns, &p->address[i], wire->frames[at].bytes,
-                                          wire->frames[at].length);
+                wire->arrived(wire->context, wire->frames[at].bytes, wire->frames[at].length, refused);
         }
     }
     pair_events(p);
