@@ -26,6 +26,8 @@ struct tether_cell {
     uint8_t marks;     /* TETHER_CELL_* */
     uint16_t offset;   /* rx byte flow: bytes of it that were read */
     uint32_t tags;     /* tx Flow 0: what control state rides in this cell */
+    uint32_t mile;     /* tx milestone: the next one of its bucket */
+    uint32_t owner;    /* tx milestone: its flow */
 };
 
 enum {
@@ -33,6 +35,7 @@ enum {
     TETHER_CELL_REPAIR = 2,  /* tx: stands in the repair queue */
     TETHER_CELL_DONE = 4,    /* tx: acknowledged while in the repair queue; freed when popped */
     TETHER_CELL_SEALED = 8,  /* tx: flushed or full: nothing may be appended */
+    TETHER_CELL_MILE = 32,   /* tx: a milestone, from which NACKs find cells nearby */
     TETHER_CELL_BROKEN = 16  /* rx: a Skip follows: a message open behind it will never end */
 };
 

@@ -103,8 +103,12 @@ static int open_all(struct tether_endpoint *ep)
     /* A gap lies before at least one cell that has arrived, or before the end of its flow. */
     failed = failed ? failed : tether_gap_pool_open(&ep->gap_pool, ep->rx.count + (uint32_t)nodes * 2);
     failed = failed ? failed : open_channels(ep);
-    if (failed)
-        return failed;
+    for (ep->mile_mask = 15; ep->mile_mask < c->tx_cells / 32; )
+        ep->mile_mask = ep->mile_mask * 2 + 1;
+    ep->miles = malloc((ep->mile_mask + 1) * sizeof *ep->miles);
+    if (failed || ep->miles == NULL)
+        return failed ? failed : -ENOMEM;
+    memset(ep->miles, 0xff, (ep->mile_mask + 1) * sizeof *ep->miles); /* all NIL */
     ep->rx_spare = tether_cells_take(&ep->rx);
     for (int i = 0; i < TETHER_Q_COUNT; i++)
         ep->queues[i].head = ep->queues[i].tail = TETHER_NIL;
@@ -155,6 +159,7 @@ TETHER_API void tether_endpoint_free(tether_endpoint *ep)
     free(ep->flows);
     free(ep->table);
     free(ep->timers);
+    free(ep->miles);
     free(ep->replay_bits);
     free(ep->peer_addresses);
     free(ep->peers);

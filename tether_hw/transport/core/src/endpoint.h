@@ -9,6 +9,7 @@
  *   hail.c       Lamp, Hail, reply, crossing, counters            grant.c      credit: reservation, shares, window
  *   control.c    Flow 0: tags out and in                          channel.c    life of a channel
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
+ *   milestone.c  which sent cell holds a slot
  *
  * Everything is in a few arrays made by tether_endpoint_new; nodes refer to each other by index.
  */
@@ -129,6 +130,8 @@ struct tether_endpoint {
     struct tether_address *peer_addresses;
     struct tether_cells rx, tx;
     struct tether_gap_pool gap_pool;
+    uint32_t *miles;         /* [mile_mask + 1] first milestone of each bucket (milestone.c) */
+    uint32_t mile_mask;
     struct tether_purse purse;
     struct tether_purse lamps;      /* Hails that may cost us a key agreement, and the answers that they fund */
     struct tether_purse replies;    /* replies to our Hails that may cost us one */
@@ -242,6 +245,11 @@ int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length);
 void tether_tx_append(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell);
 uint32_t tether_tx_room(const struct tether_endpoint *ep);
 void tether_tx_wake(struct tether_endpoint *ep);
+
+/* milestone.c */
+void tether_mile_set(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
+void tether_mile_clear(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
+uint32_t tether_mile_find(struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t slot, uint64_t end);
 
 /* flow_rx.c */
 int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,

@@ -58,7 +58,7 @@ void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, st
     memset(tx, 0, sizeof *tx);
     memset(rx, 0, sizeof *rx);
     tether_ledger_init(&tx->ledger, 0, 0);
-    tx->head = tx->tail = tx->unsent = tx->declared_cell = tx->cursor = TETHER_NIL;
+    tx->head = tx->tail = tx->unsent = tx->declared_cell = TETHER_NIL;
     tx->repair_head = tx->repair_tail = TETHER_NIL;
     tx->bound_slots = frames * (uint64_t)tether_tx_cell_slots(ch, ch->cut_bytes);
     tx->clock.since_ns = rx->clock.since_ns = now_ns;

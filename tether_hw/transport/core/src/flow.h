@@ -57,8 +57,7 @@ struct tether_flow_tx {
     uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
     uint32_t unsent;        /* first unsent cell */
     uint32_t declared_cell; /* first cell behind `declared`, NIL = not known */
-    uint32_t cursor;        /* where the last NACK was found */
-    uint32_t walked;        /* steps that NACKs have cost and not earned yet */
+    uint32_t mile;          /* group of slots (milestone.c) of the newest sent cell, low bits */
     uint32_t repair_head, repair_tail;
     uint32_t wanted_cells;  /* the application waits for so many */
     uint32_t cells;

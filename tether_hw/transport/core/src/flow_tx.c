@@ -9,8 +9,6 @@
 
 #include <errno.h>
 
-enum { WALK_PER_NACK = 256 }; /* steps along the sent cells that one NACK may cost in the long run */
-
 int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length)
 {
     uint32_t blocks = tether_blocks(length);
@@ -129,6 +127,7 @@ void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struc
 static void free_cell(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
     struct tether_cell *c = &ep->tx.cells[cell];
+    tether_mile_clear(ep, flow, cell);
     if (flow->id != 0)
         ep->tx_used--;
     flow->tx.cells--;
@@ -149,8 +148,6 @@ static int acknowledge(struct tether_endpoint *ep, struct tether_flow *flow, uin
         if (c->slot + c->slots > upto)
             break;
         tx->head = c->next;
-        if (tx->cursor == cell)
-            tx->cursor = TETHER_NIL;
         tx->unacked_bytes -= c->length;
         tags |= c->tags != 0;
         free_cell(ep, flow, cell);
@@ -165,40 +162,12 @@ static int acknowledge(struct tether_endpoint *ep, struct tether_flow *flow, uin
     return moved;
 }
 
-/*
- * NACKs walk along the sent cells. Gaps that take turns cost a receiver that means it about one way there and back;
- * one that jumps to and fro in a long queue would cost us a whole walk for each header. 1 = one step more.
- */
-static int may_walk(struct tether_flow_tx *tx)
-{
-    return tx->walked < 2 * (uint64_t)tx->cells + WALK_PER_NACK && ++tx->walked;
-}
-
-/* First sent cell that ends behind `slot`: from the cursor, forwards or backwards. NIL = none, or too far for now. */
-static uint32_t find_sent(struct tether_endpoint *ep, struct tether_flow_tx *tx, uint64_t slot)
-{
-    uint32_t cell = tx->cursor != TETHER_NIL ? tx->cursor : tx->head;
-    tx->walked -= tx->walked < WALK_PER_NACK ? tx->walked : WALK_PER_NACK;
-    while (cell != TETHER_NIL && ep->tx.cells[cell].slot > slot && ep->tx.cells[cell].prev != TETHER_NIL) {
-        if (!may_walk(tx))
-            return TETHER_NIL;
-        tx->cursor = cell = ep->tx.cells[cell].prev;
-    }
-    while (cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot + ep->tx.cells[cell].slots <= slot) {
-        if (!may_walk(tx))
-            return TETHER_NIL;
-        tx->cursor = cell;
-        cell = ep->tx.cells[cell].next;
-    }
-    return cell == tx->unsent ? TETHER_NIL : cell;
-}
-
 static void nack(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                  const struct tether_header *header, uint64_t first, uint64_t now_ns)
 {
     struct tether_flow_tx *tx = &flow->tx;
     uint64_t end = first + header->nack_count, heard_ns;
-    uint32_t cell = find_sent(ep, tx, first);
+    uint32_t cell = tether_mile_find(ep, flow, first, end);
     TETHER_COUNT(ep, nacks_received);
     /* A cell sent after what the peer had heard when it asked is on its way already (its echo says so). */
     if (header->flags & TETHER_FLAG_ECHO) {
@@ -210,9 +179,6 @@ static void nack(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     }
     for (; cell != TETHER_NIL && cell != tx->unsent && ep->tx.cells[cell].slot < end; cell = ep->tx.cells[cell].next) {
         struct tether_cell *c = &ep->tx.cells[cell];
-        if (!may_walk(tx))
-            break;
-        tx->cursor = cell;
         if (c->marks & TETHER_CELL_REPAIR || c->sent_ns > heard_ns)
             continue;
         c->marks |= TETHER_CELL_REPAIR;
@@ -377,7 +343,7 @@ void tether_tx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
         free_cell(ep, flow, cell);
         cell = following;
     }
-    tx->head = tx->tail = tx->unsent = tx->cursor = tx->declared_cell = TETHER_NIL;
+    tx->head = tx->tail = tx->unsent = tx->declared_cell = TETHER_NIL;
     tx->unsent_bytes = tx->unacked_bytes = 0;
     while (tether_tx_repair_next(ep, flow) != TETHER_NIL)
         TETHER_VIOLATION(ep); /* all of them were done */

@@ -40,6 +40,125 @@ static void give(struct tether_gap_pool *pool, uint32_t gap)
     pool->free_count++;
 }
 
+/* ------------------------------------------------------------- search tree */
+
+/* Its rank in the heap order: any number that a peer cannot choose will do. */
+static uint32_t rank(const struct tether_gap_pool *pool, uint32_t gap)
+{
+    uint64_t mixed = ((uint64_t)gap + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(uintptr_t)pool->gaps;
+    return (uint32_t)(mixed * UINT64_C(0xbf58476d1ce4e5b9) >> 32);
+}
+
+static void set_child(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t up, uint32_t old, uint32_t gap)
+{
+    if (up == TETHER_NIL)
+        gaps->root = gap;
+    else if (pool->gaps[up].left == old)
+        pool->gaps[up].left = gap;
+    else
+        pool->gaps[up].right = gap;
+    if (gap != TETHER_NIL)
+        pool->gaps[gap].up = up;
+}
+
+/* `gap` takes the place of the node above it. */
+static void rotate(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap)
+{
+    struct tether_gap *g = &pool->gaps[gap], *u;
+    uint32_t up = g->up, inner;
+    u = &pool->gaps[up];
+    set_child(pool, gaps, u->up, up, gap);
+    if (u->left == gap) {
+        inner = u->left = g->right;
+        g->right = up;
+    } else {
+        inner = u->right = g->left;
+        g->left = up;
+    }
+    if (inner != TETHER_NIL)
+        pool->gaps[inner].up = up;
+    u->up = gap;
+}
+
+/* `gap` is in the list already, so its place is beside a neighbour. */
+static void tree_insert(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap)
+{
+    struct tether_gap *g = &pool->gaps[gap];
+    uint32_t mine = rank(pool, gap);
+    g->left = g->right = TETHER_NIL;
+    if (g->prev != TETHER_NIL && pool->gaps[g->prev].right == TETHER_NIL) {
+        g->up = g->prev;
+        pool->gaps[g->prev].right = gap;
+    } else if (g->next != TETHER_NIL) {
+        g->up = g->next;
+        pool->gaps[g->next].left = gap;
+    } else {
+        g->up = TETHER_NIL;
+        gaps->root = gap;
+    }
+    while (g->up != TETHER_NIL && rank(pool, g->up) < mine)
+        rotate(pool, gaps, gap);
+}
+
+static void tree_remove(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap)
+{
+    struct tether_gap *g = &pool->gaps[gap];
+    while (g->left != TETHER_NIL && g->right != TETHER_NIL)
+        rotate(pool, gaps, rank(pool, g->left) > rank(pool, g->right) ? g->left : g->right);
+    set_child(pool, gaps, g->up, gap, g->left != TETHER_NIL ? g->left : g->right);
+}
+
+/* The last gap that begins at `slot` or before; NIL = none. */
+static uint32_t tree_find(const struct tether_gap_pool *pool, const struct tether_gaps *gaps, uint64_t slot)
+{
+    uint32_t gap = gaps->root, found = TETHER_NIL;
+    while (gap != TETHER_NIL) {
+        if (pool->gaps[gap].start <= slot) {
+            found = gap;
+            gap = pool->gaps[gap].right;
+        } else {
+            gap = pool->gaps[gap].left;
+        }
+    }
+    return found;
+}
+
+/* ------------------------------------------------------------ line of turns */
+
+/* `gap` stands behind `before` (NIL = at the head). */
+static void line_insert(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap, uint32_t before)
+{
+    struct tether_gap *g = &pool->gaps[gap];
+    g->earlier = before;
+    g->later = before == TETHER_NIL ? gaps->first_asked : pool->gaps[before].later;
+    if (before == TETHER_NIL)
+        gaps->first_asked = gap;
+    else
+        pool->gaps[before].later = gap;
+    if (g->later == TETHER_NIL)
+        gaps->last_asked = gap;
+    else
+        pool->gaps[g->later].earlier = gap;
+}
+
+static void line_remove(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap)
+{
+    struct tether_gap *g = &pool->gaps[gap];
+    if (g->later == gap)
+        return;
+    if (g->earlier == TETHER_NIL)
+        gaps->first_asked = g->later;
+    else
+        pool->gaps[g->earlier].later = g->later;
+    if (g->later == TETHER_NIL)
+        gaps->last_asked = g->earlier;
+    else
+        pool->gaps[g->later].earlier = g->earlier;
+    g->later = gap;
+}
+
+/* --------------------------------------------------------------------- list */
+
 /* Insert `gap` behind `after` (NIL = at the head). */
 static void insert(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap, uint32_t after)
 {
@@ -55,15 +174,16 @@ static void insert(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint3
     else
         pool->gaps[g->next].prev = gap;
     gaps->count++;
+    tree_insert(pool, gaps, gap);
 }
 
 static void drop(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap)
 {
     struct tether_gap *g = &pool->gaps[gap];
+    tree_remove(pool, gaps, gap);
+    line_remove(pool, gaps, gap);
     if (gaps->fresh == gap)
         gaps->fresh = g->next;
-    if (gaps->turn == gap)
-        gaps->turn = g->next;
     if (gaps->hint == gap)
         gaps->hint = g->next;
     if (g->prev == TETHER_NIL)
@@ -87,7 +207,7 @@ int tether_gaps_open(struct tether_gap_pool *pool, struct tether_gaps *gaps, uin
         uint32_t gap = take(pool);
         struct tether_gap *g = &pool->gaps[gap];
         uint64_t piece = end - start < widest ? end - start : widest;
-        *g = (struct tether_gap){.start = start, .end = start + piece, .ready_ns = ready_ns, .cell = cell};
+        *g = (struct tether_gap){.start = start, .end = start + piece, .ready_ns = ready_ns, .cell = cell, .later = gap};
         insert(pool, gaps, gap, gaps->tail);
         if (gaps->fresh == TETHER_NIL)
             gaps->fresh = gap;
@@ -98,18 +218,16 @@ int tether_gaps_open(struct tether_gap_pool *pool, struct tether_gaps *gaps, uin
 
 uint32_t tether_gaps_find(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t slot)
 {
-    uint32_t gap = gaps->hint != TETHER_NIL ? gaps->hint : gaps->head;
-    /* Repairs come in the order in which gaps took their turns, so the neighbour is nearly always the one. */
-    while (gap != TETHER_NIL && pool->gaps[gap].start > slot)
-        gap = pool->gaps[gap].prev;
-    if (gap == TETHER_NIL)
-        return TETHER_NIL;
-    while (gap != TETHER_NIL && pool->gaps[gap].end <= slot)
+    uint32_t gap = gaps->hint;
+    /* Repairs come in the order in which gaps took their turns, so it is nearly always the one, or the next one. */
+    if (gap != TETHER_NIL && pool->gaps[gap].end <= slot)
         gap = pool->gaps[gap].next;
+    if (gap == TETHER_NIL || pool->gaps[gap].start > slot || pool->gaps[gap].end <= slot)
+        gap = tree_find(pool, gaps, slot);
     if (gap == TETHER_NIL)
         return TETHER_NIL;
     gaps->hint = gap;
-    return pool->gaps[gap].start <= slot ? gap : TETHER_NIL;
+    return slot < pool->gaps[gap].end ? gap : TETHER_NIL;
 }
 
 int tether_gaps_fill(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint32_t gap, uint64_t start,
@@ -125,8 +243,10 @@ int tether_gaps_fill(struct tether_gap_pool *pool, struct tether_gaps *gaps, uin
             return -1;
         r = &pool->gaps[rest];
         *r = (struct tether_gap){.start = end, .end = g->end, .ready_ns = g->ready_ns, .cell = filler,
-                                 .broken = g->broken};
+                                 .broken = g->broken, .later = rest};
         insert(pool, gaps, rest, gap);
+        if (g->later != gap)
+            line_insert(pool, gaps, rest, gap);
         g->end = start;
         g->broken = 0;
     } else if (start > g->start) {
@@ -152,46 +272,32 @@ void tether_gaps_clear(struct tether_gap_pool *pool, struct tether_gaps *gaps)
     tether_gaps_init(gaps);
 }
 
-/* The asked gap whose turn it is: `turn`, or the head again at the end of the round. */
-static uint32_t turn_of(const struct tether_gaps *gaps)
-{
-    uint32_t gap = gaps->turn == TETHER_NIL || gaps->turn == gaps->fresh ? gaps->head : gaps->turn;
-    return gap == gaps->fresh ? TETHER_NIL : gap;
-}
-
 uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t now_ns, uint64_t again_ns)
 {
     uint32_t gap = gaps->fresh;
     if (gaps->count == 0)
         return TETHER_NIL;
-    if (gap != TETHER_NIL && pool->gaps[gap].ready_ns <= now_ns) {
-        if (gaps->since_count0 >= 7)
-            goto cumulative;
-        gaps->fresh = pool->gaps[gap].next;
-    } else {
-        gap = turn_of(gaps);
-        if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns || gaps->since_count0 >= 7)
-            goto cumulative;
-        gaps->turn = pool->gaps[gap].next;
+    if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns)
+        gap = gaps->first_asked;
+    if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns || gaps->since_count0 >= 7) {
+        gaps->since_count0 = 0;
+        return TETHER_NIL;
     }
+    if (gap == gaps->fresh)
+        gaps->fresh = pool->gaps[gap].next;
+    line_remove(pool, gaps, gap);
+    line_insert(pool, gaps, gap, gaps->last_asked);
     pool->gaps[gap].ready_ns = again_ns;
     gaps->since_count0++;
     return gap;
-cumulative:
-    gaps->since_count0 = 0;
-    return TETHER_NIL;
 }
 
 uint64_t tether_gaps_due(const struct tether_gap_pool *pool, const struct tether_gaps *gaps)
 {
     uint64_t due = UINT64_MAX;
-    uint32_t asked;
-    if (gaps->count == 0)
-        return due;
-    asked = turn_of(gaps);
     if (gaps->fresh != TETHER_NIL)
         due = pool->gaps[gaps->fresh].ready_ns;
-    if (asked != TETHER_NIL && pool->gaps[asked].ready_ns < due)
-        due = pool->gaps[asked].ready_ns;
+    if (gaps->first_asked != TETHER_NIL && pool->gaps[gaps->first_asked].ready_ns < due)
+        due = pool->gaps[gaps->first_asked].ready_ns;
     return due;
 }

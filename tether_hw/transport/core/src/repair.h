@@ -3,8 +3,10 @@
  * repair.h: what is missing at the receiver of a flow, and whose turn it is to be asked for (RFC 0001, "Repair").
  *
  * Gaps are kept in slot order in a doubly linked list over a pool shared by the endpoint. New gaps arise at the
- * high end only; those never asked for stand behind `fresh`. Gaps take turns (`turn`), and none is asked for
- * again before one RTT plus the reorder time. No gap is wider than a NackCount can say: wider ones are several.
+ * high end only; those never asked for stand behind `fresh`. The others stand in line for their next turn: none is
+ * asked for again before one RTT plus the reorder time. No gap is wider than a NackCount can say: wider ones are several.
+ * A long pipe has thousands of them open, so each flow also keeps its own in a search tree (a treap, whose shape
+ * does not depend on what a peer does): finding one takes about log2(gaps) steps, most often none.
  */
 #ifndef TETHER_REPAIR_H
 #define TETHER_REPAIR_H
@@ -17,6 +19,8 @@ struct tether_gap {
     uint64_t start, end;  /* slots, end exclusive */
     uint64_t ready_ns;    /* not asked for before this */
     uint32_t next, prev;  /* neighbours in slot order */
+    uint32_t left, right, up; /* in the search tree of the flow */
+    uint32_t later, earlier;  /* asked for after and before this one; `later` = itself: never asked for */
     uint32_t cell;        /* cell before the gap in the out-of-order list; NIL = none */
     uint32_t broken;      /* a Skip follows the gap */
 };
@@ -29,7 +33,8 @@ struct tether_gap_pool {
 struct tether_gaps {
     uint32_t head, tail;
     uint32_t fresh; /* first gap never asked for; NIL = none. All behind it are fresh too */
-    uint32_t turn;  /* next asked gap whose turn it is; NIL = start at head */
+    uint32_t first_asked, last_asked; /* those asked for, in the order in which their turn comes again */
+    uint32_t root;  /* of the search tree */
     uint32_t hint;  /* where the last search ended */
     uint32_t count;
     uint32_t since_count0; /* frames with a NACK since the last cumulative one */
@@ -40,7 +45,8 @@ void tether_gap_pool_close(struct tether_gap_pool *pool);
 
 static inline void tether_gaps_init(struct tether_gaps *gaps)
 {
-    gaps->head = gaps->tail = gaps->fresh = gaps->turn = gaps->hint = TETHER_NIL;
+    gaps->head = gaps->tail = gaps->fresh = gaps->hint = gaps->root = TETHER_NIL;
+    gaps->first_asked = gaps->last_asked = TETHER_NIL;
     gaps->count = 0;
     gaps->since_count0 = 0;
 }

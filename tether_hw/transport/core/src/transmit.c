@@ -173,6 +173,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
                                                                     (flow->ember_out ? c->slots : 0u)))
         return 0; /* I1 */
     c->marks |= TETHER_CELL_SENT | TETHER_CELL_SEALED;
+    tether_mile_set(ep, flow, cell);
     tx->unsent = c->next;
     tx->unsent_bytes -= c->length;
     tx->unacked_bytes += c->length;
