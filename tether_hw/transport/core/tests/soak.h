@@ -24,7 +24,7 @@ struct talk {
 static struct pair pair;
 static struct talk talks[FLOWS];
 static uint8_t data[MOST], copy[MOST];
-static void (*soak_begun)(void); /* the channel is up */
+static void (*soak_begun)(void); /* both ends are there, no frame has gone yet */
 
 static inline uint8_t byte_at(const struct talk *t, int from, uint64_t at)
 {
@@ -156,9 +156,9 @@ static inline void soak(uint64_t seed)
                 pair.config[i].tx_cells = cells;
         }
     pair_start(&pair);
-    pair_connect(&pair);
     if (soak_begun)
         soak_begun();
+    pair_connect(&pair);
     for (int i = 0; i < 2; i++) /* a late reply to a Hail that was sent again does not verify; nothing may after it */
         auth[i] = pair_stats(&pair, i).rejects[TETHER_E_AUTH - TETHER_E_SHORT];
     for (int step = 0; step < 2500; step++) {
