@@ -54,7 +54,7 @@ struct audit_way {
     uint64_t asked, told;        /* receiver: demand that reached it; GrantAmount it has sent */
     uint64_t asked_skip;         /* end of the last SKIP that reached it */
     uint32_t nacks;              /* in a row */
-    uint8_t open, ended, closed, messages;
+    uint8_t open, ended, closed, close_came, messages;
 };
 
 struct audit_end {
@@ -126,7 +126,6 @@ static inline void audit_jump(struct audit_way *way, uint64_t end)
 static inline void audit_tags(struct audit_end *e, const struct tether_header *h, const uint8_t *plain, int arrived)
 {
     struct audit *a = e->audit;
-    struct audit_end *peer = &a->end[1 - e->number];
     struct tether_tag_cursor cursor = {.at = plain, .left = h->length};
     struct tether_tag tag;
     int got;
@@ -152,8 +151,7 @@ static inline void audit_tags(struct audit_end *e, const struct tether_header *h
                 way->asked_skip = end > way->asked_skip ? end : way->asked_skip;
         } else if (tag.type == TETHER_TAG_CLOSE && tag.close.flow < AUDIT_FLOWS && tag.close.reason) {
             e->ways[tag.close.flow].closed = 1;
-            if (arrived && peer->ember_flow == tag.close.flow)
-                peer->ember_flow = 0;
+            e->ways[tag.close.flow].close_came |= arrived;
         }
     }
     if (!arrived)
@@ -180,7 +178,7 @@ static inline void audit_data(struct audit_end *e, const struct tether_header *h
         audit_jump(way, slot);
     if (end > way->limit) {
         AUDIT(a, AUDIT_LIMIT, h->flow != 0 && slot == way->limit);
-        AUDIT(a, AUDIT_EMBER, e->ember_flow == 0);
+        AUDIT(a, AUDIT_EMBER, e->ember_flow == 0 || a->end[1 - e->number].ways[e->ember_flow].close_came);
         e->ember_flow = h->flow;
         e->ember_end = end;
     } else {
@@ -207,7 +205,9 @@ static inline void audit_reverse(struct audit_end *e, const struct tether_header
     struct audit_end *peer = &a->end[1 - e->number];
     struct audit_way *back = &peer->ways[h->flow];
     uint64_t last = back->told, rtt = a->pair->wire[0].latency_ns + a->pair->wire[1].latency_ns;
+    uint64_t declared = a->pair->config[0].rtt_ns; /* counts until there is a sample */
     uint64_t first = h->nack_slot / peer->floor, end = first + h->nack_count / peer->floor;
+    rtt = rtt < declared ? rtt : declared;
     AUDIT(a, AUDIT_GRANT_RISES, h->grant_amount >= last);
     back->told = h->grant_amount > last ? h->grant_amount : last;
     AUDIT(a, AUDIT_PIECE, back->told == last || back->told - last >= peer->floor);
@@ -222,19 +222,20 @@ static inline void audit_reverse(struct audit_end *e, const struct tether_header
     }
     if (h->nack_count == 0) {
         back->nacks = 0;
-        for (uint64_t i = 0; i < first && !e->ways[h->flow].closed; i++)
+        for (uint64_t i = 0; i < first && !back->closed; i++) /* nobody repairs what was closed */
             AUDIT(a, AUDIT_WHOLE, audit_frame(back, i)->arrived || audit_frame(back, i)->skipped);
         return;
     }
     AUDIT(a, AUDIT_MISSING, h->nack_slot % peer->floor == 0 && h->nack_count % peer->floor == 0);
     AUDIT(a, AUDIT_MISSING, end * peer->floor <= (back->told > back->highest ? back->told : back->highest));
-    AUDIT(a, AUDIT_EIGHTH, ++back->nacks < 8);
+    back->nacks += h->nack_slot < back->highest; /* else the receiver's clock asks, and no gap is open */
+    AUDIT(a, AUDIT_EIGHTH, back->nacks < 8);
     for (uint64_t i = first; i < end; i++) {
         struct audit_frame *f = audit_frame(back, i);
         AUDIT(a, AUDIT_MISSING, !f->arrived);
         if (i * peer->floor >= back->highest)
             continue; /* the receiver's clock: it knows of no gap there */
-        AUDIT(a, AUDIT_TURN, f->named_ns == 0 || now_ns - f->named_ns >= rtt);
+        AUDIT(a, AUDIT_TURN, f->named_ns == 0 || now_ns - f->named_ns >= rtt - rtt / 16);
         f->named_ns = now_ns;
     }
 }
@@ -291,7 +292,7 @@ static inline int audit_sent(void *context, const uint8_t *frame, size_t length)
         if (flow != NULL && !way->messages) /* all that is queued is declared */
             AUDIT(a, AUDIT_WANT, told <= flow->tx.tail_slot &&
                                      flow->tx.tail_slot <= position + tether_unfloat16_ceiling(h->want));
-        if (way->messages)
+        if (way->messages && (h->length == 0 || position == way->next)) /* a repair may go before the SKIP that explains it */
             AUDIT(a, AUDIT_DECLARED, h->want == 0 || told <= (way->limit > way->next ? way->limit : way->next) +
                                                                  (way->bound + e->cut - 1) / e->cut * e->floor);
     }
