@@ -151,7 +151,7 @@ static inline void audit_tags(struct audit_end *e, const struct tether_header *h
                 way->asked_skip = end > way->asked_skip ? end : way->asked_skip;
         } else if (tag.type == TETHER_TAG_CLOSE && tag.close.flow < AUDIT_FLOWS && tag.close.reason) {
             e->ways[tag.close.flow].closed = 1;
-            e->ways[tag.close.flow].close_came |= arrived;
+            e->ways[tag.close.flow].close_came |= arrived ? 1 : 0;
         }
     }
     if (!arrived)
