@@ -56,6 +56,7 @@ class Node:
         self.prefix = tuple(prefix)
         self.command = tuple(command)
         self.process: subprocess.Popen[bytes] | None = None
+        self.options: tuple[str, ...] = ()  # more words for `serve`
         self.log = self.folder / "log"
         self.key = identity.make(str(self.state / "identity.key"))
         self.config = EngineConfig(
@@ -91,7 +92,7 @@ class Node:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        argv = [*self.prefix, *self.command, "serve", "--config", str(self.folder / "engine.json")]
+        argv = [*self.prefix, *self.command, "serve", "--config", str(self.folder / "engine.json"), *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=ROOT)
         deadline = time.monotonic() + READY_S

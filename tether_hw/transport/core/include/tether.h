@@ -161,7 +161,7 @@ enum tether_trace_kind {
     TETHER_TRACE_BLOCKED,   /* sender's clock: high water, slots wanted beyond it, tries */
     TETHER_TRACE_REFRESH,   /* receiver's clock: first missing, slots named, tries */
     TETHER_TRACE_LAMP,      /* Hail or a reply to one: -, blocks of the frame, Hail counter (reply: 0) */
-    TETHER_TRACE_UP,        /* the channel may carry flows: -, -, 1 when the peer hailed */
+    TETHER_TRACE_UP,        /* the channel may carry flows: the peer's index, -, 1 when the peer hailed */
     TETHER_TRACE_DOWN,      /* -, -, status (negative errno or 0) as two's complement */
     TETHER_TRACE_PACE,      /* a pace is stated: -, -, slots per second. Heard: the peer states it */
     TETHER_TRACE_END_       /* not a kind: one past the last */

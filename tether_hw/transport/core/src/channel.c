@@ -120,7 +120,7 @@ void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel 
         return;
     ch->state = TETHER_CHANNEL_UP;
     ch->visible = 1;
-    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP, .value = 1);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP, .slot = ch->remote, .value = 1);
     ch->expire_ns = UINT64_MAX;
     control->control = TETHER_CONTROL_MANIFEST;
     control->refresh_round = 0;

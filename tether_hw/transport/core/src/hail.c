@@ -376,7 +376,7 @@ int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uin
     TETHER_COUNT(ep, frames_received);
     TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_LAMP, .flags = TETHER_TRACE_HEARD,
                  .count = length / TETHER_BLOCK_BYTES);
-    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP, .slot = remote);
     if (now_ns > ch->hail_ns)
         tether_rtt_sample(&ch->rtt, now_ns - ch->hail_ns);
     /* The Manifest with the lanes is our first transport frame: it confirms the channel to the responder. */

@@ -25,7 +25,7 @@ static const struct {
     [TETHER_TRACE_BLOCKED] = {"blocked", "slot", "count", "tries"},
     [TETHER_TRACE_REFRESH] = {"refresh", "slot", "count", "tries"},
     [TETHER_TRACE_LAMP] = {"lamp", NULL, "blocks", "counter"},
-    [TETHER_TRACE_UP] = {"up", NULL, NULL, "answered"},
+    [TETHER_TRACE_UP] = {"up", "remote", NULL, "answered"},
     [TETHER_TRACE_DOWN] = {"down", NULL, NULL, NULL},
     [TETHER_TRACE_PACE] = {"pace", NULL, NULL, "slots_per_s"},
 };
