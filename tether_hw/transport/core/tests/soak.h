@@ -106,6 +106,10 @@ static inline void read_some(struct talk *t, int at, size_t most)
 static inline void finish_talks(void)
 {
     uint64_t until = pair.now_ns + 300000000000;
+    for (int i = 0; i < FLOWS; i++) /* what nobody reads any more must not keep the cells that others wait for */
+        for (int at = 0; at < 2; at++)
+            if (talks[i].used && talks[i].closing[1 - at] && !talks[i].closing[at])
+                talks[i].closing[at] = tether_flow_close(pair.end[at], pair.now_ns, pair.channel[at], talks[i].id) == 0;
     for (int left = 1; left;) {
         left = 0;
         CHECK(pair.now_ns < until);
