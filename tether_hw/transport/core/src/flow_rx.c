@@ -194,13 +194,19 @@ static void spurious(struct tether_channel *ch)
         ch->reorder_ns = rtt;
 }
 
+/* A want that no slot number can hold is one that is too large, and not a small one. */
+static uint64_t bounded(uint64_t slots)
+{
+    return slots < UINT64_C(1) << 32 ? slots : UINT64_C(1) << 32;
+}
+
 /* Demand, as the newest frame says it and as the most that any frame has said. */
 static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_header *header,
                    uint64_t position)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t least = position + tether_unfloat16(header->want);
-    uint64_t most = position + tether_unfloat16_ceiling(header->want);
+    uint64_t least = position + bounded(tether_unfloat16(header->want));
+    uint64_t most = position + bounded(tether_unfloat16_ceiling(header->want));
     if (flow->id == 0) {
         rx->demand = least > rx->demand && least - rx->contig < UINT64_C(1) << 31 ? least : rx->demand;
         rx->upper = rx->demand;
