@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.cli import output
 from tether_hw.cli.common import Parser, add_json
 from tether_hw.cli.exits import Exit
-from tether_hw.errors import InputErrors, Problem, TetherError
+from tether_hw.errors import InputErrors, Problem, TetherError, UsageError
 
 if TYPE_CHECKING:
     from tether_hw.transport.protocol.capture import Capture
+    from tether_hw.transport.protocol.keylog import KeyLog
 
 _SEPARATORS = " \t\r\n:-"
 
@@ -27,10 +28,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     decode = actions.add_parser(
         "decode",
-        help="explain a frame: bare, or Ethernet with 0-2 VLAN tags",
-        description="Print every header field by its name and what the frame says. The payload stays sealed.",
+        help="explain a frame, or the frames of a capture (pcap, pcapng)",
+        description="Print every header field by its name and what the frame says: of one frame in hexadecimal (bare, "
+        "or Ethernet with 0-2 VLAN tags), or of the frames of a capture, one line each. The payload stays sealed "
+        "unless a key log opens it.",
     )
-    decode.add_argument("hex", metavar="HEX", nargs="+", help="the frame in hexadecimal; - reads it from stdin")
+    decode.add_argument("hex", metavar="HEX|FILE", nargs="+", help="a frame in hexadecimal (- reads it) or a capture")
+    decode.add_argument("--keylog", metavar="FILE", help="open payloads with what `tether-engine serve --keylog` wrote")
+    decode.add_argument("--number", type=int, metavar="N", help="capture: explain packet N in full")
+    words = "capture: what goes to or from this port is Tether, also when it does not look like it"
+    decode.add_argument("--udp-port", type=int, action="append", default=[], metavar="PORT", help=words)
     add_json(decode)
     encode = actions.add_parser(
         "encode",
@@ -52,6 +59,13 @@ def decode(args: argparse.Namespace) -> int:
     from tether_hw.transport.protocol.explain import describe
     from tether_hw.transport.protocol.reject import Reject
 
+    log = keylog(args.keylog)
+    if len(args.hex) == 1 and is_file(args.hex[0]):
+        from tether_hw.cli import frame_capture
+
+        return frame_capture.run(args, log)
+    if args.number is not None or args.udp_port:
+        raise UsageError("--number and --udp-port go with a capture")
     source, text = ("<stdin>", sys.stdin.read()) if args.hex == ["-"] else ("HEX", " ".join(args.hex))
     data, columns = _bytes(source, text)
     try:
@@ -60,10 +74,45 @@ def decode(args: argparse.Namespace) -> int:
         line, col = columns[reject.position] if reject.position < len(columns) else (0, 0)
         problem = Problem(source, line, col, f"byte {reject.position}", f"{reject.reason}: {reject.detail}")
         raise InputErrors([problem]) from None
+    opened = open_with(log, capture)
     if args.json:
-        output.emit_json(capture.to_json())
-    output.result(describe(capture), as_json=args.json)
+        output.emit_json({**capture.to_json(), **opened_json(opened)})
+    output.result(describe(capture, *((opened[1], opened[0]) if opened else ())), as_json=args.json)
     return Exit.DONE
+
+
+def is_file(word: str) -> bool:
+    """Whether a word names a capture: hexadecimal has neither dot nor slash, and is no file with another letter."""
+    odd = word.strip("0123456789abcdefABCDEFx" + _SEPARATORS)
+    return word != "-" and ("." in word or "/" in word or (bool(odd) and Path(word).is_file()))
+
+
+def keylog(path: str | None) -> KeyLog | None:
+    """A key log, or none."""
+    from tether_hw.transport.protocol.keylog import KeylogError, parse
+
+    if path is None:
+        return None
+    try:
+        return parse(Path(path).read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "is no text"
+        raise TetherError(f"{path}: {words}") from None
+    except KeylogError as error:
+        raise InputErrors([Problem(path, error.line, 1, "", str(error))]) from None
+
+
+def open_with(log: KeyLog | None, capture: Capture) -> tuple[str, bytes] | None:
+    """Who sealed the frame, and its payload, if the log opens it."""
+    if log is None or capture.missing:
+        return None
+    found = log.open(capture.header.encode() + capture.payload)
+    return None if found is None else (found[0].sealer, found[1])
+
+
+def opened_json(opened: tuple[str, bytes] | None) -> dict[str, Any]:
+    """What is beside a frame's own fields when it was opened."""
+    return {} if opened is None else {"opened": {"sealer": opened[0], "payload": opened[1].hex()}}
 
 
 def encode(args: argparse.Namespace) -> int:

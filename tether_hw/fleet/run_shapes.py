@@ -158,10 +158,27 @@ ENGINE_IDENTITY = document("tether.engine.identity/1", "an identity key", file=t
 FRAME = document(
     "tether.frame/1",
     "one frame; the header's fields stand beside these by their names in the RFC",
+    optional=("opened",),
     more=True,
+    opened=obj("where the key log opens it", sealer=text("", "initiator", "responder"), payload=text("hex")),
     ethernet=maybe(obj(destination=text(), source=text(), vlans=arr(obj(more=True)))),
     payload=text("hex, still sealed"),
     trailer=text("hex, what follows the last block"),
+)
+FRAME_CAPTURE = document(
+    "tether.frame.capture/1",
+    "the Tether frames of a capture",
+    file=text(),
+    packets=whole("in the file, those of others too"),
+    frames=arr(
+        obj(
+            number=whole("of the packet, from 1"),
+            time_ns=whole("since 1970"),
+            where=text("from whom to whom"),
+            problem=maybe(text("why it is no frame of version 1")),
+            frame=maybe(obj("as tether.frame/1, and `opened` where the key log opens it", (), True)),
+        )
+    ),
 )
 FRAME_BYTES = document("tether.frame.bytes/1", "an encoded frame", hex=text())
 
@@ -183,6 +200,7 @@ RUN_SHAPES: dict[str, Schema] = {
         ENGINE_RELOAD,
         ENGINE_IDENTITY,
         FRAME,
+        FRAME_CAPTURE,
         FRAME_BYTES,
     )
 }

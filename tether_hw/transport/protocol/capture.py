@@ -12,7 +12,7 @@ from tether_hw.transport.protocol.reject import Reject
 SCHEMA = "tether.frame/1"
 ETHERTYPE = 0x88B5
 VLAN_TYPES = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
-_OUTSIDE_HEADER = ("schema", "ethernet", "payload", "trailer")
+_OUTSIDE_HEADER = ("schema", "ethernet", "payload", "trailer", "opened")
 _TAG_KEYS = {"type", "id", "priority", "drop_eligible"}
 
 

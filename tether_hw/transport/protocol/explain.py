@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
-from tether_hw.transport.protocol import float16
+from tether_hw.transport.protocol import float16, tags
 from tether_hw.transport.protocol.capture import VLAN_TYPES, Capture
 from tether_hw.transport.protocol.header import BLOCK_SIZE, BLOCKED, BUSY, ECHO, END, FIRST, LAMP, Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+DUMP_MOST = 256
+CLOSE_REASONS = {0: "end", 1: "closed", 2: "refused"}
+BYE_REASONS = {0: "closed", 1: "protocol error"}
+TAG_WORDS: dict[str, dict[int, str]] = {
+    "kind": {0: "bytes", 1: "messages"},
+    "reliability": {0: "reliable", 1: "expiring"},
+    "order": {0: "ordered", 1: "unordered"},
+    "status": {0: "ok", 1: "stale"},
+    "ciphers": {1: "ChaCha20-Poly1305", 2: "AES-256-GCM", 3: "ChaCha20-Poly1305, AES-256-GCM"},
+}
 
 FINE_PRINT = {
     "LAMP": "sent without a channel, pays for its own reply",
@@ -24,12 +36,12 @@ FINE_PRINT = {
 }
 
 
-def describe(capture: Capture) -> str:
-    """The whole text, lines joined."""
-    return "\n".join(_lines(capture))
+def describe(capture: Capture, opened: bytes | None = None, sealer: str = "") -> str:
+    """The whole text, lines joined. `opened` is the payload where a key log could open it, `sealer` who sealed it."""
+    return "\n".join(_lines(capture, opened, sealer))
 
 
-def _lines(capture: Capture) -> Iterator[str]:
+def _lines(capture: Capture, opened: bytes | None, sealer: str) -> Iterator[str]:
     header = capture.header
     yield f"Tether frame of {len(capture.encode())} bytes: {kind(header)}"
     if capture.destination:
@@ -41,7 +53,8 @@ def _lines(capture: Capture) -> Iterator[str]:
         yield f"  {name:<13}{value:<17}{words}".rstrip()
     for flag in header.flag_names():
         yield f"    {flag:<9}{FINE_PRINT[flag]}"
-    yield f"  {'payload':<13}{len(capture.payload)} bytes" + (", sealed" if capture.payload else "")
+    state = ", sealed" if opened is None else f", opened: the {sealer} sealed it"
+    yield f"  {'payload':<13}{len(capture.payload)} bytes" + (state if capture.payload or opened is not None else "")
     if capture.missing:
         yield f"  incomplete   {capture.missing} bytes of the payload are not in this capture"
     if capture.trailer:
@@ -49,6 +62,82 @@ def _lines(capture: Capture) -> Iterator[str]:
     yield "It says:"
     for sentence in says(header):
         yield f"  - {sentence}"
+    if opened:
+        yield "Its payload:"
+        yield from (f"  {line}" for line in content(header, opened))
+
+
+def content(header: Header, payload: bytes) -> Iterator[str]:
+    """An opened payload: the tags of Flow 0, or the first bytes of data."""
+    if header.flow:
+        for at in range(0, min(len(payload), DUMP_MOST), 16):
+            piece = payload[at : at + 16]
+            shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in piece)
+            yield f"{at:06x}  {piece.hex(' '):<47}  {shown}"
+        if len(payload) > DUMP_MOST:
+            yield f"... and {len(payload) - DUMP_MOST} bytes more"
+        return
+    try:
+        found = tags.parse(payload)
+    except tags.TagError as error:
+        yield f"no tags: {error}"
+        return
+    for tag in found:
+        name, values = tag_words(tag)
+        yield f"{name} " + ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def tag_words(tag: tags.AnyTag) -> tuple[str, dict[str, object]]:
+    """A tag's name and its fields in words."""
+    if isinstance(tag, tags.Unknown):
+        return f"tag {tag.type:#04x} (not known, may be skipped)", {"value": tag.content.hex() or "empty"}
+    values: dict[str, object] = dict(vars(tag))
+    for key, words in TAG_WORDS.items():
+        value = values.get(key)
+        if isinstance(value, int) and value in words:
+            values[key] = f"{value} ({words[value]})"
+    if isinstance(tag, tags.Close):
+        values["reason"] = f"{tag.reason} ({CLOSE_REASONS.get(tag.reason, 'read as closed')})"
+    if isinstance(tag, tags.Bye):
+        values["reason"] = f"{tag.reason} ({BYE_REASONS.get(tag.reason, 'unassigned')})"
+    if isinstance(tag, tags.Manifest):
+        values["lanes"] = "[" + "; ".join(f"lane {one.lane} at {address_words(one)}" for one in tag.lanes) + "]"
+    return type(tag).__name__.upper(), {
+        key: value.hex() if isinstance(value, bytes) else value for key, value in values.items()
+    }
+
+
+def address_words(lane: tags.LaneAddress) -> str:
+    """An address as people write it."""
+    data = lane.address
+    if lane.kind == 1:
+        vlan = int.from_bytes(data[6:8], "little")
+        return data[:6].hex(":") + (f" VLAN {vlan}" if vlan != 0xFFFF else "")
+    if lane.kind in (2, 3):
+        host = str(ipaddress.ip_address(data[:-2]))
+        return f"UDP {host if lane.kind == 2 else f'[{host}]'}:{int.from_bytes(data[-2:], 'big')}"
+    return f"kind {lane.kind} {data.hex()}"
+
+
+def summary(capture: Capture, opened: bytes | None = None) -> str:
+    """A frame in one line."""
+    header = capture.header
+    parts = [kind(header)]
+    if header.flags & LAMP:
+        return parts[0] + (f", counter {header.sequence}" if header.channel == 0 else f", to {header.channel:#010x}")
+    parts.append(f"channel {header.channel:#010x}, sequence {header.sequence}")
+    parts.append(f"slot {header.slot}" + (f", {header.length} bytes" if header.length else ""))
+    parts += [name for name in ("FIRST", "END", "BUSY") if name in header.flag_names()]
+    parts.append(f"grant {header.GrantAmount}")
+    if header.NackCount:
+        parts.append(f"NACK [{header.NackSlot}, +{header.NackCount})")
+    else:
+        parts.append(f"arrived {header.NackSlot}")
+    if header.want:
+        parts.append(f"want {float16.decode(header.want)}")
+    if opened and header.flow == 0:
+        parts.append(" + ".join(line.split(" ")[0] for line in content(header, opened)))
+    return ", ".join(parts)
 
 
 def kind(header: Header) -> str:

@@ -19,13 +19,23 @@ def chain_key(split_key: bytes, cipher: int, epoch: int) -> bytes:
     """chain_epoch of a direction whose key from the Noise Split() is `split_key`."""
     chain = _derive(split_key, b"tether/1 chain" + CIPHER_NAMES[cipher].encode("ascii"))
     for _ in range(epoch):
-        chain = _derive(chain, b"tether/1 next")
+        chain = next_chain(chain)
     return chain
+
+
+def next_chain(chain: bytes) -> bytes:
+    """chain_(e+1) from chain_e."""
+    return _derive(chain, b"tether/1 next")
+
+
+def frame_key_of_chain(chain: bytes) -> bytes:
+    """frame_key_e from chain_e."""
+    return _derive(chain, b"tether/1 frame")
 
 
 def frame_key(split_key: bytes, cipher: int, epoch: int) -> bytes:
     """The AEAD key of every frame of this direction whose sequence >> 22 is `epoch`."""
-    return _derive(chain_key(split_key, cipher, epoch), b"tether/1 frame")
+    return frame_key_of_chain(chain_key(split_key, cipher, epoch))
 
 
 def epochs_ahead(rate_bps: int, rtt_ns: int) -> int:
