@@ -112,6 +112,7 @@ static void send_words(const uint8_t to[6], const uint16_t *words, size_t count)
 
 static void test_tags(const char *name)
 {
+    PROVES("T-ENC-1");
     struct carrier *b = open_raw(1, 0, (struct raw){.carrier = name, .vlan = 0xffff});
     static const struct {
         uint16_t words[7];

@@ -3,7 +3,11 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "../src/engine/words.h"
 #include "exchange.h"
@@ -48,6 +52,36 @@ static void test_depth(uint16_t mtu)
     exchange_depth(a, b, b->frame_bytes);
     a->ops->close(a);
     b->ops->close(b);
+}
+
+/* A plain socket sees each frame as one datagram of its own, and what is sent may not be cut on the way. */
+static void test_one_frame_to_a_datagram(void)
+{
+    PROVES("T-ENC-2");
+    struct carrier *a = open_udp(4, 1500, 0);
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof name;
+    uint8_t datagram[4096];
+    int plain = socket(AF_INET, SOCK_DGRAM, 0), discover = -1;
+    struct timeval patience = {.tv_sec = 5};
+    CHECK(bind(plain, (struct sockaddr *)&name, sizeof name) == 0);
+    CHECK(setsockopt(plain, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
+    CHECK(getsockname(plain, (struct sockaddr *)&name, &size) == 0);
+    struct tether_address to = {.kind = TETHER_ADDRESS_UDP4, .length = 6};
+    memcpy(to.bytes, &name.sin_addr, 4);
+    memcpy(to.bytes + 4, &name.sin_port, 2);
+    for (uint32_t i = 0; i < 100; i++)
+        CHECK(exchange_send(a, i, i % 3 ? 23 * 64 : 64 * (1 + i % 23), &to) == 1);
+    CHECK(a->ops->flush(a) == 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        CHECK(recv(plain, datagram, sizeof datagram, 0) == (ssize_t)(i % 3 ? 23 * 64 : 64 * (1 + i % 23)));
+        CHECK(memcmp(datagram, &i, sizeof i) == 0);
+    }
+    size = sizeof discover;
+    CHECK(getsockopt(a->fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, &size) == 0);
+    CHECK(discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE);
+    close(plain);
+    a->ops->close(a);
 }
 
 /* Frames in a peer's socket buffer are this sender's problem only when that is full: nothing is lost here. */
@@ -105,6 +139,7 @@ int main(int count, char **arguments)
     RUN(test_depth, 1500);
     RUN(test_depth, 9000);
     RUN(test_depth, 576);
+    RUN(test_one_frame_to_a_datagram);
     RUN(test_frames_that_cannot_go);
     RUN(test_refusals_in_words);
     RUN(test_auto);

@@ -6,6 +6,7 @@
 
 static void silence(void)
 {
+    PROVES("T-CLK-4");
     struct tether_rtt rtt;
     tether_rtt_init(&rtt, 5000);
     CHECK_EQ(tether_silence(&rtt, 0, 1000000), 1000000);       /* the floor: a rack hop does not fire at 7.5 us */
@@ -22,6 +23,7 @@ static void silence(void)
 
 static void quantiles(void)
 {
+    PROVES("T-CLK-10");
     struct tether_rtt rtt;
     tether_rtt_init(&rtt, 0);
     CHECK_EQ(tether_rtt_quantile(&rtt, 500), 0);
@@ -34,6 +36,7 @@ static void quantiles(void)
 
 static void backoff(void)
 {
+    PROVES("T-CLK-5");
     struct tether_backoff b = {.since_ns = 100};
     uint64_t last = 0;
     for (int i = 0; i < 20; i++) {
@@ -53,6 +56,7 @@ static void backoff(void)
 
 static void purse(void)
 {
+    PROVES("T-PRS-2");
     struct tether_purse p;
     tether_purse_init(&p, 4, 1000);
     CHECK(tether_purse_pay(&p, 1, 3) && !tether_purse_pay(&p, 1, 2) && tether_purse_pay(&p, 1, 1));

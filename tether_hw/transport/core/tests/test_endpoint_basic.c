@@ -46,6 +46,7 @@ static void send_message(struct pair *p, uint16_t flow, int from, size_t length)
 
 static void hail(void)
 {
+    PROVES("T-LMP-1", "T-RPL-4");
     pair_open(&pair, 1);
     pair_start(&pair);
     pair_connect(&pair);
@@ -112,11 +113,26 @@ static void messages(uint64_t seed, uint64_t loss_ppm, uint64_t reorder_ppm, uin
     pair_close(&pair);
 }
 
-static void messages_clean(void) { messages(3, 0, 0, 0, 16u << 20); }
+static void messages_clean(void)
+{
+    PROVES("T-STA-6");
+    messages(3, 0, 0, 0, 16u << 20);
+}
+
 static void messages_loss_1(void) { messages(4, 10000, 0, 0, 16u << 20); }
 static void messages_loss_5(void) { messages(5, 50000, 0, 0, 1000000); }
-static void messages_loss_30(void) { messages(6, 300000, 0, 0, 1000000); }
-static void messages_reordered(void) { messages(7, 0, 50000, 0, 1000000); }
+static void messages_loss_30(void)
+{
+    PROVES("T-REP-5");
+    messages(6, 300000, 0, 0, 1000000);
+}
+
+static void messages_reordered(void)
+{
+    PROVES("T-FLW-7");
+    messages(7, 0, 50000, 0, 1000000);
+}
+
 static void messages_duplicated(void) { messages(8, 10000, 10000, 100000, 1000000); }
 
 struct streams {
@@ -201,10 +217,19 @@ static void streams(uint64_t seed, uint64_t loss_ppm, uint64_t length)
     pair_close(&pair);
 }
 
-static void streams_clean(void) { streams(10, 0, 3000000); }
+static void streams_clean(void)
+{
+    PROVES("T-FLW-6", "T-FLW-7");
+    streams(10, 0, 3000000);
+}
+
 static void streams_loss_1(void) { streams(11, 10000, 1000000); }
 static void streams_loss_5(void) { streams(12, 50000, 300000); }
-static void streams_loss_30(void) { streams(13, 300000, 100000); }
+static void streams_loss_30(void)
+{
+    PROVES("T-FLW-7", "T-REP-5");
+    streams(13, 300000, 100000);
+}
 
 int main(int count, char **arguments)
 {

@@ -64,6 +64,7 @@ static uint64_t expect(int at, uint16_t flow, size_t length)
 /* The last frames of a message are lost, and nothing follows that would show it (C3). */
 static void lost_tail(void)
 {
+    PROVES("T-CLK-2");
     uint16_t flow;
     begin(20);
     flow = open_flow(0, TETHER_FLOW_MESSAGE);
@@ -107,8 +108,17 @@ static void one_clock(uint64_t seed, int sender_mute)
     pair_close(&pair);
 }
 
-static void receiver_clock_alone(void) { one_clock(21, 1); }
-static void sender_clock_alone(void) { one_clock(22, 0); }
+static void receiver_clock_alone(void)
+{
+    PROVES("T-CLK-1");
+    one_clock(21, 1);
+}
+
+static void sender_clock_alone(void)
+{
+    PROVES("T-CLK-2", "T-CLK-3");
+    one_clock(22, 0);
+}
 
 /*
  * Demand told by a header-only frame (another flow has the ember), the frame with the grant lost, and every BLOCKED
@@ -116,6 +126,7 @@ static void sender_clock_alone(void) { one_clock(22, 0); }
  */
 static void grant_lost(void)
 {
+    PROVES("T-CLK-1");
     uint16_t first, flow;
     begin(29);
     first = open_flow(0, TETHER_FLOW_MESSAGE);
@@ -140,6 +151,7 @@ static void grant_lost(void)
 /* Nothing passes in one direction for a while: grants, or data. */
 static void blackhole(void)
 {
+    PROVES("T-CLK-5");
     for (int way = 0; way < 2; way++) {
         uint16_t flow;
         begin(23 + (uint64_t)way);
@@ -161,6 +173,7 @@ static void blackhole(void)
 /* Data and no credit at both ends: two clocks, no ping-pong at the speed of the wire (C6). */
 static void blocked_both(void)
 {
+    PROVES("T-RCT-2", "T-CLK-5");
     uint16_t flow[2];
     uint64_t before[2];
     begin(25);
@@ -196,6 +209,7 @@ static void blocked_both(void)
 /* The application does not read: nothing overflows, nothing spins, and reading goes on where it stopped (H1). */
 static void slow_reader(void)
 {
+    PROVES("T-GRT-7", "T-GRT-13");
     uint16_t flow;
     uint64_t sum = 0, frames;
     pair_open(&pair, 26);
@@ -224,6 +238,7 @@ static void slow_reader(void)
 /* Two messages that do not fit the buffer together: one after the other, no deadlock (C5). */
 static void two_large(void)
 {
+    PROVES("T-MSG-2", "T-MSG-4");
     uint16_t flow[3];
     int done[3] = {0};
     pair_open(&pair, 27);
@@ -284,13 +299,24 @@ static void cancel(uint64_t seed, uint64_t loss_ppm)
     pair_close(&pair);
 }
 
-static void cancel_clean(void) { cancel(28, 0); }
-static void cancel_lossy(void) { cancel(29, 50000); }
+static void cancel_clean(void)
+{
+    PROVES("T-RET-1", "T-RET-2", "T-STA-6");
+    cancel(28, 0);
+}
+
+static void cancel_lossy(void)
+{
+    PROVES("T-RET-1", "T-STA-6", "T-SKP-2", "T-SKP-3");
+    cancel(29, 50000);
+}
+
 static void cancel_very_lossy(void) { cancel(30, 200000); }
 
 /* Both ends hail at the same moment: one channel comes of it, and both handles lead to it or end. */
 static void crossing(void)
 {
+    PROVES("T-CRS-1", "T-CRS-2");
     for (uint64_t seed = 40; seed < 60; seed++) {
         uint32_t channel[2];
         int lesser;
@@ -320,6 +346,7 @@ static void crossing(void)
 /* A process dies and comes again, with its key and its counter: the old channel falls when the new one is proven. */
 static void restart(void)
 {
+    PROVES("T-CNF-4", "T-CNF-5", "T-RST-1", "T-RST-2");
     for (int who = 0; who < 2; who++) {
         uint16_t flow;
         uint32_t old[2], channel;
@@ -351,6 +378,7 @@ static void restart(void)
 /* A counter that went back is refused and told so; the next try jumps over it, or asks for a stride (H7). */
 static void stale_counter(void)
 {
+    PROVES("T-CNT-1", "T-CNT-3", "T-STL-1", "T-STL-2");
     uint32_t channel;
     uint64_t last;
     begin(62);
@@ -373,6 +401,7 @@ static void stale_counter(void)
 
 static void roster(void)
 {
+    PROVES("T-IDN-1", "T-IDN-2");
     struct tether_peer none = {.id = 9, .key_count = 1, .hail = {.kind = TETHER_ADDRESS_PIPE, .length = 1}};
     struct tether_peer again = {.id = 2, .key_count = 1};
     uint32_t channel;
@@ -440,6 +469,7 @@ static void refused(const uint8_t *frame, size_t length, int reason)
 
 static void forged(void)
 {
+    PROVES("T-SEA-3", "T-LMP-6", "T-MAC-2", "T-ORD-3");
     struct tap t = {.at_least = 200}, hail = {.at_least = 320};
     uint8_t frame[PAIR_FRAME];
     struct tether_address to;
@@ -510,6 +540,7 @@ static void forged(void)
 /* Frames go on across the 2^22 boundary of an epoch, from a sequence set just below it. */
 static void epoch_roll(void)
 {
+    PROVES("T-KEY-1", "T-EPO-1");
     uint16_t flow;
     begin(65);
     for (int i = 0; i < 2; i++)
@@ -535,6 +566,7 @@ static void epoch_roll(void)
 /* Close: the peer hears of it, what had arrived can be read, the slot is free again. */
 static void closing(void)
 {
+    PROVES("T-BYE-1", "T-BYE-2");
     for (int lost = 0; lost < 2; lost++) {
         uint16_t flow;
         begin(66 + (uint64_t)lost);
@@ -560,6 +592,7 @@ static void closing(void)
 /* A Hail is retried with back-off, each time with a new counter, until there is an answer. */
 static void hail_retry(void)
 {
+    PROVES("T-HAI-7", "T-CNT-2");
     uint32_t channel;
     pair_open(&pair, 68);
     pair_start(&pair);
@@ -579,6 +612,7 @@ static void hail_retry(void)
 /* The peer restarts and only listens: our timer frames are a stranger's there, and in the end we are told. */
 static void peer_forgot(void)
 {
+    PROVES("T-CLK-7", "T-CLK-8", "T-RST-3", "T-CNF-5");
     uint16_t flow;
     begin(70);
     flow = open_flow(0, TETHER_FLOW_MESSAGE);
@@ -598,6 +632,7 @@ static void peer_forgot(void)
 /* No sequence is used twice: at the last one the channel ends. */
 static void last_sequence(void)
 {
+    PROVES("T-HDR-7");
     uint16_t flow;
     begin(71);
     flow = open_flow(0, TETHER_FLOW_MESSAGE);
@@ -612,6 +647,7 @@ static void last_sequence(void)
 /* Flows are closed at both ends in all orders, with data on its way and frames lost: every id and cell comes back. */
 static void close_flows(void)
 {
+    PROVES("T-FLW-12", "T-FLW-13");
     for (uint64_t seed = 80; seed < 110; seed++) {
         begin(seed);
         pair.wire[0].loss_ppm = pair.wire[1].loss_ppm = seed % 3 ? 100000 : 0;
@@ -644,6 +680,7 @@ static void close_flows(void)
 /* A path far slower than declared: each retry voids the Hail before it, so the retries must get out of its way. */
 static void slow_path(void)
 {
+    PROVES("T-HAI-7");
     for (uint64_t rtt_ns = 50000000; rtt_ns <= 1600000000; rtt_ns *= 2) {
         uint32_t channel;
         pair_open(&pair, 30 + rtt_ns);

@@ -7,6 +7,7 @@
 /* A slot below 0 is nearly 2^64 and a multiple of the floor: it opened gaps until the memory of the pool ended. */
 static void slot_below_the_beginning(void)
 {
+    PROVES("T-SER-1");
     struct tether_header header = {.length = 8};
     struct tether_flow *control;
     uint8_t tags[8] = {0};
@@ -46,6 +47,7 @@ static void gaps_without_end(void)
 /* Flow 0 cannot be skipped or closed: an error of the channel like any other. */
 static void control_flow_is_no_flow(void)
 {
+    PROVES("T-TAG-5", "T-TAG-7");
     for (uint32_t what = 0; what < 4; what++) {
         struct tether_tag_close close = {.reason = what, .final = 44};
         struct tether_tag_skip skip = {.first = 44, .count = 22};
@@ -66,6 +68,7 @@ static void control_flow_is_no_flow(void)
 /* Data that BYE has overtaken: the flows gave their credit back, so it must not be taken out of it once more. */
 static void data_behind_bye(void)
 {
+    PROVES("T-BYE-3");
     static uint8_t data[1408 * 8];
     uint8_t frames[2][PAIR_FRAME], bye[PAIR_FRAME];
     int length[2], count = 0, got;
@@ -101,6 +104,7 @@ static void data_behind_bye(void)
 /* More flows at once than the other end has room for: each of the rest is refused, and the channel goes on (T-DEF-3). */
 static void many_refused(void)
 {
+    PROVES("T-DEF-3");
     enum { OPENED = 400, ROOM = 4 };
     uint16_t flow;
     uint32_t refused = 0;
@@ -123,6 +127,7 @@ static void many_refused(void)
 /* One old Hail, replayed twice as often as the bucket allows: our own Hails and timers find the purse full. */
 static void replayed_hail_leaves_the_purse(void)
 {
+    PROVES("T-PRS-3", "T-STL-1");
     struct record hail = {.lamps = TETHER_FLAG_LAMP};
     uint32_t channel;
     pair_open(&p, 9);
@@ -150,6 +155,7 @@ static void replayed_hail_leaves_the_purse(void)
 /* An old reply has a good mac1: what it costs in key agreements is bounded, and the true one still gets through. */
 static void replayed_replies_are_bounded(void)
 {
+    PROVES("T-LMP-9", "T-NOI-4");
     struct record reply = {.lamps = TETHER_FLAG_LAMP, .keep_back = 1};
     uint32_t channel, auth = 0, flood = 0;
     pair_open(&p, 10);
@@ -174,6 +180,7 @@ static void replayed_replies_are_bounded(void)
 /* Two Hails one after the other; the first frame on the former channel arrives last. The newer channel stands, at both ends. */
 static void late_frame_of_the_former_channel(void)
 {
+    PROVES("T-CNF-4");
     struct record manifest = {.keep_back = 1};
     uint32_t first, second;
     pair_open(&p, 11);
@@ -200,6 +207,7 @@ static void late_frame_of_the_former_channel(void)
 /* NACKs that jump to and fro in a long queue of sent cells: their walks are bounded, and one that means it is served. */
 static void jumping_nacks(void)
 {
+    PROVES("T-SER-2", "T-REP-7");
     static uint8_t data[1408 * 512], frame[PAIR_FRAME];
     struct tether_header header = {0};
     struct tether_address to;
@@ -243,6 +251,7 @@ static void jumping_nacks(void)
 /* A message beyond its bound while more is reserved for its flow than granted: all of it goes back, once. */
 static void message_beyond_its_bound(void)
 {
+    PROVES("T-FLW-5");
     enum { BOUND = 100 };
     static const uint8_t data[1408];
     struct tether_flow *flow;
@@ -283,6 +292,7 @@ static void small_buffer(uint64_t seed)
 /* One flow has reserved everything; others send their ember and close, and nobody reads: what was granted still fits (I4). */
 static void embers_of_closed_flows(void)
 {
+    PROVES("T-GRT-7", "T-STA-5", "T-STA-8");
     static const uint8_t data[1408];
     struct tether_header header = {.flow = 1000, .want = tether_float16(64 * 22)};
     struct tether_flow *whole;
@@ -319,6 +329,7 @@ static void embers_of_closed_flows(void)
 /* Skips behind ember after ember, arrived (and not read) or not: they take no cell of Flow 0 or of other channels. */
 static void skips_behind_embers(void)
 {
+    PROVES("T-SKP-8", "T-STA-5");
     static const uint8_t data[1408];
     for (uint16_t arrived = 0; arrived < 2; arrived++) {
         struct tether_flow *flow;
@@ -344,6 +355,7 @@ static void skips_behind_embers(void)
 /* A process that stood still between a Hail and its reply: its clocks do not wait for hours because of that one sample. */
 static void one_slow_sample(void)
 {
+    PROVES("T-CLK-10");
     struct tether_rtt rtt;
     tether_rtt_init(&rtt, 40000);
     tether_rtt_sample(&rtt, UINT64_C(3600000000000));

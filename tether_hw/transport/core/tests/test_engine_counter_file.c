@@ -39,6 +39,7 @@ static void cleanup(void)
 
 static void test_rises_over_restarts(void)
 {
+    PROVES("T-CNT-2");
     struct counter_file file;
     uint64_t first, last = 0;
     fresh();
@@ -121,6 +122,7 @@ static void test_foreign_and_damaged_files(void)
 
 static void test_no_write_no_counter(void)
 {
+    PROVES("T-CNT-3");
     struct counter_file file;
     uint64_t first = 77;
     fresh();
@@ -149,6 +151,7 @@ static void test_no_write_no_counter(void)
 /* Killed at any moment: the next start is above everything that was handed out. */
 static void test_killed_in_the_middle(void)
 {
+    PROVES("T-CNT-2");
     fresh();
     uint64_t handed = 0;
     for (int round = 0; round < 15; round++) {

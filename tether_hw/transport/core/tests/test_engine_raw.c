@@ -8,6 +8,8 @@
 
 #include "../src/carrier/carrier.h"
 #include "../src/carrier/netdev.h"
+#include "../src/endpoint.h"
+#include "../src/engine/engine.h"
 #include "lab.h"
 #include "transfer.h"
 
@@ -41,6 +43,7 @@ static void test_transfer(const char *carrier, uint64_t bytes)
 /* On a direct veth pair the sender's queue is the receiver's queue: lane 1 that talks to lane 0 is misdirected. */
 static void test_misdirected(void)
 {
+    PROVES("T-ENC-3");
     struct node a, b;
     nodes_raw(&a, &b, "af_xdp", 2);
     uint64_t handle;
@@ -64,6 +67,50 @@ static void test_misdirected(void)
     CHECK(tether_engine_stats(b.engine, 1, NULL, &on1) == 0);
     CHECK(on1.misdirected > 2000 && on0.misdirected == 0); /* counted where they arrived */
     CHECK(on0.handed_over == on1.misdirected && on1.handed_over == 0);
+    nodes_free(&a, &b);
+}
+
+/* A frame of the test's own to `to`, on the wire from host 0: what a Hail that somebody broadcasts looks like. */
+static void send_lamp(const char *to)
+{
+    lab_enter(0);
+    CHECK(lab_run("python3 -c \"import socket;s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW);s.bind(('data0',0));"
+                  "s.send(bytes.fromhex('%s''02740000007788b5''0101b400')+bytes(60+256))\"", to) == 0);
+}
+
+/* Lamps to everybody are nobody's: only the one that was sent to this very lane is looked at. */
+static void test_lamps_to_everybody(const char *carrier)
+{
+    PROVES("T-LMP-5");
+    static const char *const to[] = {"ffffffffffff", "333300000001", "01005e000001", "0274000001ff", "027400000100"};
+    struct node a, b;
+    nodes_raw(&a, &b, carrier, 1);
+    for (int i = 0; i < 5; i++) {
+        struct tether_stats stats = {.struct_size = sizeof stats};
+        struct tether_carrier_stats on = {.struct_size = sizeof on};
+        uint64_t rejected = 0;
+        send_lamp(to[i]);
+        for (int wait = 0; wait < (i == 4 ? 2000 : 50) && rejected == 0; wait++) {
+            (void)poll(NULL, 0, 1);
+            CHECK(tether_engine_stats(b.engine, 0, &stats, &on) == 0);
+            rejected = stats.rejects[TETHER_E_MAC1 - TETHER_E_SHORT];
+        }
+        CHECK(rejected == (i == 4));
+    }
+    nodes_free(&a, &b);
+}
+
+/* What the lanes of one device may have under way fits the ring that all of it could come to. */
+static void test_lanes_share_the_ring(void)
+{
+    PROVES("T-GRT-14");
+    struct node a, b;
+    nodes_raw(&a, &b, "af_packet", 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct tether_endpoint *ends[2] = {b.engine->lanes[0].endpoint, b.engine->lanes[1].endpoint};
+        CHECK(ends[0]->window + ends[1]->window > 0);
+        CHECK(ends[0]->window + ends[1]->window <= b.engine->lanes[i].carrier->ring_frames / 4 * 3);
+    }
     nodes_free(&a, &b);
 }
 
@@ -151,10 +198,13 @@ int main(int count, char **arguments)
     RUN(test_transfer, "af_packet", 3000000);
     RUN(test_transfer, "af_xdp", 10000000);
     RUN(test_misdirected);
+    RUN(test_lanes_share_the_ring);
     RUN(test_cut_link, "af_packet");
     RUN(test_cut_link, "af_xdp");
     RUN(test_killed);
     lab_open(1, 9000);
-    RUN(test_jumbo);
+    RUN(test_jumbo); /* one queue: the test's own socket does not choose one */
+    RUN(test_lamps_to_everybody, "af_packet");
+    RUN(test_lamps_to_everybody, "af_xdp");
     return HARNESS_RESULT();
 }

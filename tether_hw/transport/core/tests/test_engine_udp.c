@@ -128,6 +128,7 @@ static void restart(struct node *a, struct node *b)
 
 static void test_restart_of_a_node(void)
 {
+    PROVES("T-RST-4", "T-RST-1");
     struct node a, b;
     nodes_udp(&a, &b, 1);
     transfer_run(&a, &b, 1, 100000);
@@ -152,6 +153,7 @@ static void nodes_lost_counter(struct node *a, struct node *b)
 /* The file is gone, the key is not: the peer calls the counter stale and says how far it was, the engine jumps. */
 static void test_lost_counter(void)
 {
+    PROVES("T-STL-2");
     struct node a, b;
     nodes_lost_counter(&a, &b);
     transfer_run(&a, &b, 1, 100000);

@@ -28,6 +28,7 @@ static int crosses(struct tether_keys *sender, struct tether_keys *receiver, uin
 
 static void test_agreement_over_many_epochs(void)
 {
+    PROVES("T-KEY-1");
     struct tether_keys sender, receiver;
 
     CHECK(tether_keys_open(&sender, 1, 1) == 0);
@@ -50,6 +51,7 @@ static void test_agreement_over_many_epochs(void)
 
 static void test_range_is_exact(void)
 {
+    PROVES("T-EPO-1", "T-KEY-2");
     struct tether_keys keys;
 
     CHECK(tether_keys_open(&keys, AHEAD, 0) == 0);

@@ -31,6 +31,7 @@ static void *worker(void *argument)
 
 static void threads(void)
 {
+    PROVES("T-LED-1", "T-LED-2");
     pthread_t thread[THREADS];
     tether_ledger_init(&ledger, 0, 0);
     for (uintptr_t i = 0; i < THREADS; i++)
@@ -46,6 +47,7 @@ static void threads(void)
 
 static void alone(void)
 {
+    PROVES("T-LED-1", "T-LED-2");
     struct tether_ledger l;
     uint64_t slot = 99;
     tether_ledger_init(&l, 0, 44);

@@ -27,6 +27,7 @@ static const uint8_t payload2[] = "tags of the reply";
 
 static void test_both_ends_agree(void)
 {
+    PROVES("T-NOI-5");
     struct side a = make_side(1), b = make_side(2);
     uint8_t ephemeral_a[32], ephemeral_b[32], context1[TETHER_NOISE_CONTEXT] = {9}, context2[TETHER_NOISE_CONTEXT] = {8};
     uint8_t message[256], payload[TETHER_NOISE_PAYLOAD_MAX], keys[4][TETHER_KEY_SIZE];
@@ -58,6 +59,7 @@ static void test_both_ends_agree(void)
 
 static void test_every_changed_byte_is_refused(void)
 {
+    PROVES("T-NOI-2", "T-NOI-4");
     struct side a = make_side(1), b = make_side(2);
     uint8_t ephemeral[32], context[TETHER_NOISE_CONTEXT] = {5}, message[256], payload[TETHER_NOISE_PAYLOAD_MAX];
     struct tether_noise initiator, responder, before;
@@ -101,6 +103,7 @@ static void test_another_responder_cannot_read(void)
 
 static void test_small_order_point_is_refused(void)
 {
+    PROVES("T-NOI-3");
     struct side b = make_side(2);
     uint8_t zero[96 + 16] = {0}, context[TETHER_NOISE_CONTEXT] = {0}, payload[TETHER_NOISE_PAYLOAD_MAX];
     struct tether_noise responder;
@@ -124,6 +127,7 @@ static void test_limits(void)
 
 static void test_mac1(void)
 {
+    PROVES("T-MAC-1", "T-MAC-2");
     struct side b = make_side(2);
     uint8_t key[TETHER_KEY_SIZE], header[TETHER_AAD_SIZE] = {1}, payload[128] = {2}, tag[TETHER_TAG_SIZE];
 

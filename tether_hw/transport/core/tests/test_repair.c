@@ -42,6 +42,7 @@ static void against_bitmap(void)
 
 static void turns(void)
 {
+    PROVES("T-NCK-2", "T-NCK-3");
     struct tether_gaps gaps;
     uint64_t asked[10] = {0}, cumulative = 0;
     tether_gaps_init(&gaps);
@@ -67,6 +68,7 @@ static void turns(void)
 
 static void full_pool(void)
 {
+    PROVES("T-NCK-10");
     struct tether_gaps gaps;
     uint32_t gap;
     tether_gaps_init(&gaps);

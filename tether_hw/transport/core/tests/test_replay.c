@@ -34,6 +34,7 @@ static void against_list(uint32_t window)
 
 static void windows(void)
 {
+    PROVES("T-RPW-1", "T-RPW-2");
     for (uint32_t window = TETHER_REPLAY_MIN; window <= TETHER_REPLAY_MAX; window *= 2)
         against_list(window);
 }
