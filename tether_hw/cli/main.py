@@ -34,6 +34,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("lab", "hosts without hardware, on this machine", "lab"),
     ("engine", "run and use the transport engine", "engine"),
     ("frame", "decode and encode Tether frames", "frame"),
+    ("sim", "the transport in virtual time, checked on every step", "sim"),
 )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from tether_hw.fleet.models import KeysFile, Top
 from tether_hw.fleet.run_shapes import RUN_SHAPES
 from tether_hw.fleet.shapes import SHAPES
+from tether_hw.fleet.sim_shapes import SIM_SHAPES
 from tether_hw.fleet.trace_shapes import TRACE_SHAPES
 from tether_hw.nic.generic.profile import Profile
 
-DOCUMENTS = {**SHAPES, **RUN_SHAPES, **TRACE_SHAPES}
+DOCUMENTS = {**SHAPES, **RUN_SHAPES, **TRACE_SHAPES, **SIM_SHAPES}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator: the same seed gives the same run, scenarios are strict, a broken run is repeated and made smaller."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tether_hw.cli.main import main
+from tether_hw.errors import InputErrors, TetherError
+from tether_hw.sim import load, native, run, seeds
+from tether_hw.sim.units import RATES, SHARES, TIMES, Span, quantity
+
+pytestmark = pytest.mark.unit
+
+
+def ran(name: str, seed: int, *changes: str) -> run.Outcome:
+    return run.run(load.read(name, scaled=True, changes=changes), seed)
+
+
+def without_time(name: str, outcome: run.Outcome) -> str:
+    return json.dumps({**run.document(name, outcome), "wall_s": 0})
+
+
+@pytest.mark.parametrize("name", load.names())
+def test_a_scenario_holds_and_is_the_same_again(name: str) -> None:
+    first, second, other = ran(name, 7), ran(name, 7), ran(name, 8)
+    assert (first.verdict, first.invariant, first.message) == ("done", "", "")
+    assert without_time(name, first) == without_time(name, second)
+    assert first.faults == second.faults
+    assert without_time(name, first) != without_time(name, other)
+    assert first.result.frames <= 20_000
+    assert first.result.checks >= first.result.frames
+
+
+def test_units() -> None:
+    assert quantity("20us", TIMES, "") == Span(20_000, 20_000)
+    assert quantity("1%..2.5%", SHARES, "") == Span(10_000, 25_000)
+    assert quantity(0, RATES, "") == Span(0, 0)
+    for wrong in ("20", "20 parsecs", "3ms..1ms", "1us..2us..3us", "0.5ns", True, None, ""):
+        with pytest.raises(ValueError):
+            quantity(wrong, TIMES, "20us")
+
+
+def test_mistakes_of_a_scenario_have_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    text = (load.FOLDER / "rack.yaml").read_text()
+    path.write_text(text.replace("delay: 1us..5us", "delay: soon").replace("limit: 20s", "limits: 20s"))
+    with pytest.raises(InputErrors) as caught:
+        load.read(str(path))
+    found = {(problem.line, problem.path) for problem in caught.value.problems}
+    lines = path.read_text().splitlines()
+    link = next(number for number, line in enumerate(lines, 1) if "soon" in line)
+    limit = next(number for number, line in enumerate(lines, 1) if "limits" in line)
+    assert (link, "links.0.delay") in found
+    assert (limit, "limits") in found
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(TetherError, match="no scenario"):
+        load.read("rak")
+    with pytest.raises(TetherError, match="no variant"):
+        load.read("rack", variant="uphill")
+    with pytest.raises(TetherError, match="there is no"):
+        load.read("rack", changes=("links.9.loss=1%",))
+
+
+def test_a_fault_that_is_switched_off_moves_no_other() -> None:
+    whole = ran("wan-loss", 3)
+    assert len(whole.faults) > 4
+    scenario = load.read("wan-loss", scaled=True)
+    same = run.run(scenario, 3, whole.faults)
+    assert same.faults == whole.faults
+    assert same.result.frames == whole.result.frames
+    none = run.run(scenario, 3, [])
+    assert none.faults == [] and none.good
+    few = run.run(scenario, 3, whole.faults[:2])
+    assert few.faults == whole.faults[:2]
+
+
+def test_the_library_is_not_a_broken_one() -> None:
+    assert native.load(native.find()).tether_sim_broken_build() == b""
+
+
+def test_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "run", "rack", "--seed", "3", "--json"]) == 0
+    text = json.loads(capsys.readouterr().out)
+    assert text["schema"] == "tether.sim/1"
+    assert text["verdict"] == "done"
+    assert {flow["complete"] for flow in text["flows"]} == {True}
+    assert main(["sim", "list", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["scenarios"]) == set(load.names())
+    assert main(["sim", "show", "rack"]) == 0
+    assert "two hosts in a rack" in capsys.readouterr().out
+    assert main(["sim", "run", "wan-loss", "--seeds", "1..3", "-j", "1"]) == 0
+    assert "3 of 3 seeds held" in capsys.readouterr().out
+
+
+def test_the_command_that_repeats_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    job = seeds.Job("wan-loss", 5, changes=("links.0.loss=2%",))
+    faults = ran("wan-loss", 5, "links.0.loss=2%").faults[:3]
+    words = seeds.command(job, faults).split()
+    assert words[:2] == ["tether", "sim"]
+    assert main([*words[1:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["faults"] == 3
+    assert main(["sim", "run", "rack", "--only", "nonsense"]) == 64
+    assert main(["sim", "run", "rack", "--seeds", "9..1"]) == 64

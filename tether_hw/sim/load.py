@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenario files: found, read strictly with every mistake at its line, and changed by overrides."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tether_hw.errors import InputErrors, Problem, TetherError
+from tether_hw.fleet import source
+from tether_hw.fleet.explain import explain
+from tether_hw.sim.model import Scenario
+
+FOLDER = Path(__file__).resolve().parent / "scenarios"
+
+
+def names() -> list[str]:
+    """The scenarios of this package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def path_of(name: str) -> Path:
+    """The file of a scenario: its name, or a path that ends in .yaml. Raises TetherError."""
+    if name.endswith(".yaml"):
+        return Path(name)
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        raise TetherError(f"no scenario {name!r}", hint=f"did you mean {near[0]}?" if near else "tether sim list")
+    return FOLDER / f"{name}.yaml"
+
+
+def read(name: str, *, scaled: bool = False, variant: str | None = None, changes: tuple[str, ...] = ()) -> Scenario:
+    """A scenario, in the form that is asked for. Raises InputErrors with every mistake, TetherError."""
+    path = path_of(name)
+    problems: list[Problem] = []
+    tree = source.read(path, problems)
+    if problems:
+        raise InputErrors(problems)
+    try:
+        whole = Scenario.model_validate(tree.plain())
+    except ValidationError as error:
+        raise InputErrors(explain(error, tree, Scenario)) from None
+    plain = tree.plain()
+    if variant is not None:
+        if variant not in whole.variants:
+            raise TetherError(f"{name} has no variant {variant!r}", hint=", ".join(whole.variants) or "it has none")
+        apply(plain, whole.variants[variant], f"{path}: variants.{variant}")
+    if scaled:
+        apply(plain, whole.scaled, f"{path}: scaled")
+    for change in changes:
+        where, equal, value = change.partition("=")
+        if not equal:
+            raise TetherError(f"{change!r} is not PATH=VALUE", hint="--set flows.0.size=10MB")
+        apply(plain, {where: yaml.safe_load(value)}, "--set")
+    if not (scaled or variant or changes):
+        return whole
+    try:
+        return Scenario.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TetherError(f"{name}: after its overrides {where}: {first['msg']}") from None
+
+
+def apply(plain: Any, changes: dict[str, Any], what: str) -> None:
+    """Set each path, such as links.0.loss, to its value. A path to a list item must exist; a field may be new."""
+    for path, value in changes.items():
+        at = plain
+        parts = path.split(".")
+        try:
+            for part in parts[:-1]:
+                at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+            if isinstance(at, list):
+                if value is None:
+                    del at[int(parts[-1])]
+                else:
+                    at[int(parts[-1])] = value
+            elif value is None:
+                at.pop(parts[-1], None)
+            else:
+                at[parts[-1]] = value
+        except (IndexError, KeyError, ValueError, TypeError, AttributeError):
+            raise TetherError(f"{what}: there is no {path}") from None

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check.c: invariants from the endpoint's own state, after every receive, transmit and timer. Sums are made anew from
+ * the flows and held against the endpoint's accounts; what may only grow is held against what it was before.
+ */
+#include "sim.h"
+
+#define MUST(condition, invariant, ...)                              \
+    do {                                                             \
+        if (__builtin_expect(!(condition), 0)) {                     \
+            sim_broken(v->sim, (invariant), v->index, __VA_ARGS__);  \
+            return;                                                  \
+        }                                                            \
+    } while (0)
+
+typedef unsigned long long ull;
+
+struct sums {
+    uint64_t held, reserved, outstanding, embers, tx_cells;
+};
+
+/* One flow that is in use: its own limits, and what may only grow. */
+static void check_flow(struct sim_vertex *v, const struct tether_channel *ch, const struct tether_flow *flow,
+                       struct sim_shadow *shadow, struct sums *sums)
+{
+    const struct tether_endpoint *ep = v->ep;
+    uint64_t next = tether_ledger_next(&flow->tx.ledger), limit = tether_ledger_limit(&flow->tx.ledger);
+    if (shadow->used && shadow->id == flow->id && shadow->channel == ch->index && shadow->born == ch->born) {
+        MUST(flow->rx.granted >= shadow->granted, TETHER_SIM_I3, "flow %u: granted fell from %llu to %llu", flow->id,
+             (ull)shadow->granted, (ull)flow->rx.granted);
+        MUST(limit >= shadow->limit, TETHER_SIM_I3, "flow %u: limit fell from %llu to %llu", flow->id,
+             (ull)shadow->limit, (ull)limit);
+    }
+    shadow->used = 1;
+    shadow->id = flow->id;
+    shadow->channel = ch->index;
+    shadow->born = ch->born;
+    shadow->granted = flow->rx.granted;
+    shadow->limit = limit;
+    MUST(next <= limit + (flow->ember_out ? TETHER_FRAME_BLOCKS_MAX : 0u), TETHER_SIM_I1,
+         "flow %u: next %llu beyond limit %llu", flow->id, (ull)next, (ull)limit);
+    MUST(flow->rx.contig <= flow->rx.high, TETHER_SIM_INNER, "flow %u: contig beyond high", flow->id);
+    if (flow->id == 0 || tether_flow_slot(ep, flow) == 0)
+        return;
+    sums->held += flow->rx.held;
+    sums->reserved += flow->rx.reserved;
+    sums->outstanding += flow->rx.outstanding;
+    sums->embers += flow->ember_in;
+    sums->tx_cells += flow->tx.cells;
+    MUST(flow->rx.reserved >= flow->rx.outstanding, TETHER_SIM_I4, "flow %u: %u frames granted, %u cells reserved",
+         flow->id, flow->rx.outstanding, flow->rx.reserved);
+    MUST((flow->rx.granted + (flow->ember_in ? ep->floor : 0) - flow->rx.arrived) / ep->floor == flow->rx.outstanding,
+         TETHER_SIM_INNER, "flow %u: granted %llu, arrived %llu, but %u frames outstanding", flow->id,
+         (ull)flow->rx.granted, (ull)flow->rx.arrived, flow->rx.outstanding);
+}
+
+/* What is paid from the purse is no more than it ever held, and one frame per channel and cap of the back-off. */
+static void check_purse(struct sim_vertex *v, const struct tether_stats *stats, uint64_t channels)
+{
+    const struct tether_endpoint *ep = v->ep;
+    uint64_t elapsed = sim_clock(v, v->sim->now_ns) - v->born_ns;
+    uint64_t refill = (uint64_t)((unsigned __int128)elapsed * ep->config.purse_per_s / UINT64_C(1000000000));
+    uint64_t free_ones = channels * (elapsed / tether_backoff_cap(ep->config.silence_ns) + 1) + channels;
+    MUST(stats->receipts_spent <= stats->receipts_earned, TETHER_SIM_RECEIPTS, "%llu receipts spent of %llu",
+         (ull)stats->receipts_spent, (ull)stats->receipts_earned);
+    MUST(stats->blocked_sent + stats->refresh_sent <= 2 * (ep->config.purse_frames + refill + free_ones),
+         TETHER_SIM_RECEIPTS, "%llu timer frames in %llu ns", (ull)(stats->blocked_sent + stats->refresh_sent),
+         (ull)elapsed);
+}
+
+void sim_check(struct sim_vertex *v)
+{
+    const struct tether_endpoint *ep = v->ep;
+    struct sums sums = {0};
+    if (ep == NULL || v->sim->stop)
+        return;
+    v->sim->result.checks++;
+    for (uint32_t c = 0; c < ep->channel_high; c++) {
+        const struct tether_channel *ch = &ep->channels[c];
+        struct sim_shadow *shadow = v->shadow + (size_t)c * ep->flow_nodes;
+        if (ch->state == TETHER_CHANNEL_FREE) {
+            for (uint32_t f = 0; f < ep->flow_nodes; f++)
+                shadow[f].used = 0;
+            continue;
+        }
+        for (uint32_t f = 0; f < ep->flow_nodes; f++) {
+            const struct tether_flow *flow = tether_flow_at(ep, ch, f);
+            if (flow->used)
+                check_flow(v, ch, flow, &shadow[f], &sums);
+            else
+                shadow[f].used = 0;
+        }
+    }
+    if (v->sim->stop)
+        return;
+    MUST(ep->stats.invariant_violations == 0, TETHER_SIM_INNER, "the core counts %llu violations",
+         (ull)ep->stats.invariant_violations);
+    MUST(sums.held == ep->held && sums.reserved == ep->reserved && sums.outstanding == ep->outstanding &&
+             sums.embers == ep->embers && sums.tx_cells == ep->tx_used,
+         TETHER_SIM_INNER, "sums: held %llu/%u reserved %llu/%u outstanding %llu/%u embers %llu/%u cells %llu/%u",
+         (ull)sums.held, ep->held, (ull)sums.reserved, ep->reserved, (ull)sums.outstanding, ep->outstanding,
+         (ull)sums.embers, ep->embers, (ull)sums.tx_cells, ep->tx_used);
+    MUST(sums.held + sums.reserved <= (uint64_t)ep->config.rx_cells + sums.embers + ep->config.max_channels,
+         TETHER_SIM_I4, "%llu cells held and %llu reserved of %u", (ull)sums.held, (ull)sums.reserved,
+         ep->config.rx_cells);
+    MUST(ep->rx.free_count >= sums.outstanding, TETHER_SIM_I4, "%llu frames granted, %u cells free",
+         (ull)sums.outstanding, ep->rx.free_count);
+    MUST(sums.outstanding <= (uint64_t)ep->window + ep->config.max_channels, TETHER_SIM_I4,
+         "%llu frames granted, the ring allows %u", (ull)sums.outstanding, ep->window);
+    check_purse(v, &ep->stats, ep->channel_high);
+    if (sums.held + sums.reserved > v->result.peak_cells)
+        v->result.peak_cells = sums.held + sums.reserved;
+    if (sums.outstanding > v->result.peak_outstanding)
+        v->result.peak_outstanding = sums.outstanding;
+}
+
+/* I8: no demand and quiet, so what is granted is the standing amounts, and every cell is free. */
+void sim_check_quiet(struct sim_vertex *v)
+{
+    const struct tether_endpoint *ep = v->ep;
+    struct tether_stats stats = {.struct_size = sizeof stats};
+    if (ep == NULL || v->sim->stop)
+        return;
+    tether_endpoint_stats(ep, &stats);
+    MUST(stats.grants_outstanding_slots == stats.standing_slots, TETHER_SIM_I8,
+         "quiet, and %llu slots are granted where %llu stand", (ull)stats.grants_outstanding_slots,
+         (ull)stats.standing_slots);
+    MUST(ep->reserved == 0, TETHER_SIM_I8, "quiet, and %u cells are reserved", ep->reserved);
+    MUST(ep->held == 0, TETHER_SIM_I8, "quiet and everything read, and %u cells are held", ep->held);
+    MUST(ep->tx_used == 0, TETHER_SIM_I8, "quiet, and %u send cells are in use", ep->tx_used);
+    MUST(ep->gap_pool.free_count == ep->gap_pool.count, TETHER_SIM_I8, "quiet, and %u gaps are open",
+         ep->gap_pool.count - ep->gap_pool.free_count);
+}
