@@ -74,7 +74,7 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("rx_cells", c_uint32),
         ("tx_cells", c_uint32),
         ("frame_blocks", c_uint16),
-        ("reserved0", c_uint16),
+        ("grant_policy", c_uint16),
         ("ring_frames", c_uint32),
         ("max_message", c_uint64),
         ("rtt_ns", c_uint64),

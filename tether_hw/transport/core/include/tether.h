@@ -44,6 +44,11 @@ enum tether_cipher { TETHER_CIPHER_CHACHA20_POLY1305 = 1, TETHER_CIPHER_AES_256_
 #define TETHER_FLOW_BYTES 0u
 #define TETHER_FLOW_MESSAGE 1u
 
+/* Policies of granting */
+#define TETHER_POLICY_FAIR 0u     /* in turn, equal shares */
+#define TETHER_POLICY_SRPT 1u     /* shortest remaining first, a share for who waits longest */
+#define TETHER_POLICY_RESERVED 2u /* admitted budgets first, then fair */
+
 /* Flags of tether_flow_write */
 #define TETHER_WRITE_FLUSH 1u /* do not wait for more bytes to fill the last frame */
 #define TETHER_WRITE_END 2u   /* byte flow: nothing follows in this direction */
@@ -208,7 +213,7 @@ struct tether_endpoint_config {
     uint32_t rx_cells;        /* receive buffer of this endpoint, in frames */
     uint32_t tx_cells;        /* send buffer, in frames */
     uint16_t frame_blocks;    /* payload blocks of one frame and one cell (22 at MTU 1500) */
-    uint16_t reserved0;
+    uint16_t grant_policy;    /* TETHER_POLICY_*: whom the receive buffer is granted to first */
     uint32_t ring_frames;     /* depth of the carrier's receive ring, in frames */
     uint64_t max_message;     /* largest message accepted, bytes; bounded by rx_cells */
     uint64_t rtt_ns;          /* declared constant of the link, for unlisted peers */

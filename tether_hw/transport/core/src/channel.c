@@ -62,6 +62,9 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->refused_count = 0;
     memset(ch->refused, 0, sizeof ch->refused);
     ch->last_slot = 0;
+    tether_brake_init(&ch->brake);
+    ch->account = slot; /* nothing is counted there before the peer is known */
+    ch->accounted = 0;
     ch->cipher = 0;
     ch->down_status = 0;
     ch->down_value = 0;
@@ -83,6 +86,8 @@ int tether_channel_ready(struct tether_endpoint *ep, struct tether_channel *ch, 
     ch->silence_floor_ns = manifest->silence_ns > ep->config.silence_ns ? ep->config.silence_ns : manifest->silence_ns;
     ch->silence_floor_ns = ch->silence_floor_ns ? ch->silence_floor_ns : ep->config.silence_ns;
     ch->sequence = 1;
+    ch->account = tether_account_for(ep, ch);
+    ch->accounted = 1;
     tether_replay_reset(&ch->replay);
     control->id = 0;
     control->kind = TETHER_FLOW_MESSAGE;

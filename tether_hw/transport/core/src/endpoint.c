@@ -33,6 +33,8 @@ static int check(const struct tether_endpoint_config *c)
     /* 5 blocks: a Hail (320 bytes) is never larger than a frame */
     if (c->frame_blocks < 5 || c->frame_blocks > TETHER_FRAME_BLOCKS_MAX || c->ring_frames < 4)
         return -EINVAL;
+    if (c->grant_policy > TETHER_POLICY_RESERVED)
+        return -EINVAL;
     if (c->ciphers & ~(TETHER_CIPHER_CHACHA20_POLY1305 | TETHER_CIPHER_AES_256_GCM) || c->entropy == NULL ||
         c->lane_addresses == NULL)
         return -EINVAL;
@@ -90,7 +92,9 @@ static int open_all(struct tether_endpoint *ep)
     ep->replay_bits = calloc(channels * TETHER_REPLAY_WORDS(c->replay_window), sizeof *ep->replay_bits);
     ep->peer_addresses = calloc(channels * TETHER_PEER_ADDRESSES, sizeof *ep->peer_addresses);
     ep->peers = calloc(1, sizeof *ep->peers);
-    if (!ep->addresses || !ep->channels || !ep->flows || !ep->table || !ep->timers || !ep->replay_bits ||
+    ep->accounts = calloc(channels, sizeof *ep->accounts);
+    ep->paced = calloc(nodes, sizeof *ep->paced);
+    if (!ep->accounts || !ep->paced || !ep->addresses || !ep->channels || !ep->flows || !ep->table || !ep->timers || !ep->replay_bits ||
         !ep->peer_addresses || !ep->peers)
         return -ENOMEM;
     memcpy(ep->addresses, c->lane_addresses, c->lanes * sizeof *ep->addresses);
@@ -159,6 +163,8 @@ TETHER_API void tether_endpoint_free(tether_endpoint *ep)
     free(ep->flows);
     free(ep->table);
     free(ep->timers);
+    free(ep->accounts);
+    free(ep->paced);
     free(ep->miles);
     free(ep->replay_bits);
     free(ep->peer_addresses);

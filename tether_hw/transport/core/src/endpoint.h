@@ -9,7 +9,8 @@
  *   hail.c       Lamp, Hail, reply, crossing, counters            grant.c      credit: reservation, shares, window
  *   control.c    Flow 0: tags out and in                          channel.c    life of a channel
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
- *   milestone.c  which sent cell holds a slot
+ *   milestone.c  which sent cell holds a slot                     account.c    which peer has how much of us
+ *   pace.c       how fast: what we state and what we obey          schedule.c   policies: whose turn, and how much
  *
  * Everything is in a few arrays made by tether_endpoint_new; nodes refer to each other by index.
  */
@@ -38,6 +39,7 @@ enum {
     TETHER_RECEIPT_FRAMES = 16,     /* a plain receipt per this many frames or RTT/8 */
     TETHER_RECEIPTS_MAX = 1 << 20,
     TETHER_REFUSED_WORDS = 65536 / 2 / 64,
+    TETHER_FRAME_OVERHEAD = 64 + 38, /* bytes of a full frame on Ethernet beside its payload */
     TETHER_LINGER_TRIES = 4,
     TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
@@ -54,6 +56,7 @@ struct tether_channel {
     uint8_t linger;         /* timer frames left before a closing channel is freed */
     uint8_t visible;        /* the application knows it */
     uint8_t proven;         /* a frame under its keys has verified */
+    uint8_t accounted;      /* `account` is set */
     uint8_t last_word;      /* BYE received: one receipt, then free */
     uint16_t remote_lane;
     uint16_t cipher;
@@ -95,7 +98,17 @@ struct tether_channel {
     uint16_t peer_lanes;
     uint64_t down_value;
     int32_t down_status;
+    uint32_t account;             /* of its peer */
+    struct tether_brake brake;
     struct tether_address *peer_addresses; /* [TETHER_PEER_ADDRESSES] of the endpoint's arena */
+};
+
+/* What one peer has of us, over all its channels (account.h). */
+struct tether_account {
+    uint32_t held, reserved, outstanding; /* cells with its data, reserved ones, frames granted and not arrived */
+    uint32_t active;                      /* its flows with something outstanding */
+    uint32_t round;                       /* of the scheduler, in which one of its flows was seen waiting */
+    uint64_t rate_bps;                    /* its link, while it is active */
 };
 
 struct tether_peer_entry {
@@ -146,6 +159,16 @@ struct tether_endpoint {
     struct tether_answer answer;
     struct tether_noise scratch_noise;
     /* credit of the lane, in cells (frames) */
+    struct tether_account *accounts; /* [max_channels] */
+    uint64_t active_bps;     /* sum of the rates of peers that have something outstanding */
+    uint64_t kept_bps;       /* of it, by admitted budgets */
+    uint64_t admitted_bps;   /* sum of all budgets */
+    uint32_t active_flows, active_peers; /* with something outstanding */
+    uint32_t round;          /* of the scheduler */
+    uint32_t starved_account, starved_others; /* whose flow went short in the last round; others' too */
+    uint32_t pace_epoch;     /* changes whenever a pace may */
+    uint32_t *paced;         /* [nodes] heap of flows that wait for their time to send */
+    uint32_t paced_count;
     uint32_t rx_spare;       /* cell into which the next frame is opened */
     uint32_t held;           /* cells with data of application flows */
     uint32_t reserved;       /* cells reserved for granted (or whole-message) slots */
@@ -264,6 +287,20 @@ void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint
 void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
 void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow);
+
+/* account.c */
+uint32_t tether_account_for(struct tether_endpoint *ep, const struct tether_channel *ch);
+
+/* pace.c */
+void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int active);
+uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow);
+uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns);
+void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns);
+void tether_pace_wait(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_pace_forget(struct tether_endpoint *ep, struct tether_flow *flow);
+void tether_pace_run(struct tether_endpoint *ep, uint64_t now_ns);
+void tether_pace_hear(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_header *header,
+                      uint64_t now_ns);
 
 /* grant.c */
 uint32_t tether_grant_free(const struct tether_endpoint *ep);

@@ -6,6 +6,7 @@
 #include "cells.h"
 #include "clock.h"
 #include "ledger.h"
+#include "pace.h"
 #include "repair.h"
 
 /* FIFO of flow nodes, linked through tether_flow.link[which]. */
@@ -61,6 +62,7 @@ struct tether_flow_tx {
     uint32_t repair_head, repair_tail;
     uint32_t wanted_cells;  /* the application waits for so many */
     uint32_t cells;
+    struct tether_pacer pacer;
     struct tether_backoff clock;
 };
 
@@ -90,6 +92,9 @@ struct tether_flow_rx {
     uint32_t held;          /* cells with data of this flow */
     uint32_t reserved;      /* cells reserved: (reserved_to - arrived) / floor */
     uint32_t outstanding;   /* frames granted and not arrived */
+    uint64_t fed_ns;        /* when the last of them came, or the first of them was granted */
+    uint32_t pace_epoch;    /* of the endpoint when `pace` was computed */
+    uint16_t pace;          /* as stated; 0 = not yet */
     struct tether_backoff clock;
 };
 
@@ -118,6 +123,9 @@ struct tether_flow {
     int32_t close_status;
     uint32_t channel;       /* slot */
     uint64_t bound;
+    uint64_t latency_ns;    /* as DEFINE asks; 0 = none */
+    uint64_t budget_bps;    /* admitted: part of our link that is kept for it */
+    uint32_t paced;         /* place + 1 in the heap of those who wait for their time; 0 = none */
     uint32_t link[TETHER_Q_COUNT];
     struct tether_flow_tx tx;
     struct tether_flow_rx rx;

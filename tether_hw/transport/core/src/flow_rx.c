@@ -7,13 +7,14 @@
  */
 #include "flow_rx.h"
 
+#include "account.h"
+
 void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
     tether_cells_give(&ep->rx, cell);
     if (flow->id == 0)
         return;
-    flow->rx.held--;
-    ep->held--;
+    tether_count_held(ep, flow, -1);
     tether_grant_freed(ep);
 }
 
@@ -33,8 +34,7 @@ void tether_rx_cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
     if (rx->reserved_to < rx->granted) {
         rx->reserved_to = rx->granted;
     } else {
-        rx->reserved--;
-        ep->reserved--;
+        tether_count_reserved(ep, flow, -1);
     }
     tether_ember_clear(ep, flow);
 }
@@ -301,18 +301,14 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     rx->arrived += ep->floor;
     if (flow->id != 0) {
         ep->stats.bytes_received += header->length;
-        rx->held++;
-        ep->held++;
+        tether_count_held(ep, flow, 1);
         if (ember) {
             flow->ember_in = 1;
             ch->ember_in = tether_flow_slot(ep, flow);
             ep->embers++;
             tether_rx_cover_last(ep, flow);
         } else if (!TETHER_BROKEN(ep, rx->outstanding && rx->reserved && ep->outstanding && ep->reserved)) {
-            rx->outstanding--;
-            ep->outstanding--;
-            rx->reserved--;
-            ep->reserved--;
+            tether_count_arrived(ep, flow, 1);
         }
         tether_grant_freed(ep);
     }

@@ -118,6 +118,7 @@ void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struc
         tether_work(ep, ch);
         return;
     }
+    flow->tx.pacer.late = 0;
     /* Nothing of ours will tell the receiver about this demand: say it once now; the clock says it again. */
     if (tether_ledger_limit(&flow->tx.ledger) >= flow->tx.told && tether_tx_declare(ep, flow) > flow->tx.told)
         tether_news(ep, ch, flow, TETHER_NEWS_DEMAND);
@@ -228,6 +229,8 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     int64_t raise = tether_distance48(header->grant_amount, limit);
     uint64_t slot = tether_expand32_below(next, header->nack_slot);
     int progress = 0;
+    if (header->pace)
+        tether_pace_hear(ep, flow, header, now_ns);
     /* granted - first missing < 2^31, or slots would alias: a peer that says more is not believed. */
     if (raise > 0 && (tx->head == TETHER_NIL ||
                       limit + (uint64_t)raise - ep->tx.cells[tx->head].slot < UINT64_C(1) << 31))

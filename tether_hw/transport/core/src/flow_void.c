@@ -2,6 +2,8 @@
 /* flow_void.c: how the peer's direction of a flow ends: slots that are skipped, Close, and giving its cells back. */
 #include "flow_rx.h"
 
+#include "account.h"
+
 /*
  * Slots that will never be sent (Skip, or Close to the grant): they count as arrived, and what was reserved for
  * them is free. 0, or -1 when they are not what the peer may skip.
@@ -36,30 +38,22 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
         uint32_t back = (uint32_t)(((end < rx->granted ? end : rx->granted) - first) / floor);
         if (TETHER_BROKEN(ep, rx->outstanding >= back && rx->reserved >= back))
             return -1;
-        rx->outstanding -= back;
-        ep->outstanding -= back;
-        rx->reserved -= back;
-        ep->reserved -= back;
+        tether_count_arrived(ep, flow, back);
     }
     if (end > rx->granted) {
         uint64_t from = first > rx->granted ? first : rx->granted;
         uint64_t upto = end < rx->reserved_to ? end : rx->reserved_to;
-        if (upto > from) {
-            rx->reserved -= (uint32_t)((upto - from) / floor);
-            ep->reserved -= (uint32_t)((upto - from) / floor);
-        }
+        if (upto > from)
+            tether_count_reserved(ep, flow, -(int64_t)((upto - from) / floor));
         if (first > rx->granted) {
             /* An ember went before: it is covered now, whether it has arrived or must still be repaired. */
             uint32_t had = rx->reserved_to > rx->granted;
             if (flow->ember_in) {
-                rx->reserved -= had;
-                ep->reserved -= had;
+                tether_count_reserved(ep, flow, -(int64_t)had);
                 tether_ember_clear(ep, flow);
             } else {
-                rx->outstanding++;
-                ep->outstanding++;
-                rx->reserved += !had;
-                ep->reserved += !had;
+                tether_count_outstanding(ep, flow, 1);
+                tether_count_reserved(ep, flow, !had);
             }
         }
         rx->granted = end;
@@ -190,9 +184,8 @@ void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
     free_list(ep, flow, rx->ahead);
     rx->ahead = rx->ahead_tail = TETHER_NIL;
     tether_gaps_clear(&ep->gap_pool, &rx->gaps);
-    ep->outstanding -= rx->outstanding;
-    ep->reserved -= rx->reserved;
-    rx->outstanding = rx->reserved = 0;
+    tether_count_reserved(ep, flow, -(int64_t)rx->reserved);
+    tether_count_outstanding(ep, flow, -(int64_t)rx->outstanding);
     if (flow->ember_in)
         tether_ember_clear(ep, flow);
     if (ep->waiter == tether_flow_node(ep, flow))

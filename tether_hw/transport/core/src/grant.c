@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grant.c: who may send how much to us (RFC 0001, "Grants"). All in frames, because buffers fill by cells.
+ * grant.c: credit of the lane (RFC 0001, "Grants"). All in frames, because buffers fill by cells.
  *
  *   cells     held + reserved <= rx_cells (+ one per ember that is in): I4
  *   window    granted and not arrived, all flows of the lane, <= 3/4 of the carrier's ring
- *   shares    a flow alone may have 3/4 of the window, n flows 1/(n+1) each, and nobody more than half of what is
- *             left: whatever some peer does with its grants, another one finds a share
+ *   reach     a flow is granted what its pace brings in one and a half round trips and the silence that the nodes
+ *             need: more would not come sooner, and less would leave the link idle
  *   messages  a message flow reserves whole messages or waits; one waiter at a time gathers what becomes free,
  *             so two large messages never hold half of the buffer each
- *   steps     a grant is worth a frame: flows are granted again when a quarter of their window is used up
+ *   steps     a grant is worth a frame: flows are granted again when 16 frames, or a quarter, have come
+ *
+ * Who is served first, and how much each may take, is the policy's word (schedule.c).
  */
-#include "endpoint.h"
+#include "account.h"
+#include "schedule.h"
+
+enum { STEP_FRAMES = 16 };
 
 uint32_t tether_grant_free(const struct tether_endpoint *ep)
 {
@@ -21,14 +26,15 @@ uint32_t tether_grant_free(const struct tether_endpoint *ep)
 static uint32_t quantum(const struct tether_endpoint *ep)
 {
     uint32_t least = ep->window < ep->config.rx_cells ? ep->window : ep->config.rx_cells;
-    return least / 16 ? least / 16 : 1;
+    least /= 16;
+    return least < 1 ? 1 : least < STEP_FRAMES ? least : STEP_FRAMES;
 }
 
 /* A cell or a place in the window became free. */
 void tether_grant_freed(struct tether_endpoint *ep)
 {
     ep->freed++;
-    if (ep->starved && (ep->freed >= quantum(ep) || ep->held + ep->outstanding == 0))
+    if (ep->starved && (ep->freed >= quantum(ep) || ep->outstanding == 0))
         ep->grant_dirty = 1;
 }
 
@@ -60,11 +66,18 @@ static uint64_t floor_up(const struct tether_endpoint *ep, uint64_t slots)
     return (slots + ep->floor - 1) / ep->floor * ep->floor;
 }
 
-/* Reservation beyond what is granted and what can still be demanded goes back. */
-void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow)
+static void unwait(struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    if (ep->waiter != tether_flow_node(ep, flow))
+        return;
+    ep->waiter = TETHER_NIL;
+    ep->grant_dirty = 1; /* the next one's turn to gather */
+}
+
+/* Cells reserved beyond `keep` go back. */
+static void give_back(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t keep)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t keep = floor_up(ep, rx->upper);
     uint32_t back;
     if (keep < rx->granted)
         keep = rx->granted;
@@ -72,30 +85,35 @@ void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow)
         back = (uint32_t)((rx->reserved_to - keep) / ep->floor);
         if (TETHER_BROKEN(ep, rx->reserved >= back))
             return;
-        rx->reserved -= back;
-        ep->reserved -= back;
+        tether_count_reserved(ep, flow, -(int64_t)back);
         rx->reserved_to = keep;
         ep->freed += back;
         ep->grant_dirty |= ep->starved != 0;
     }
+}
+
+/* Reservation beyond what is granted and what can still be demanded goes back. */
+void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t keep = floor_up(ep, rx->upper);
+    give_back(ep, flow, keep);
     if (ep->waiter == tether_flow_node(ep, flow) && keep <= rx->reserved_to) {
         rx->whole = rx->reserved_to;
-        ep->waiter = TETHER_NIL;
-        ep->grant_dirty = 1;
+        unwait(ep, flow);
     }
     if (rx->whole > rx->reserved_to)
         rx->whole = rx->reserved_to;
 }
 
-static void reserve(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint32_t frames)
+static void reserve(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t frames)
 {
-    rx->reserved += frames;
-    ep->reserved += frames;
-    rx->reserved_to += (uint64_t)frames * ep->floor;
+    tether_count_reserved(ep, flow, frames);
+    flow->rx.reserved_to += (uint64_t)frames * ep->floor;
 }
 
 /* Message flows: reserve all that is declared, or gather for it, or wait for one's turn. */
-static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow)
+static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_round *round)
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint32_t node = tether_flow_node(ep, flow), there = tether_grant_free(ep);
@@ -105,111 +123,160 @@ static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow)
     if (target <= rx->reserved_to) {
         if (ep->waiter == node)
             ep->waiter = TETHER_NIL;
-        if (ep->waiter != node)
-            rx->whole = rx->reserved_to;
+        rx->whole = rx->reserved_to;
+        return;
+    }
+    need = (target - rx->reserved_to) / ep->floor;
+    if (!tether_schedule_may_reserve(ep, flow, round, need)) {
+        if (ep->waiter == node) {
+            give_back(ep, flow, rx->whole); /* another peer's turn */
+            unwait(ep, flow);
+        }
+        ep->starved = 1;
         return;
     }
     if (ep->waiter != TETHER_NIL && ep->waiter != node) {
         ep->starved = 1;
         return;
     }
-    need = (target - rx->reserved_to) / ep->floor;
     if (need <= there) {
-        reserve(ep, rx, (uint32_t)need);
+        reserve(ep, flow, (uint32_t)need);
         rx->whole = rx->reserved_to;
         ep->waiter = TETHER_NIL;
     } else {
-        reserve(ep, rx, there);
+        /* What gathers leaves a little for byte flows: whoever waits for one that never ends must not stop all. */
+        uint32_t leave = ep->config.rx_cells / 32;
+        reserve(ep, flow, there > leave ? there - leave : 0);
         ep->waiter = node;
         ep->starved = 1;
     }
 }
 
-static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t frames)
+static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t frames, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
+    uint32_t step;
     if (rx->reserved_to < rx->granted + (uint64_t)frames * ep->floor)
-        reserve(ep, rx, (uint32_t)((rx->granted + (uint64_t)frames * ep->floor - rx->reserved_to) / ep->floor));
+        reserve(ep, flow, (uint32_t)((rx->granted + (uint64_t)frames * ep->floor - rx->reserved_to) / ep->floor));
     rx->granted += (uint64_t)frames * ep->floor;
     if (flow->ember_in) {
         frames--; /* it has arrived already, in the channel's standing cell */
-        rx->reserved--;
-        ep->reserved--;
+        tether_count_reserved(ep, flow, -1);
         tether_ember_clear(ep, flow);
     }
-    rx->outstanding += frames;
-    ep->outstanding += frames;
-    rx->regrant_at = rx->outstanding - rx->outstanding / 4 - (rx->outstanding < 4 && rx->outstanding);
+    if (rx->outstanding == 0)
+        rx->fed_ns = now_ns;
+    tether_count_outstanding(ep, flow, frames);
+    step = rx->outstanding / 4 < STEP_FRAMES ? rx->outstanding / 4 : STEP_FRAMES;
+    rx->regrant_at = rx->outstanding - step - (step == 0 && rx->outstanding);
     tether_grant_tell(ep, flow);
     if (TETHER_BROKEN(ep, (uint64_t)ep->held + ep->reserved <=
                               (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels))
         return;
 }
 
-static void grant_one(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t flows)
+/* Frames that the flow's pace brings while a grant goes there, data comes back, and half as long again. */
+static uint64_t reach(struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    const struct tether_channel *ch = tether_channel_of(ep, flow);
+    uint64_t rtt = tether_rtt_now(&ch->rtt), pace = tether_pace_slots(ep, flow) / ep->floor;
+    uint64_t us;
+    if (pace == 0)
+        return UINT32_MAX;
+    rtt = rtt > ch->rtt.declared_ns ? rtt : ch->rtt.declared_ns;
+    us = (rtt + rtt / 2 + ch->silence_floor_ns) / 1000;
+    return us > UINT64_MAX / (pace + 1) ? UINT32_MAX : pace * us / 1000000 + 2;
+}
+
+static uint32_t least(uint64_t a, uint64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+/* Frames that flows of messages and bytes may have outstanding, and that are free for this one. */
+static uint32_t piece_for(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_round *round,
+                          uint32_t *cap)
+{
+    const struct tether_flow_rx *rx = &flow->rx;
+    const struct tether_account *account = tether_account_of(ep, flow);
+    uint32_t left = ep->outstanding < ep->window ? ep->window - ep->outstanding : 0, piece, peer;
+    *cap = least(tether_schedule_window(ep, flow, round), reach(ep, flow));
+    *cap = *cap ? *cap : 1;
+    peer = tether_schedule_peer_window(ep, round);
+    piece = *cap > rx->outstanding ? *cap - rx->outstanding : 0;
+    piece = least(piece, peer > account->outstanding ? peer - account->outstanding : 0);
+    piece = least(piece, round->flows == 1 ? left : (left + 1) / 2); /* whoever comes next finds a share */
+    if (flow->kind == TETHER_FLOW_BYTES) {
+        uint32_t mine = rx->held + rx->reserved, share = tether_schedule_cells(ep, round);
+        if (ep->waiter != TETHER_NIL)
+            share = share < 2 ? share : 2; /* a message gathers: a trickle only */
+        piece = least(piece, share > mine ? share - mine : 0);
+        piece = least(piece, tether_grant_free(ep));
+    }
+    return piece;
+}
+
+/* 1 = it got all that it asks for now. */
+static int grant_one(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_round *round,
+                     uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint32_t left = ep->outstanding < ep->window ? ep->window - ep->outstanding : 0;
-    uint32_t cap = flows == 1 ? ep->window - ep->window / 4 : ep->window / (flows + 1);
-    uint64_t target = rx->demand / ep->floor * ep->floor, want, piece;
+    uint64_t target = rx->demand / ep->floor * ep->floor, want;
+    uint32_t cap, piece;
     if (flow->kind == TETHER_FLOW_MESSAGE) {
-        reserve_whole(ep, flow);
+        reserve_whole(ep, flow, round);
         target = target < rx->whole ? target : rx->whole;
     }
     if (target <= rx->granted)
-        return;
+        return rx->demand <= rx->granted;
     want = (target - rx->granted) / ep->floor;
-    cap = cap ? cap : 1;
-    piece = cap > rx->outstanding ? cap - rx->outstanding : 0;
-    piece = piece < (left + 1) / 2 ? piece : (left + 1) / 2;
-    if (flow->kind == TETHER_FLOW_BYTES) {
-        uint32_t there = tether_grant_free(ep), mine = rx->held + rx->reserved;
-        uint32_t share = (ep->config.rx_cells - ep->config.rx_cells / 4) / flows;
-        share = share ? share : 1;
-        if (ep->waiter != TETHER_NIL)
-            share = share < 2 ? share : 2; /* a message gathers: a trickle only */
-        share = share > mine ? share - mine : 0;
-        piece = piece < share ? piece : share;
-        piece = piece < there ? piece : there;
-    }
+    piece = piece_for(ep, flow, round, &cap);
     if (piece >= want) {
-        raise_grant(ep, flow, (uint32_t)want);
-        return;
+        raise_grant(ep, flow, (uint32_t)want, now_ns);
+        return 1;
     }
     ep->starved = 1;
     /* No silly little steps, except for a flow that has nothing at all. */
-    if (piece == 0 || (rx->outstanding + rx->held > 0 && piece < cap / 8))
-        return;
-    raise_grant(ep, flow, (uint32_t)piece);
+    if (piece == 0 || (rx->outstanding > 0 && piece < STEP_FRAMES && piece < cap / 8))
+        return 0;
+    raise_grant(ep, flow, piece, now_ns);
+    return 0;
 }
 
-/* One round over all flows that ask for more, in turn. */
+static int asks(const struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    const struct tether_flow_rx *rx = &flow->rx;
+    return !flow->mute && (rx->demand / ep->floor * ep->floor > rx->granted || floor_up(ep, rx->upper) > rx->reserved_to);
+}
+
+/* One round over those who ask for more, in the order of the policy. */
 void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
 {
     struct tether_queue *queue = &ep->queues[TETHER_Q_GRANT];
-    struct tether_flow *flow;
-    uint32_t flows = 0;
+    struct tether_round round;
     ep->grant_dirty = 0;
     ep->freed = 0;
     ep->starved = 0;
-    for (uint32_t node = queue->head; node != TETHER_NIL; node = ep->flows[node].link[TETHER_Q_GRANT])
-        flows++;
-    for (uint32_t i = flows; i > 0 && (flow = tether_queue_pop(ep, queue, TETHER_Q_GRANT)) != NULL; i--) {
-        struct tether_channel *ch = tether_channel_of(ep, flow);
-        if (!flow->used || ch->state != TETHER_CHANNEL_UP)
+    tether_schedule_round(ep, &round);
+    for (uint32_t i = 0; i < round.count; i++) {
+        struct tether_flow *flow = &ep->flows[round.nodes[i]];
+        uint64_t before = flow->rx.granted;
+        if (!asks(ep, flow))
             continue;
-        if (!flow->mute) {
-            grant_one(ep, flow, flows);
-            if (flow->rx.outstanding) /* the grant itself may be lost: the receiver's clock runs from here */
-                tether_timed(ep, ch, flow, now_ns);
-        }
-        if (!flow->mute && (flow->rx.demand / ep->floor * ep->floor > flow->rx.granted ||
-                            floor_up(ep, flow->rx.upper) > flow->rx.reserved_to))
+        if (!grant_one(ep, flow, &round, now_ns))
+            tether_schedule_starved(ep, flow);
+        if (flow->rx.outstanding) /* the grant itself may be lost: the receiver's clock runs from here */
+            tether_timed(ep, tether_channel_of(ep, flow), flow, now_ns);
+        /* Who got nothing keeps its place among those who wait longest. */
+        if (flow->rx.granted == before && asks(ep, flow))
             tether_queue_push(ep, queue, TETHER_Q_GRANT, flow);
+        else
+            round.nodes[round.served++] = round.nodes[i];
     }
-    /* A round that is not fair by its beginning would always serve the same flow first. */
-    if (queue->head != TETHER_NIL && queue->head != queue->tail) {
-        flow = tether_queue_pop(ep, queue, TETHER_Q_GRANT);
-        tether_queue_push(ep, queue, TETHER_Q_GRANT, flow);
-    }
+    for (uint32_t i = 0; i < round.served; i++)
+        if (asks(ep, &ep->flows[round.nodes[i]]))
+            tether_queue_push(ep, queue, TETHER_Q_GRANT, &ep->flows[round.nodes[i]]);
+    ep->starved |= round.more; /* there are more than one round looks at */
+    if (round.more && round.served)
+        ep->grant_dirty = 1;
 }

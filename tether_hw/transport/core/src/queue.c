@@ -71,6 +71,7 @@ void tether_work(struct tether_endpoint *ep, struct tether_channel *ch)
 
 void tether_unqueue_all(struct tether_endpoint *ep, struct tether_flow *flow)
 {
+    tether_pace_forget(ep, flow);
     for (int which = 0; which < TETHER_Q_COUNT; which++)
         if (which != TETHER_Q_EVENT && which != TETHER_Q_WORK)
             tether_queue_remove(ep, queue_of(ep, flow, which), which, flow);

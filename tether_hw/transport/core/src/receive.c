@@ -43,7 +43,7 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
     return 0;
 }
 
-static void stamps(struct tether_channel *ch, const struct tether_header *header, uint64_t now_ns)
+static void stamps(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_header *header, uint64_t now_ns)
 {
     if (header->sequence > ch->peer_stamp_sequence) {
         ch->peer_stamp_sequence = header->sequence;
@@ -52,8 +52,10 @@ static void stamps(struct tether_channel *ch, const struct tether_header *header
     }
     if (header->flags & TETHER_FLAG_ECHO) {
         uint64_t sample = (tether_stamp(ch, now_ns) - header->echo_ns) & TETHER_MASK48;
-        if (sample < UINT64_C(1) << 47)
+        if (sample < UINT64_C(1) << 47) {
             tether_rtt_sample(&ch->rtt, sample);
+            tether_brake_sample(ep, ch, sample, now_ns);
+        }
     }
 }
 
@@ -106,7 +108,7 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
     if (__builtin_expect(!ch->proven, 0))
         tether_channel_confirmed(ep, ch, now_ns);
     ch->unanswered_ns = 0;
-    stamps(ch, &header, now_ns);
+    stamps(ep, ch, &header, now_ns);
     refused = accept_frame(ep, ch, &header, now_ns);
     if (refused)
         return refused;

@@ -20,7 +20,7 @@ void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t 
 
 uint64_t tether_channel_silence(struct tether_endpoint *ep, struct tether_channel *ch)
 {
-    uint64_t frame_ns = ch->rate_bps ? ((uint64_t)ch->cut_bytes + 64 + 38) * 8 * UINT64_C(1000000000) / ch->rate_bps : 0;
+    uint64_t frame_ns = ch->rate_bps ? ((uint64_t)ch->cut_bytes + TETHER_FRAME_OVERHEAD) * 8 * UINT64_C(1000000000) / ch->rate_bps : 0;
     (void)ep;
     return tether_silence(&ch->rtt, frame_ns, ch->silence_floor_ns);
 }

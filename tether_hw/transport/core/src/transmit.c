@@ -41,6 +41,7 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     header->sequence = ch->sequence++;
     header->flow = flow->id;
     header->grant_amount = rx->granted & TETHER_MASK48;
+    header->pace = tether_pace_state(ep, flow, now_ns);
     if (rx->granted > rx->told) {
         header->flags |= TETHER_FLAG_GRANT;
         TETHER_COUNT(ep, grants_sent);
@@ -59,8 +60,12 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     } else if (flow->news & TETHER_NEWS_REFRESH && rx->gaps.count == 0) {
         uint64_t upto = rx->granted < rx->demand ? rx->granted : rx->demand;
         uint64_t most = UINT16_MAX / ep->floor * ep->floor;
-        if (upto > rx->contig)
+        if (upto > rx->contig && rx->gaps.since_count0 < 7) {
             header->nack_count = (uint16_t)(upto - rx->contig < most ? upto - rx->contig : most);
+            rx->gaps.since_count0++;
+        } else {
+            rx->gaps.since_count0 = 0;
+        }
     }
     if (header->nack_count) {
         header->flags |= TETHER_FLAG_NACK;
@@ -112,6 +117,25 @@ static uint64_t say_want(struct tether_endpoint *ep, struct tether_flow *flow, s
 }
 
 /* `kind` of the trace, and its flags. */
+/* What a frame costs of its flow's pace: the blocks that it fills, and its header where it does not fill its slots. */
+static void charge(struct tether_flow *flow, const struct tether_cell *cell, uint32_t cut_bytes, uint64_t now_ns)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    uint32_t blocks = tether_blocks(cell->length) + 2;
+    tether_pacer_charge(&tx->pacer, blocks < cell->slots ? blocks : cell->slots, cut_bytes / TETHER_BLOCK_BYTES, now_ns);
+    if (tx->unsent == TETHER_NIL && tx->repair_head == TETHER_NIL)
+        tx->pacer.late = 0;
+}
+
+/* May a frame of this flow go now? If not, the flow is called when it may. */
+static int in_time(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns)
+{
+    if (flow->tx.pacer.at_ns <= now_ns || flow->id == 0)
+        return 1;
+    tether_pace_wait(ep, flow);
+    return 0;
+}
+
 static int send_cell(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell,
                      uint64_t now_ns, uint8_t *frame, uint16_t kind, uint16_t flags)
 {
@@ -124,6 +148,8 @@ static int send_cell(struct tether_endpoint *ep, struct tether_channel *ch, stru
     say_want(ep, flow, &header, c->slot + c->slots);
     c->sent_ns = now_ns;
     flow->tx.clock.since_ns = now_ns;
+    if (flow->tx.pacer.slot_ns16)
+        charge(flow, c, ch->cut_bytes, now_ns);
     TETHER_COUNT(ep, data_frames_sent);
     TETHER_TRACE(ep, ch, now_ns, .kind = kind, .flags = flags, .flow = flow->id, .sequence = header.sequence,
                  .slot = c->slot, .count = c->slots, .value = c->length);
@@ -135,9 +161,11 @@ static int send_repair(struct tether_endpoint *ep, struct tether_channel *ch, ui
 {
     struct tether_queue *queue = &ch->queues[TETHER_Q_REPAIR];
     struct tether_flow *flow;
-    while ((flow = tether_queue_peek(ep, queue)) != NULL) {
-        uint32_t cell = tether_tx_repair_next(ep, flow);
-        tether_queue_pop(ep, queue, TETHER_Q_REPAIR);
+    while ((flow = tether_queue_pop(ep, queue, TETHER_Q_REPAIR)) != NULL) {
+        uint32_t cell;
+        if (!in_time(ep, flow, now_ns))
+            continue;
+        cell = tether_tx_repair_next(ep, flow);
         if (flow->tx.repair_head != TETHER_NIL)
             tether_queue_push(ep, queue, TETHER_Q_REPAIR, flow);
         if (cell != TETHER_NIL) {
@@ -190,7 +218,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
 static int data_follows(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_flow_tx *tx = &flow->tx;
-    return tx->unsent != TETHER_NIL && flow->queued >> TETHER_Q_DATA & 1 &&
+    return tx->unsent != TETHER_NIL && flow->queued >> TETHER_Q_DATA & 1 && flow->paced == 0 &&
            tether_ledger_next(&tx->ledger) + ep->tx.cells[tx->unsent].slots <= tether_ledger_limit(&tx->ledger);
 }
 
@@ -307,6 +335,8 @@ static int channel_transmit(struct tether_endpoint *ep, struct tether_channel *c
     if ((length = send_news(ep, ch, now_ns, frame)) != 0)
         return length;
     while ((flow = tether_queue_pop(ep, queue, TETHER_Q_DATA)) != NULL) {
+        if (!in_time(ep, flow, now_ns))
+            continue;
         length = send_data(ep, ch, flow, now_ns, frame);
         if (length != 0) {
             if (flow->tx.unsent != TETHER_NIL)
@@ -331,6 +361,8 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
         return -EINVAL;
     if (now_ns >= ep->timer_ns)
         tether_timers_run(ep, now_ns);
+    if (ep->paced_count)
+        tether_pace_run(ep, now_ns);
     if (ep->grant_dirty)
         tether_grant_run(ep, now_ns);
     if (ep->answer.length) {
@@ -360,5 +392,7 @@ TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *ep)
 {
     if (ep->grant_dirty || ep->answer.length || ep->queues[TETHER_Q_WORK].head != TETHER_NIL)
         return 0;
+    if (ep->paced_count && ep->flows[ep->paced[0]].tx.pacer.at_ns < ep->timer_ns)
+        return ep->flows[ep->paced[0]].tx.pacer.at_ns;
     return ep->timer_ns;
 }

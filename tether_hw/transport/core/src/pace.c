@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pace.c: what is stated, and who waits for its time.
+ *
+ * Flows that may not send yet stand in a heap by their time, so that thousands of them cost a few steps each.
+ */
+#include "account.h"
+
+/* ------------------------------------------------------------------- stated */
+
+static uint64_t rate_of(const struct tether_endpoint *ep, const struct tether_channel *ch)
+{
+    uint64_t rate = ep->config.rate_bps;
+    return ch->rate_bps && ch->rate_bps < rate ? ch->rate_bps : rate;
+}
+
+/* a * b / c without overflow, for b <= c. */
+static uint64_t part_of(uint64_t a, uint64_t b, uint64_t c)
+{
+    while (a > UINT32_MAX || b > UINT32_MAX) {
+        if (b > UINT32_MAX) {
+            b >>= 8;
+            c >>= 8;
+        } else {
+            return a / c * b;
+        }
+    }
+    return c ? a * b / c : a;
+}
+
+/* A flow begins or ceases to have something outstanding: the link is shared among more or fewer. */
+void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int active)
+{
+    struct tether_account *account = tether_account_of(ep, flow);
+    uint64_t kept = flow->budget_bps;
+    if (active) {
+        if (account->active++ == 0) {
+            account->rate_bps = rate_of(ep, tether_channel_of(ep, flow));
+            ep->active_bps += account->rate_bps;
+            ep->active_peers++;
+        }
+        ep->kept_bps += kept;
+    } else {
+        if (--account->active == 0) {
+            ep->active_bps -= account->rate_bps;
+            ep->active_peers--;
+        }
+        ep->kept_bps -= kept;
+    }
+    ep->active_flows += active ? 1 : UINT32_MAX;
+    ep->pace_epoch++;
+}
+
+/*
+ * Slots per second that this flow may have, as if it were granted to; 0 = no statement. Peers share the link by the
+ * rates of their own links, the flows of a peer share alike; a flow with an admitted budget has at least that.
+ */
+uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    const struct tether_channel *ch = tether_channel_of(ep, flow);
+    const struct tether_account *account = tether_account_of(ep, flow);
+    uint64_t link = ep->config.rate_bps, own = account->active ? account->rate_bps : rate_of(ep, ch);
+    uint64_t all = ep->active_bps + (account->active ? 0 : own), share, least = link / 64;
+    uint32_t flows = account->active + (flow->rx.outstanding == 0);
+    if (link == 0 || ch->cut_bytes == 0)
+        return 0;
+    link -= ep->kept_bps < link / 4 * 3 ? ep->kept_bps : link / 4 * 3;
+    share = all > link ? part_of(link, own, all) : own;
+    share /= flows ? flows : 1;
+    share = share > flow->budget_bps ? share : flow->budget_bps;
+    if (ch->brake.part < TETHER_BRAKE_FREE) {
+        uint64_t braked = share / TETHER_BRAKE_FREE * ch->brake.part;
+        share = braked > least ? braked : share < least ? share : least;
+    }
+    share = share / 8 * ep->floor / (ch->cut_bytes + TETHER_FRAME_OVERHEAD);
+    return share ? share : 1;
+}
+
+/* The pace field of a frame of this flow. */
+uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    if (flow->id == 0 || (rx->outstanding == 0 && rx->demand <= rx->granted))
+        return 0;
+    if (rx->pace_epoch != ep->pace_epoch || rx->pace == 0) {
+        uint16_t pace = tether_float16(tether_pace_slots(ep, flow));
+        rx->pace_epoch = ep->pace_epoch;
+        if (pace != rx->pace)
+            TETHER_TRACE(ep, tether_channel_of(ep, flow), now_ns, .kind = TETHER_TRACE_PACE, .flow = flow->id,
+                         .value = tether_unfloat16(pace));
+        rx->pace = pace;
+    }
+    return rx->pace;
+}
+
+/* -------------------------------------------------------------------- brake */
+
+/* What queue is tolerated: a part of the round trip, but no less than the silence that the nodes say they need. */
+static uint64_t tolerance(const struct tether_channel *ch, uint64_t base_ns)
+{
+    return base_ns / 8 > ch->silence_floor_ns ? base_ns / 8 : ch->silence_floor_ns;
+}
+
+void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns)
+{
+    struct tether_brake *brake = &ch->brake;
+    uint64_t base = ch->rtt.declared_ns > ch->rtt.min_ns ? ch->rtt.declared_ns : ch->rtt.min_ns, most;
+    uint32_t before = brake->part;
+    if (sample_ns < brake->least_ns)
+        brake->least_ns = sample_ns;
+    if (brake->round_ns == 0)
+        brake->round_ns = now_ns;
+    if (++brake->samples < TETHER_BRAKE_SAMPLES || now_ns - brake->round_ns < tether_rtt_now(&ch->rtt))
+        return;
+    most = base + tolerance(ch, base);
+    if (brake->least_ns > most) {
+        /* Proportional, at most by half: half of a queue is gone when the next round begins. */
+        uint64_t part = part_of(brake->part, most, brake->least_ns);
+        brake->part = (uint32_t)part > brake->part / 2 ? (uint32_t)part : brake->part / 2;
+        brake->part = brake->part > TETHER_BRAKE_LEAST ? brake->part : TETHER_BRAKE_LEAST;
+    } else if (brake->part < TETHER_BRAKE_FREE) {
+        brake->part += brake->part / 16 > 1 ? brake->part / 16 : 1;
+        brake->part = brake->part < TETHER_BRAKE_FREE ? brake->part : TETHER_BRAKE_FREE;
+    }
+    ep->pace_epoch += brake->part != before;
+    brake->round_ns = now_ns;
+    brake->least_ns = UINT64_MAX;
+    brake->samples = 0;
+}
+
+/* ------------------------------------------------------------------- obeyed */
+
+static uint64_t at_of(const struct tether_endpoint *ep, uint32_t node)
+{
+    return ep->flows[node].tx.pacer.at_ns;
+}
+
+static void place(struct tether_endpoint *ep, uint32_t at, uint32_t node)
+{
+    ep->paced[at] = node;
+    ep->flows[node].paced = at + 1;
+}
+
+static void sift_up(struct tether_endpoint *ep, uint32_t at, uint32_t node)
+{
+    for (; at > 0 && at_of(ep, ep->paced[(at - 1) / 2]) > at_of(ep, node); at = (at - 1) / 2)
+        place(ep, at, ep->paced[(at - 1) / 2]);
+    place(ep, at, node);
+}
+
+static void sift_down(struct tether_endpoint *ep, uint32_t at, uint32_t node)
+{
+    for (uint32_t child; (child = 2 * at + 1) < ep->paced_count; at = child) {
+        child += child + 1 < ep->paced_count && at_of(ep, ep->paced[child + 1]) < at_of(ep, ep->paced[child]);
+        if (at_of(ep, ep->paced[child]) >= at_of(ep, node))
+            break;
+        place(ep, at, ep->paced[child]);
+    }
+    place(ep, at, node);
+}
+
+/* Whoever waits is called at its time even if it has nothing to send then. */
+void tether_pace_wait(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    flow->tx.pacer.late = 1;
+    if (flow->paced == 0)
+        sift_up(ep, ep->paced_count++, tether_flow_node(ep, flow));
+}
+
+void tether_pace_forget(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    uint32_t at = flow->paced, last;
+    if (at-- == 0)
+        return;
+    flow->paced = 0;
+    last = ep->paced[--ep->paced_count];
+    if (last == tether_flow_node(ep, flow))
+        return;
+    if (at > 0 && at_of(ep, ep->paced[(at - 1) / 2]) > at_of(ep, last))
+        sift_up(ep, at, last);
+    else
+        sift_down(ep, at, last);
+}
+
+/* Everybody whose time has come may send. */
+void tether_pace_run(struct tether_endpoint *ep, uint64_t now_ns)
+{
+    while (ep->paced_count && at_of(ep, ep->paced[0]) <= now_ns) {
+        struct tether_flow *flow = &ep->flows[ep->paced[0]];
+        struct tether_channel *ch = tether_channel_of(ep, flow);
+        tether_pace_forget(ep, flow);
+        if (flow->tx.repair_head != TETHER_NIL) {
+            tether_enqueue(ep, flow, TETHER_Q_REPAIR);
+            tether_work(ep, ch);
+        }
+        tether_tx_kick(ep, ch, flow, now_ns);
+    }
+}
+
+/* A new statement: whoever waits may have to wait less, or more. */
+void tether_pace_hear(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_header *header,
+                      uint64_t now_ns)
+{
+    struct tether_pacer *pacer = &flow->tx.pacer;
+    uint64_t before = pacer->slot_ns16, wait;
+    tether_pacer_hear(pacer, header->sequence, header->pace, tether_unfloat16(header->pace));
+    if (before == pacer->slot_ns16)
+        return;
+    TETHER_TRACE(ep, tether_channel_of(ep, flow), now_ns, .kind = TETHER_TRACE_PACE, .flags = TETHER_TRACE_HEARD,
+                 .flow = flow->id, .sequence = header->sequence, .value = tether_unfloat16(header->pace));
+    if (flow->paced == 0 || before == 0)
+        return;
+    /* What is left of the distance becomes shorter or longer as the pace does. */
+    wait = pacer->at_ns > now_ns ? pacer->at_ns - now_ns : 0;
+    tether_pace_forget(ep, flow);
+    pacer->at_ns = now_ns + wait / 256 * (pacer->slot_ns16 * 256 / before);
+    tether_pace_wait(ep, flow);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pace.h: how fast (RFC 0001, "Latency and pace").
+ *
+ * A receiver states a pace for each flow that it grants to, so that all of them together do not exceed its link. A round
+ * trip above the constant of the link is a queue: the brake of the channel lowers what is stated; loss never does. A
+ * sender keeps the distance between frames of a flow that the newest statement asks for.
+ */
+#ifndef TETHER_PACE_H
+#define TETHER_PACE_H
+
+#include <stdint.h>
+
+enum {
+    TETHER_PACE_BURST = 16,     /* frames that a sender which comes late may send at once */
+    TETHER_BRAKE_FREE = 1024,   /* the whole share */
+    TETHER_BRAKE_LEAST = 16,    /* 1/64 */
+    TETHER_BRAKE_SAMPLES = 4    /* round trips that a round of the brake looks at, at least */
+};
+
+/* Our word, for one channel: which part of its share its flows may use. */
+struct tether_brake {
+    uint64_t round_ns;  /* the round began; 0 = not yet */
+    uint64_t least_ns;  /* least round trip of this round: what stands in a queue is in all of them, a late wake-up is not */
+    uint32_t samples;
+    uint32_t part;      /* of TETHER_BRAKE_FREE */
+};
+
+static inline void tether_brake_init(struct tether_brake *brake)
+{
+    brake->round_ns = 0;
+    brake->least_ns = UINT64_MAX;
+    brake->samples = 0;
+    brake->part = TETHER_BRAKE_FREE;
+}
+
+/* The peer's word, for one flow of ours. */
+struct tether_pacer {
+    uint64_t sequence;  /* of the frame that said it */
+    uint64_t at_ns;     /* not before this */
+    uint64_t slot_ns16; /* ns per slot, 16 fractional bits; 0 = nothing was stated */
+    uint16_t wire;      /* as stated */
+    uint8_t late;       /* it waited for its time: what is lost by a late wake-up may be made up */
+};
+
+static inline void tether_pacer_hear(struct tether_pacer *pacer, uint64_t sequence, uint16_t wire, uint64_t slots_per_s)
+{
+    if (wire == 0 || sequence <= pacer->sequence)
+        return;
+    pacer->sequence = sequence;
+    if (wire == pacer->wire)
+        return;
+    pacer->wire = wire;
+    pacer->slot_ns16 = (UINT64_C(1000000000) << 16) / (slots_per_s ? slots_per_s : 1);
+    pacer->slot_ns16 += pacer->slot_ns16 == 0;
+}
+
+static inline uint64_t tether_pacer_ns(const struct tether_pacer *pacer, uint64_t slots)
+{
+    return slots * pacer->slot_ns16 >> 16;
+}
+
+/* A frame that costs `slots` leaves; one that fills them all costs `full`. */
+static inline void tether_pacer_charge(struct tether_pacer *pacer, uint64_t slots, uint64_t full, uint64_t now_ns)
+{
+    uint64_t from = now_ns, cost, most;
+    if (pacer->slot_ns16 == 0)
+        return;
+    cost = tether_pacer_ns(pacer, slots);
+    if (pacer->late && pacer->at_ns < now_ns) {
+        most = (TETHER_PACE_BURST - 1) * tether_pacer_ns(pacer, full);
+        from = now_ns - pacer->at_ns < most ? pacer->at_ns : now_ns - most;
+    }
+    pacer->at_ns = from + cost;
+}
+
+#endif
