@@ -6,7 +6,7 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz bundle wheel test lint bench clean
+.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz spin bundle wheel test lint bench clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -19,6 +19,7 @@ help:
 	@echo "make bundle   what travels to hosts, for x86_64 and aarch64, in build/bundles"
 	@echo "make wheel    the wheel, with both bundles inside, in dist"
 	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60)"
+	@echo "make spin     the model of the protocol in larger sizes; writes docs/proof/model.md"
 	@echo "make lock     a new requirements.lock from pyproject.toml"
 	@echo "make clean    removes what the build made; .venv and the caches outside the tree stay"
 
@@ -72,6 +73,9 @@ soak: build
 FUZZ_SECONDS ?= 60
 fuzz: fuzzers
 	@$(VENV)/python tools/run_tests.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
+
+spin: setup
+	@$(VENV)/python tools/model.py --large
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,22 @@ def fuzz(seconds: int) -> Outcome | None:
     return outcome if targets else None
 
 
+def model() -> Outcome:
+    """The protocol's model, sound and with each rule broken."""
+    outcome = Outcome("model")
+    if shutil.which("spin") is None:
+        outcome.missing = "spin"
+        return outcome
+    code, text = run([sys.executable, "tools/model.py"], 900, capture=True)
+    print(text, end="", flush=True)
+    found = re.search(r"^model: (\d+) as expected, (\d+) not$", text, re.MULTILINE)
+    if found:
+        outcome.passed, outcome.failed = int(found[1]), int(found[2])
+    if code != 0:
+        outcome.failed = max(outcome.failed, 1)
+    return outcome
+
+
 def pytest(tier: Tier) -> Outcome | None:
     folders = [folder for folder in tier.folders if (ROOT / folder).is_dir()]
     if not folders:
@@ -181,7 +198,7 @@ def verdict(outcomes: list[Outcome], in_ci: bool) -> tuple[list[str], bool]:
 
 
 def main() -> int:
-    known = ["lint", *(f"core-{folder}" for folder in CORE), "fuzz", *(tier.name for tier in TIERS)]
+    known = ["lint", *(f"core-{folder}" for folder in CORE), "model", "fuzz", *(tier.name for tier in TIERS)]
     parser = argparse.ArgumentParser(description="Runs the tiers of the test suite.")
     parser.add_argument("--fuzz-seconds", type=int, default=10, metavar="N", help="per target, default 10")
     parser.add_argument("tier", nargs="*", help=f"of {', '.join(known)}")
@@ -193,6 +210,7 @@ def main() -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     steps: list[Step] = [("lint", "ruff, mypy", partial(lint, Path(sys.executable).parent))]
     steps += [(f"core-{folder}", proof, partial(core, folder)) for folder, proof in CORE.items()]
+    steps += [("model", "SPIN", model)]
     steps += [("fuzz", "libFuzzer", partial(fuzz, arguments.fuzz_seconds))]
     steps += [(tier.name, tier.markers, partial(pytest, tier)) for tier in TIERS]
     outcomes = []
