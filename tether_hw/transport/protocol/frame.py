@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tether_hw.transport.protocol.header import AAD_SIZE, BLOCK_SIZE, HEADER_SIZE, LAMP, TAG_SIZE, VERSION, Header
-from tether_hw.transport.protocol.keys import AES_256_GCM, CHACHA20_POLY1305, frame_key
+from tether_hw.transport.protocol.keys import AES_256_GCM, CHACHA20_POLY1305, KeyChain
 from tether_hw.transport.protocol.reject import Reject
 from tether_hw.transport.protocol.replay import ReplayWindow
+from tether_hw.transport.protocol.serial import U48
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -54,15 +55,67 @@ def trim(frame: bytes) -> tuple[Header, bytes]:
     return header, frame[:end]
 
 
-@dataclass
 class Inbound:
-    """One direction of one channel at its receiver: keys and replay window."""
+    """One direction of one channel at its receiver: keys and replay window.
 
-    split_key: bytes
-    cipher: int
-    epochs_ahead: int = 2
-    replay: ReplayWindow = field(default_factory=lambda: ReplayWindow(8192))
-    newest_epoch: int = 0
+    It holds the frame keys of the epochs [newest - 1, newest + epochs_ahead] and derives a new one only when a frame
+    has verified (T-EPO-1).
+    """
+
+    def __init__(
+        self, split_key: bytes, cipher: int, epochs_ahead: int = 2, newest_epoch: int = 0, window: int = 8192
+    ) -> None:
+        self.cipher = cipher
+        self.epochs_ahead = epochs_ahead
+        self.newest_epoch = newest_epoch
+        self.replay = ReplayWindow(window)
+        self._chain = KeyChain(split_key, cipher, max(0, newest_epoch - 1))
+        self._keys: dict[int, bytes] = {}
+        self._derive()
+
+    def _derive(self) -> None:
+        while self._chain.epoch <= self.newest_epoch + self.epochs_ahead:
+            self._keys[self._chain.epoch] = self._chain.frame_key()
+            self._chain.step()
+        self._keys = {epoch: key for epoch, key in self._keys.items() if epoch >= self.newest_epoch - 1}
+
+    def open(self, header: Header, frame: bytes) -> bytes:
+        """Verify a trimmed frame and mark its sequence; return its payload blocks, padding and all (T-ORD-1)."""
+        if not self.replay.is_fresh(header.sequence):
+            raise Reject("replay", f"sequence {header.sequence} was seen or is too old", 8)
+        key = self._keys.get(header.epoch)
+        if key is None:
+            raise Reject("epoch", f"epoch {header.epoch}, the newest verified is {self.newest_epoch}", 8)
+        plain = decrypt(self.cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
+        self.replay.mark(header.sequence)
+        if header.epoch > self.newest_epoch:
+            self.newest_epoch = header.epoch
+            self._derive()
+        return plain
+
+
+class Outbound:
+    """The other direction: sequences and the key of the present epoch."""
+
+    def __init__(self, split_key: bytes, cipher: int) -> None:
+        self.cipher = cipher
+        self.sequence = 1  # 0 belongs to the reply (T-HDR-6)
+        self._chain = KeyChain(split_key, cipher, 0)
+        self._key = self._chain.frame_key()
+
+    @property
+    def exhausted(self) -> bool:
+        """No sequence is left (T-HDR-7)."""
+        return self.sequence >= U48
+
+    def seal(self, header: Header, payload: bytes) -> bytes:
+        """Give the frame its sequence, and seal it."""
+        header.sequence = self.sequence
+        self.sequence += 1
+        while self._chain.epoch < header.epoch:
+            self._chain.step()
+            self._key = self._chain.frame_key()
+        return seal(header, payload, self._key, self.cipher)
 
 
 def receive(frame: bytes, channels: dict[int, Inbound], frame_blocks: int) -> tuple[Header, bytes]:
@@ -78,14 +131,7 @@ def receive(frame: bytes, channels: dict[int, Inbound], frame_blocks: int) -> tu
         raise Reject("state", "LAMP on a channel that awaits no reply", 1)
     if header.blocks > frame_blocks:
         raise Reject("length", f"{header.blocks} payload blocks, at most {frame_blocks} are accepted", 2)
-    if not inbound.replay.is_fresh(header.sequence):
-        raise Reject("replay", f"sequence {header.sequence} was seen or is too old", 8)
-    if not inbound.newest_epoch - 1 <= header.epoch <= inbound.newest_epoch + inbound.epochs_ahead:
-        raise Reject("epoch", f"epoch {header.epoch}, the newest verified is {inbound.newest_epoch}", 8)
-    key = frame_key(inbound.split_key, inbound.cipher, header.epoch)
-    plain = decrypt(inbound.cipher, key, nonce(header.sequence), frame[HEADER_SIZE:], frame[:AAD_SIZE], header.tag)
-    inbound.replay.mark(header.sequence)
-    inbound.newest_epoch = max(inbound.newest_epoch, header.epoch)
+    plain = inbound.open(header, frame)
     if any(plain[header.length :]):
         raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
     return header, plain[: header.length]

@@ -55,8 +55,8 @@ def write_hail(
     return _finish(header, pad(index + message, BLOCK_SIZE * blocks), handshake.remote_static)
 
 
-def read_hail(handshake: Handshake, frame: bytes) -> tuple[int, tags.Hail, tags.Manifest]:
-    """Judge a Hail as its responder: (initiator's index, HAIL, MANIFEST). Roster and counter are the caller's."""
+def check_hail(static_public: bytes, frame: bytes) -> tuple[Header, bytes]:
+    """What can be judged of a Hail by its bytes and our public key, up to mac1 (T-ORD-2): (header, whole blocks)."""
     header = Header.decode(frame)
     if header.version != VERSION:
         raise Reject("version", f"version {header.version}")
@@ -67,14 +67,32 @@ def read_hail(handshake: Handshake, frame: bytes) -> tuple[int, tags.Hail, tags.
         raise Reject("length", f"a Hail of {len(frame)} bytes", 2)
     if header.flags != LAMP or header.flow or header.channel or header.length < HAIL_LENGTH:
         raise Reject("state", f"channel 0 carries only Hail: flags LAMP, flow 0, length {HAIL_LENGTH} or more", 1)
-    if not has_mac1(handshake.static_public, frame):
+    if not has_mac1(static_public, frame):
         raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
-    index, hail, manifest = _open(frame, header, handshake.read_message1)
+    return header, frame
+
+
+def parse_offer(header: Header, frame: bytes, content: bytes) -> tuple[int, tags.Hail, tags.Manifest]:
+    """The tags of a Hail that has verified: (initiator's index, HAIL, MANIFEST)."""
+    index, hail, manifest = _parse(frame, content)
     if not index or hail.status or hail.lane > LANE_MAX or hail.counter & U48 != header.sequence:
         raise Reject("tags", "an offer has a sender_index, status 0, a lane and the counter that its header has")
+    return index, hail, manifest
+
+
+def check_funds(header: Header, frame: bytes) -> None:
+    """A Lamp funds its reply, and no more than its own size (T-LMP-2)."""
     if not REPLY_BLOCKS + 1 <= header.GrantAmount <= len(frame) // BLOCK_SIZE:
         raise Reject("grant", f"GrantAmount {header.GrantAmount} does not fund the reply, or more than the Hail itself")
-    return index, hail, manifest
+
+
+def read_hail(handshake: Handshake, frame: bytes) -> tuple[int, tags.Hail, tags.Manifest]:
+    """Judge a Hail as its responder: (initiator's index, HAIL, MANIFEST). Roster and counter are the caller's."""
+    header, frame = check_hail(handshake.static_public, frame)
+    check_padding(header, frame)
+    offer = parse_offer(header, frame, open_message(header, frame, handshake.read_message1))
+    check_funds(header, frame)
+    return offer
 
 
 def write_reply(
@@ -100,31 +118,50 @@ def write_reply(
     return _finish(header, pad(index + message), handshake.remote_static)
 
 
-def read_reply(
-    handshake: Handshake, frame: bytes, offered: int, hail_blocks: int = HAIL_BLOCKS_MIN
-) -> tuple[int, tags.Hail, tags.Manifest]:
-    """Judge a reply as the initiator of a Hail of `hail_blocks` payload blocks: (responder's index, HAIL, MANIFEST)."""
-    header, frame = trim(frame)
+def check_reply(static_public: bytes, header: Header, frame: bytes, hail_blocks: int) -> None:
+    """What can be judged of a trimmed reply by its bytes and our public key, up to its padding (T-ORD-4)."""
     if header.flags != LAMP or header.flow or header.sequence:
         raise Reject("state", "a reply has flags LAMP, flow 0 and sequence 0", 1)
     if header.length < REPLY_LENGTH or header.blocks > hail_blocks:
         raise Reject("length", f"a reply of length {header.length}; its Hail has {hail_blocks} payload blocks", 2)
-    if not has_mac1(handshake.static_public, frame):
+    if not has_mac1(static_public, frame):
         raise Reject("mac1", "its sender does not know our key", AAD_SIZE)
-    index, hail, manifest = _open(frame, header, handshake.read_message2)
+    check_padding(header, frame)
+
+
+def parse_answer(frame: bytes, content: bytes, offered: int) -> tuple[int, tags.Hail, tags.Manifest]:
+    """The tags of a reply that has verified: (responder's index, HAIL, MANIFEST)."""
+    index, hail, manifest = _parse(frame, content)
     if hail.status == OK and (hail.ciphers & (hail.ciphers - 1) or not hail.ciphers & offered or not index):
         raise Reject("tags", f"a reply that chose ciphers {hail.ciphers:#x} of {offered:#x}, index {index:#x}")
     return index, hail, manifest
 
 
-def _open(
-    frame: bytes, header: Header, read_message: Callable[[bytes, bytes], bytes]
+def read_reply(
+    handshake: Handshake, frame: bytes, offered: int, hail_blocks: int = HAIL_BLOCKS_MIN
 ) -> tuple[int, tags.Hail, tags.Manifest]:
-    """What Hail and reply have in common once mac1 has been checked."""
-    payload, padding = frame[HEADER_SIZE : HEADER_SIZE + header.length], frame[HEADER_SIZE + header.length :]
-    if any(padding):
+    """Judge a reply as the initiator of a Hail of `hail_blocks` payload blocks: (responder's index, HAIL, MANIFEST)."""
+    header, frame = trim(frame)
+    check_reply(handshake.static_public, header, frame, hail_blocks)
+    return parse_answer(frame, open_message(header, frame, handshake.read_message2), offered)
+
+
+# What Hail and reply have in common.
+
+
+def check_padding(header: Header, frame: bytes) -> None:
+    """All that follows `length` is zero (T-HAI-3)."""
+    if any(frame[HEADER_SIZE + header.length :]):
         raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
-    content = read_message(frame[:AAD_SIZE] + payload[:INDEX_SIZE], payload[INDEX_SIZE:])
+
+
+def open_message(header: Header, frame: bytes, read_message: Callable[[bytes, bytes], bytes]) -> bytes:
+    """The Noise message: its payload, or Reject("auth")."""
+    payload = frame[HEADER_SIZE : HEADER_SIZE + header.length]
+    return read_message(frame[:AAD_SIZE] + payload[:INDEX_SIZE], payload[INDEX_SIZE:])
+
+
+def _parse(frame: bytes, content: bytes) -> tuple[int, tags.Hail, tags.Manifest]:
     try:
         found = tags.parse(content)
     except tags.TagError as error:
@@ -134,7 +171,7 @@ def _open(
     others = [tag for tag in found if not isinstance(tag, (tags.Hail, tags.Manifest, tags.Unknown))]
     if len(hails) != 1 or len(manifests) != 1 or others or manifests[0].lanes:
         raise Reject("tags", "a handshake message carries one HAIL and one MANIFEST without lanes")
-    return int.from_bytes(payload[:INDEX_SIZE], "little"), hails[0], manifests[0]
+    return int.from_bytes(frame[HEADER_SIZE : HEADER_SIZE + INDEX_SIZE], "little"), hails[0], manifests[0]
 
 
 def _finish(header: Header, payload: bytes, receiver_public: bytes) -> bytes:

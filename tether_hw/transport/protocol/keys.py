@@ -38,6 +38,23 @@ def frame_key(split_key: bytes, cipher: int, epoch: int) -> bytes:
     return frame_key_of_chain(chain_key(split_key, cipher, epoch))
 
 
+class KeyChain:
+    """The chain of one direction, one step after the other; what was stepped over is forgotten (T-KEY-2)."""
+
+    def __init__(self, split_key: bytes, cipher: int, epoch: int) -> None:
+        self.epoch = epoch
+        self._chain = chain_key(split_key, cipher, epoch)
+
+    def frame_key(self) -> bytes:
+        """The frame key of the present epoch."""
+        return _derive(self._chain, b"tether/1 frame")
+
+    def step(self) -> None:
+        """Go on to the next epoch."""
+        self._chain = _derive(self._chain, b"tether/1 next")
+        self.epoch += 1
+
+
 def epochs_ahead(rate_bps: int, rtt_ns: int) -> int:
     """How many epochs beyond the newest verified one a receiver holds keys for: what can be in flight, 2..1024."""
     in_flight = rate_bps * rtt_ns // (8 * 10**9 * 64 << EPOCH_SHIFT)

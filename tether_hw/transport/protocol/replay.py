@@ -23,9 +23,11 @@ class ReplayWindow:
 
     def mark(self, sequence: int) -> None:
         """Record a sequence whose frame has verified."""
-        self.highest = max(self.highest, sequence)
         self._seen.add(sequence)
-        self._seen = {seen for seen in self._seen if self.highest - seen < self.size}
+        if sequence > self.highest:
+            self.highest = sequence
+            if len(self._seen) > 2 * self.size:  # what is too old is refused without it; forget it now and then
+                self._seen = {seen for seen in self._seen if self.highest - seen < self.size}
 
     def accept(self, sequence: int) -> bool:
         """is_fresh(), and mark() if so: what happens to a frame that verifies."""

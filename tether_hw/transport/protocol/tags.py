@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
@@ -205,7 +206,11 @@ def encode(tags: list[AnyTag]) -> bytes:
 
 def parse(payload: bytes) -> list[AnyTag]:
     """Return the tags of a whole payload; TagError says where it stops being one."""
-    tags: list[AnyTag] = []
+    return list(walk(payload))
+
+
+def walk(payload: bytes) -> Iterator[AnyTag]:
+    """The tags one by one: those before an error can be acted on (T-TAG-5)."""
     offset = 0
     while offset < len(payload):
         if payload[offset] == 0:
@@ -224,13 +229,12 @@ def parse(payload: bytes) -> list[AnyTag]:
         if any(payload[end:stop]):
             raise TagError(end, "a tag whose padding is not zero")
         if kind in _KNOWN:
-            tags.append(_KNOWN[kind].parse(payload[start:end], start))
+            yield _KNOWN[kind].parse(payload[start:end], start)
         elif kind >= FIRST_OPTIONAL:
-            tags.append(Unknown(kind, payload[start:end]))
+            yield Unknown(kind, payload[start:end])
         else:
             raise TagError(offset, f"unknown tag {kind:#04x}")
         offset = stop
-    return tags
 
 
 def _parse_lane(value: bytes, offset: int, position: int) -> tuple[LaneAddress, int]:

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One channel: keys, sequences, receipts, clocks and flows of one lane pair (RFC 0001 sections 3, 7, 8 and 11)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from enum import Enum
+
+from tether_hw.transport.protocol import control
+from tether_hw.transport.protocol.clocks import Link
+from tether_hw.transport.protocol.config import POOL_FRAMES, SECOND, Address, Happened, Peer
+from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
+from tether_hw.transport.protocol.flow import Flow
+from tether_hw.transport.protocol.flow_receive import FlowReceiver
+from tether_hw.transport.protocol.flow_send import FlowSender
+from tether_hw.transport.protocol.frame import Inbound, Outbound
+from tether_hw.transport.protocol.header import BLOCKED, ECHO, HEADER_SIZE, Header
+from tether_hw.transport.protocol.keys import epochs_ahead
+from tether_hw.transport.protocol.node import Node
+from tether_hw.transport.protocol.queues import Shape, TagQueue
+from tether_hw.transport.protocol.receipts import Receipts
+from tether_hw.transport.protocol.reject import Reject
+from tether_hw.transport.protocol.serial import U32, U48, elapsed
+from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, TagError, encode
+
+BYE_CLOSED, BYE_PROTOCOL = 0, 1
+BYE_TIMER_FRAMES = 4
+CHANNEL_CELLS = POOL_FRAMES + 1  # reserved for Flow 0 and the ember as long as a channel lives
+
+
+class State(Enum):
+    """How far a channel is. Before keys there is no Channel yet, only an attempt (see hailing)."""
+
+    HALF_OPEN = "answered, not confirmed"
+    UP = "up"
+    CLOSING = "BYE is on its way"
+    LEAVING = "the peer's BYE is read, one receipt is owed"
+    GONE = "gone"
+
+
+class Channel:
+    """A channel with keys. `index` is what the peer writes into `channel`, `peer_index` what we write."""
+
+    def __init__(
+        self, node: Node, now_ns: int, index: int, peer_index: int, peer: Peer, remote_lane: int, address: Address,
+        initiator: bool, keys: tuple[bytes, bytes], cipher: int, manifest: Manifest, peer_key: bytes, born: int,
+    ) -> None:  # fmt: skip
+        """`keys` as Split() gives them; `manifest` is the peer's of the handshake; `born` orders channels by age.
+
+        The caller has reserved CHANNEL_CELLS.
+        """
+        config = node.config
+        self.node = node
+        self.index = index
+        self.peer_index = peer_index
+        self.peer = peer
+        self.remote_lane = remote_lane
+        self.address = address
+        self.initiator = initiator
+        self.cipher = cipher
+        self.peer_key = peer_key
+        self.born = born
+        self.manifest = manifest
+        self.state = State.UP if initiator else State.HALF_OPEN
+        self.verified = False
+        own = node.manifest(peer)
+        sending, receiving = keys if initiator else keys[::-1]
+        self.outbound = Outbound(sending, cipher)
+        self.inbound = Inbound(
+            receiving, cipher, epochs_ahead(own.rate_bps, own.rtt_ns), window=config.replay_window
+        )  # fmt: skip
+        self.link = Link(own.rtt_ns, own.rate_bps, own.silence_ns, config.frame_blocks)
+        self.link.merge(manifest.rtt_ns, manifest.rate_bps, manifest.silence_ns)
+        self.shape = Shape(manifest.floor, min(config.frame_blocks, manifest.frame_blocks))
+        self.receipts = Receipts()
+        self.reorder_ns = 0
+        self.ember_held = True  # our cell for the peer's ember (T-STA-4)
+        self.ember_out: tuple[int, int] | None = None  # ours: flow and the slot after it (T-STA-3)
+        self.peer_lanes: dict[int, LaneAddress] = {}
+        self.flows: dict[int, Flow] = {}
+        self.gone_flows: dict[int, int] = {}  # id -> when it may be used again (T-FLW-18)
+        self.next_id = 2 if initiator else 1
+        self.bye_frames = 0
+        self.expires_ns = now_ns + 3 * SECOND + 8 * self.link.silence_ns  # while it is half open (T-CNF-3)
+        self.turn = 0
+        self._timestamp_start = int.from_bytes(config.entropy(6), "little")
+        self._newest = 0  # highest verified sequence, its Timestamp and when it came
+        self._newest_timestamp = 0
+        self._newest_ns = 0
+        self.timer_ns: int | None = None  # when the last timer frame left
+        self.unanswered_ns: int | None = None  # when the first one left since a frame verified
+        aligned = config.frame_blocks <= config.floor_slots
+        receiver = FlowReceiver(
+            now_ns, config.floor_slots, aligned, node.cells, TagFrames(self._act), node.pool_slots
+        )
+        self.flows[0] = Flow(0, -1, FlowSender(now_ns, TagQueue(self.shape), manifest.pool_slots), receiver)
+        self._now_ns = now_ns
+
+    # times
+
+    @property
+    def again_ns(self) -> int:
+        """A gap that was named is not named again before this (T-NCK-3)."""
+        return self.link.rtt_ns + self.reorder_ns
+
+    def timestamp(self, now_ns: int) -> int:
+        """The own clock as it stands on the wire."""
+        return (now_ns + self._timestamp_start) & U48
+
+    def _state_echo(self, header: Header, now_ns: int) -> None:
+        held = now_ns - self._newest_ns
+        if self._newest and held <= self.link.hold_most_ns:
+            header.flags |= ECHO
+            header.echo = (self._newest_timestamp + held) & U48
+
+    # receiving
+
+    def receive(self, header: Header, frame: bytes, now_ns: int) -> None:
+        """A frame that names this channel, trimmed; Reject when it is refused."""
+        plain = self.inbound.open(header, frame)
+        if any(plain[header.length :]):
+            raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
+        self._now_ns = now_ns
+        moment_ns = self._lives(header, now_ns)
+        flow = self.flows.get(header.flow)
+        if flow is None or self.state is State.LEAVING:
+            raise Reject("flow", f"flow {header.flow} is not open")
+        slot, end, kind = flow.receiver.judge(header, self.ember_held)
+        if kind == "new" and not flow.receiver.pool and not flow.receiver.reserved:
+            raise Reject("cells", "no cell for a frame within its grant")
+        self._hear(flow, header, end, now_ns, moment_ns)
+        if header.length:
+            self._data(flow, header, slot, end, kind, plain[: header.length], now_ns)
+        elif header.flags & BLOCKED:
+            self._earn()
+            flow.receiver.blocked(min(end, flow.receiver.granted), now_ns)
+        control.after(self, flow, now_ns)
+
+    def _lives(self, header: Header, now_ns: int) -> int:
+        """What any verified frame proves (T-ERR-4). Return the moment that its echo names on our clock."""
+        self.unanswered_ns = None
+        self.verified = True
+        if header.sequence > self._newest:
+            self._newest, self._newest_timestamp, self._newest_ns = header.sequence, header.Timestamp, now_ns
+        if header.flags & ECHO:
+            sample = elapsed(self.timestamp(now_ns), header.echo)
+            if sample < 1 << 47:
+                self.link.sample(sample)
+                return now_ns - sample
+        return now_ns - self.link.rtt_ns
+
+    def _hear(self, flow: Flow, header: Header, end: int, now_ns: int, moment_ns: int) -> None:
+        drained = flow.sender.hear(header, now_ns, moment_ns)
+        if header.NackCount:
+            self.node.stats.nacks_received += 1
+        ember = self.ember_out
+        if ember is not None and ember[0] == flow.number and flow.sender.ledger.told >= ember[1]:
+            self.ember_out = None
+        if drained and flow.number:
+            self.node.tell(Happened.FLOW_DRAINED, self.index, flow.number, peer=self.peer.id)
+        flow.receiver.hear(header, end, now_ns, now_ns + max(self.link.rtt_ns // 4, self.reorder_ns))
+
+    def _data(self, flow: Flow, header: Header, slot: int, end: int, kind: str, payload: bytes, now_ns: int) -> None:
+        stats = self.node.stats
+        self._earn()
+        stats.data_frames_received += 1
+        receiver = flow.receiver
+        receiver.told_frame(now_ns)
+        if kind == "old":
+            stats.duplicates_received += 1
+            rtt_ns = self.link.rtt_ns
+            self.reorder_ns = min(rtt_ns, max(2 * self.reorder_ns, rtt_ns // 16))  # T-NCK-4
+            return
+        if flow.number:
+            stats.bytes_received += len(payload)
+        if kind == "ember":
+            self.ember_held = False
+            receiver.ember_end = end
+        receiver.fill_cell(kind == "ember")
+        was_readable = flow.number and receiver.delivery.readable  # type: ignore[union-attr]
+        try:
+            receiver.arrive(slot, end, header, payload, now_ns, now_ns + self.reorder_ns)
+        except TagError as error:
+            self.bye(BYE_PROTOCOL, -errno.EPROTO)
+            raise Reject("tags", str(error)) from None
+        except TooLarge:
+            self.bye(BYE_PROTOCOL, -errno.EPROTO)
+            return
+        if flow.number and receiver.delivery.readable and not was_readable:  # type: ignore[union-attr]
+            self.node.tell(Happened.FLOW_READABLE, self.index, flow.number, peer=self.peer.id)
+
+    def _earn(self) -> None:
+        self.receipts.earn()
+        self.node.stats.receipts_earned += 1
+
+    def _act(self, payload: bytes) -> None:
+        control.act(self, payload, self._now_ns)
+
+    # sending
+
+    def say(self, tag: AnyTag, receipted: Callable[[], None] | None = None) -> None:
+        """Queue a tag on Flow 0; `receipted` is called when the peer has it."""
+        queue = self.flows[0].sender.queue
+        assert isinstance(queue, TagQueue)
+        queue.put(encode([tag]), receipted)
+
+    def header(self, flow: Flow, slot: int, flags: int = 0) -> Header:
+        """A header about `flow` with all that is the same in each frame."""
+        return Header(flags=flags, channel=self.peer_index, flow=flow.number, slot=slot & U32)
+
+    def finish(self, header: Header, payload: bytes, now_ns: int) -> bytes:
+        """Timestamp, echo, sequence, seal."""
+        header.Timestamp = self.timestamp(now_ns)
+        self._state_echo(header, now_ns)
+        self.node.stats.frames_sent += 1
+        if header.NackCount:
+            self.node.stats.nacks_sent += 1
+        return self.outbound.seal(header, payload)
+
+    # the end
+
+    def bye(self, reason: int, status: int) -> None:
+        """Say BYE: all flows but Flow 0 end at once (T-BYE-2, T-BYE-3)."""
+        if self.state is not State.UP:
+            return
+        self.end_flows(status)
+        self.state = State.CLOSING
+        self.flows[0].sender.queue.drop()
+        self.say(Bye(reason), self.fall)
+        self.node.tell(Happened.CHANNEL_DOWN, self.index, status=status, peer=self.peer.id)
+
+    def end_flows(self, status: int) -> None:
+        """Every flow of the application ends; what is whole stays readable until it is read."""
+        for flow in [flow for flow in self.flows.values() if flow.number]:
+            self.drop_flow(flow)
+            self.node.tell(Happened.FLOW_CLOSED, self.index, flow.number, status=status, peer=self.peer.id)
+
+    def drop_flow(self, flow: Flow) -> None:
+        """The flow is gone; what the application has not read yet is kept for it."""
+        del self.flows[flow.number]
+        flow.sender.stop(forget_sent=True)
+        receiver = flow.receiver
+        receiver.release()
+        if self.ember_out is not None and self.ember_out[0] == flow.number:
+            self.ember_out = None
+        self.gone_flows[flow.number] = self._now_ns + 2 * self.link.rtt_ns
+        if receiver.delivery.readable:  # type: ignore[union-attr]
+            self.node.unread.setdefault((self.index, flow.number), []).append(flow)
+        else:
+            receiver.discard()
+
+    def fall(self, status: int | None = None) -> None:
+        """Forget the channel and free what it holds. `status`: tell the application why, if it does not know."""
+        if self.state is State.GONE:
+            return
+        self.end_flows(status or 0)
+        if status is not None and self.state is State.UP:
+            self.node.tell(Happened.CHANNEL_DOWN, self.index, status=status, peer=self.peer.id)
+        self.state = State.GONE
+        self.flows.clear()
+        self.node.cells.release(POOL_FRAMES + int(self.ember_held))
+        self.ember_held = False

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol machine of one lane (RFC 0001): frames and the time go in, frames come out. No clock, no I/O inside.
+
+    endpoint = Endpoint(config)
+    endpoint.roster(now, peers); endpoint.add_counters(first, limit)
+    endpoint.receive(now, source, frame)      # each frame that came
+    while (sent := endpoint.transmit(now)):   # (frame, to): each frame that may leave
+        ...
+    endpoint.deadline()                       # when to call transmit() again if nothing else happens
+
+Times are ns of one monotonic clock of the caller. Errors of the application are OSErrors with the errno of tether.h.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+
+from tether_hw.transport.protocol import control
+from tether_hw.transport.protocol.channel import BYE_CLOSED, Channel, State
+from tether_hw.transport.protocol.config import BYTES, MESSAGES, NEVER, Address, Config, Event, Peer, Stats
+from tether_hw.transport.protocol.directory import Directory
+from tether_hw.transport.protocol.flow import CLOSED, Flow
+from tether_hw.transport.protocol.frame import trim
+from tether_hw.transport.protocol.grants import Granter
+from tether_hw.transport.protocol.hailing import Attempt, Entry, Hailing
+from tether_hw.transport.protocol.header import LAMP, VERSION, Header
+from tether_hw.transport.protocol.node import Node
+from tether_hw.transport.protocol.queues import ByteQueue, MessageQueue
+from tether_hw.transport.protocol.reject import Reject
+from tether_hw.transport.protocol.sending import deadline_ns, next_frame
+
+
+class Endpoint:
+    """One lane of one node. Not thread safe: the caller serialises its calls."""
+
+    def __init__(self, config: Config) -> None:
+        self.node = Node(config)
+        self._entries: Directory[Entry] = Directory(config.lane, config.max_channels)
+        self._hailing = Hailing(self.node, self._entries)
+        self._granter = Granter(self.node)
+        self._turn = 0
+        self._fresh = False  # nothing happened since transmit() had nothing to send
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of this endpoint."""
+        return self.node.stats
+
+    # frames and time
+
+    def receive(self, now_ns: int, source: Address, frame: bytes) -> Reject | None:
+        """One frame from `source`. None when it was accepted; a refused one is counted and changes nothing."""
+        self._fresh = False
+        stats = self.node.stats
+        try:
+            self._judge(now_ns, source, frame)
+        except Reject as reject:
+            stats.rejects[reject.reason] = stats.rejects.get(reject.reason, 0) + 1
+            return reject
+        stats.frames_received += 1
+        return None
+
+    def _judge(self, now_ns: int, source: Address, frame: bytes) -> None:
+        header = Header.decode(frame)
+        if header.version != VERSION:
+            raise Reject("version", f"version {header.version}")
+        if header.channel == 0:
+            self._hailing.read_hail(frame, source, now_ns)
+            return
+        header, frame = trim(frame)
+        entry = self._entries.get(header.channel)
+        if entry is None:
+            raise Reject("stranger", f"no channel has index {header.channel:#x}")
+        if isinstance(entry, Attempt):
+            if not header.flags & LAMP:
+                raise Reject("state", "no LAMP on a channel that awaits a reply")
+            self._hailing.read_reply(entry, header, frame, now_ns)
+            return
+        if header.flags & LAMP:
+            raise Reject("state", "LAMP on a channel that awaits no reply")
+        if header.blocks > self.node.config.frame_blocks:
+            raise Reject("length", f"{header.blocks} payload blocks")
+        was_verified = entry.verified
+        try:
+            entry.receive(header, frame, now_ns)
+        finally:
+            if entry.verified and not was_verified:
+                self._hailing.confirmed(entry)
+            self._sweep(entry)
+
+    def _sweep(self, channel: Channel) -> None:
+        if channel.state is State.GONE:
+            self._entries.remove(channel.index)
+
+    def transmit(self, now_ns: int) -> tuple[bytes, Address] | None:
+        """The next frame and where it goes, or None when nothing may leave now."""
+        if self._hailing.replies:
+            self.node.stats.frames_sent += 1
+            return self._hailing.replies.pop(0)
+        channels = self._hailing.channels()
+        if not self._fresh:
+            self._granter.run(channels, now_ns)
+        for attempt in self._hailing.attempts():
+            sent = self._hailing.next_hail(attempt, now_ns)
+            if sent is not None:
+                return sent
+        self._turn += 1
+        for i in range(len(channels)):
+            channel = channels[(i + self._turn) % len(channels)]
+            if channel.state is State.HALF_OPEN and now_ns >= channel.expires_ns:
+                channel.fall()
+            frame = next_frame(channel, now_ns)
+            self._sweep(channel)
+            if frame is not None:
+                return frame, channel.address
+        self._fresh = True
+        return None
+
+    def deadline(self) -> int:
+        """When transmit() should be called again if nothing is received, written or read before.
+
+        A past time: now. NEVER: not before something happens.
+        """
+        if not self._fresh:
+            return 0
+        due = min((deadline_ns(channel) for channel in self._hailing.channels()), default=NEVER)
+        return min(due, self._hailing.deadline_ns())
+
+    def events(self) -> list[Event]:
+        """What happened since the last call."""
+        events, self.node.events = self.node.events, []
+        return events
+
+    # identity
+
+    def roster(self, now_ns: int, peers: Iterable[Peer]) -> None:
+        """Replace the roster: who is gone, or whose key is gone, loses its channels without a BYE (T-IDN-2)."""
+        self._fresh = False
+        by_key = {key: peer for peer in peers for key in peer.keys}
+        for channel in self._hailing.channels():
+            peer = by_key.get(channel.peer_key)
+            if peer is None or peer.id != channel.peer.id:
+                channel.fall(-errno.EACCES)
+                self._sweep(channel)
+        for attempt in self._hailing.attempts():
+            now_known = next((peer for peer in by_key.values() if peer.id == attempt.peer.id), None)
+            if now_known is None:
+                self._hailing.give_up(attempt, -errno.EACCES)
+            else:
+                attempt.peer = now_known
+        self._hailing.peers = by_key
+        seen = self._hailing.seen
+        self._hailing.seen = {(key, lane): seen[key, lane] for key, lane in seen if key in by_key}
+
+    def add_counters(self, first: int, limit: int) -> None:
+        """Hail counters that are durable already: [first, limit). Without one no Hail is sent (T-CNT-2, T-CNT-3)."""
+        self._fresh = False
+        self._hailing.counters.add(first, limit)
+
+    # channels and flows
+
+    def open_channel(self, now_ns: int, peer_id: int, remote_lane: int, to: Address | None = None) -> int:
+        """Hail a lane of a peer until it answers; CHANNEL_UP follows. `to` None: the roster's address."""
+        self._fresh = False
+        peer = next((peer for peer in self._hailing.peers.values() if peer.id == peer_id), None)
+        if peer is None:
+            raise OSError(errno.ENOENT, f"no peer {peer_id}")
+        return self._hailing.begin(now_ns, peer, remote_lane, to or peer.hail)
+
+    def close_channel(self, now_ns: int, channel: int) -> None:
+        """Say BYE and forget the channel; CHANNEL_DOWN with status 0 follows."""
+        self._fresh = False
+        entry = self._entries.get(channel)
+        if isinstance(entry, Attempt):
+            self._hailing.give_up(entry, 0)
+        elif isinstance(entry, Channel) and entry.state is State.UP:
+            entry.bye(BYE_CLOSED, 0)
+
+    def open_flow(self, now_ns: int, channel: int, kind: int, bound: int = 0) -> int:
+        """Open a flow. `bound`: bytes of the largest message, 0 = the most that both ends allow."""
+        self._fresh = False
+        entry = self._channel(channel)
+        most = min(self.node.max_message, entry.manifest.max_message)
+        if kind == MESSAGES and bound > most:
+            raise OSError(errno.EMSGSIZE, f"bound {bound}, both ends allow {most}")
+        return control.open_flow(entry, kind, (bound or most) if kind == MESSAGES else 0, now_ns)
+
+    def write(
+        self, now_ns: int, channel: int, flow: int, data: bytes, *, flush: bool = True, end: bool = False
+    ) -> int:
+        """Queue one message, or bytes; how many were taken. EAGAIN when the send buffer is full."""
+        self._fresh = False
+        entry = self._channel(channel)
+        target = self._flow(entry, flow)
+        if not target.writable:
+            raise OSError(errno.EPIPE, f"flow {flow} is closed")
+        queue = target.sender.queue
+        room = self.node.config.tx_bytes - self._buffered()
+        if isinstance(queue, MessageQueue):
+            if not 1 <= len(data) <= queue.bound:
+                raise OSError(errno.EMSGSIZE, f"a message of {len(data)} bytes, the flow takes 1 to {queue.bound}")
+            if len(data) > room:
+                raise OSError(errno.EAGAIN, "the send buffer is full")
+            queue.put(data)
+            self.node.stats.messages_sent += 1
+            return len(data)
+        assert isinstance(queue, ByteQueue)
+        taken = data[: max(0, room)]
+        if data and not taken:
+            raise OSError(errno.EAGAIN, "the send buffer is full")
+        queue.put(taken, flush or end)
+        queue.ended = end and len(taken) == len(data)
+        control.after(entry, target, now_ns)
+        return len(taken)
+
+    def _buffered(self) -> int:
+        flows = [flow for channel in self._hailing.channels() for flow in channel.flows.values()]
+        waiting = sum(flow.sender.queue.size for flow in flows)
+        return waiting + sum(len(frame.cut.payload) for flow in flows for frame in flow.sender.sent)
+
+    def read(self, channel: int, flow: int, capacity: int | None = None) -> bytes | None:
+        """One message, or the bytes that are there; None when there are none yet; b"" at the end of a byte flow.
+
+        EPIPE when the flow is closed and empty, ENOTCONN or ENOENT when it is unknown.
+        """
+        self._fresh = False
+        unread = self.node.unread.get((channel, flow))
+        if unread:
+            return self._read_gone(unread, channel, flow, capacity)
+        target = self._flow(self._channel(channel), flow)
+        if target.receiver.delivery.readable:  # type: ignore[union-attr]
+            return self._take(target, capacity)
+        if target.at_end:
+            return b""
+        if target.broken:
+            raise OSError(errno.EPIPE, f"flow {flow} is closed")
+        return None
+
+    def _take(self, flow: Flow, capacity: int | None) -> bytes:
+        if flow.kind == MESSAGES:
+            self.node.stats.messages_received += 1
+        return flow.receiver.read(capacity)
+
+    def _read_gone(self, unread: list[Flow], channel: int, flow: int, capacity: int | None) -> bytes:
+        gone = unread[0]
+        data = self._take(gone, capacity)
+        if not gone.receiver.delivery.readable:  # type: ignore[union-attr]
+            gone.receiver.discard()
+            unread.pop(0)
+            if not unread:
+                del self.node.unread[channel, flow]
+        return data
+
+    def cancel(self, now_ns: int, channel: int, flow: int) -> None:
+        """Message flow: drop every message that was not sent completely; its slots go back by SKIP."""
+        self._fresh = False
+        entry = self._channel(channel)
+        target = self._flow(entry, flow)
+        if target.kind == BYTES:
+            raise OSError(errno.EOPNOTSUPP, "a byte flow cannot lose bytes and go on: close it")
+        control.cancel(entry, target)
+
+    def close_flow(self, now_ns: int, channel: int, flow: int) -> None:
+        """Close both directions: what was sent is repaired until it arrives, nothing more is delivered."""
+        self._fresh = False
+        entry = self._channel(channel)
+        control.close_flow(entry, self._flow(entry, flow), now_ns)
+
+    def _channel(self, channel: int) -> Channel:
+        entry = self._entries.get(channel)
+        if not isinstance(entry, Channel) or entry.state is not State.UP:
+            raise OSError(errno.ENOTCONN, f"channel {channel:#x} is not up")
+        return entry
+
+    def _flow(self, channel: Channel, flow: int) -> Flow:
+        found = channel.flows.get(flow) if flow else None
+        if found is None or found.closed_here == CLOSED:
+            raise OSError(errno.ENOENT, f"flow {flow} is not open")
+        return found

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the channels of one endpoint share: limits, cells, purse, events, counters."""
+
+from __future__ import annotations
+
+from tether_hw.transport.protocol.cells import Cells
+from tether_hw.transport.protocol.config import POOL_FRAMES, Config, Event, Happened, Peer, Stats
+from tether_hw.transport.protocol.flow import Flow
+from tether_hw.transport.protocol.header import BLOCK_SIZE
+from tether_hw.transport.protocol.noise import public_key
+from tether_hw.transport.protocol.purse import Bucket
+from tether_hw.transport.protocol.tags import LaneAddress, Manifest
+
+
+class Node:
+    """One endpoint's own things. Nothing in here is shared with another endpoint."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.public = public_key(config.static_secret)
+        self.cells = Cells(config.rx_cells)
+        self.purse = Bucket(config.purse_frames, config.purse_per_s)
+        self.lamps = Bucket(config.purse_frames, config.purse_per_s)  # T-LMP-4
+        self.replies = Bucket(config.purse_frames, config.purse_per_s)  # T-LMP-9
+        self.stats = Stats()
+        self.events: list[Event] = []
+        self.unread: dict[tuple[int, int], list[Flow]] = {}  # flows that are gone, with what was not read yet
+
+    def tell(self, kind: Happened, channel: int, flow: int = 0, status: int = 0, value: int = 0, peer: int = 0) -> None:
+        """One more event for the application."""
+        self.events.append(Event(kind, channel, flow, status, value, peer))
+
+    @property
+    def pool_slots(self) -> int:
+        """The standing grant of Flow 0."""
+        return POOL_FRAMES * self.config.floor_slots
+
+    @property
+    def max_message(self) -> int:
+        """What the Manifest declares: never more than one channel of its own could reserve (T-MSG-8)."""
+        floor, blocks = self.config.floor_slots, self.config.frame_blocks
+        cells = (self.cells.total - POOL_FRAMES - 1) // 2
+        frames = cells * floor // max(floor, blocks)
+        return max(BLOCK_SIZE, min(self.config.max_message, frames * BLOCK_SIZE * blocks))
+
+    def manifest(self, peer: Peer, lanes: list[LaneAddress] | None = None) -> Manifest:
+        """What this endpoint says of itself to one peer; without lanes in a handshake (T-MAN-2)."""
+        config = self.config
+        return Manifest(
+            floor=config.floor_slots, frame_blocks=config.frame_blocks, pool_slots=self.pool_slots,
+            ring_frames=config.ring_frames, ember_frames=1, max_message=self.max_message,
+            rtt_ns=peer.rtt_ns or config.rtt_ns, rate_bps=peer.rate_bps or config.rate_bps,
+            silence_ns=config.silence_ns, lanes=lanes or [],
+        )  # fmt: skip
