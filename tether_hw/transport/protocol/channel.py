@@ -91,9 +91,7 @@ class Channel:
         self.timer_ns: int | None = None  # when the last timer frame left
         self.unanswered_ns: int | None = None  # when the first one left since a frame verified
         aligned = config.frame_blocks <= config.floor_slots
-        receiver = FlowReceiver(
-            now_ns, config.floor_slots, aligned, node.cells, TagFrames(self._act), node.pool_slots
-        )
+        receiver = FlowReceiver(now_ns, config.floor_slots, aligned, node.cells, TagFrames(self._act), node.pool_slots)
         self.flows[0] = Flow(0, -1, FlowSender(now_ns, TagQueue(self.shape), manifest.pool_slots), receiver)
         self._now_ns = now_ns
 

@@ -80,9 +80,7 @@ def _define(channel: Channel, tag: tags.Define, now_ns: int) -> None:
         channel.say(tags.Close(tag.flow, REFUSED, 0))
         return
     make_flow(channel, tag.flow, tag.kind, bound, now_ns)
-    channel.node.tell(
-        Happened.FLOW_OPENED, channel.index, tag.flow, status=tag.kind, value=bound, peer=channel.peer.id
-    )
+    channel.node.tell(Happened.FLOW_OPENED, channel.index, tag.flow, status=tag.kind, value=bound, peer=channel.peer.id)
 
 
 def _manifest(channel: Channel, tag: tags.Manifest) -> None:

@@ -186,9 +186,7 @@ class Endpoint:
             raise OSError(errno.EMSGSIZE, f"bound {bound}, both ends allow {most}")
         return control.open_flow(entry, kind, (bound or most) if kind == MESSAGES else 0, now_ns)
 
-    def write(
-        self, now_ns: int, channel: int, flow: int, data: bytes, *, flush: bool = True, end: bool = False
-    ) -> int:
+    def write(self, now_ns: int, channel: int, flow: int, data: bytes, *, flush: bool = True, end: bool = False) -> int:
         """Queue one message, or bytes; how many were taken. EAGAIN when the send buffer is full."""
         self._fresh = False
         entry = self._channel(channel)

@@ -220,9 +220,7 @@ class Hailing:
         cipher = self._choose(offer.ciphers)
         self._answer(handshake, peer, index, offer, manifest, source, cipher, now_ns)
 
-    def _judge_counter(
-        self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, source: Address
-    ) -> None:
+    def _judge_counter(self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, source: Address) -> None:
         key = handshake.remote_static
         assert key is not None
         last = self.seen.get((key, offer.lane), -1)
