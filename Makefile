@@ -6,7 +6,7 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz spin bundle wheel test lint bench clean
+.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz spin bundle wheel test lint bench flood clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -20,6 +20,7 @@ help:
 	@echo "make wheel    the wheel, with both bundles inside, in dist"
 	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60)"
 	@echo "make spin     the model of the protocol in larger sizes; writes docs/proof/model.md"
+	@echo "make flood    FLOOD_FRAMES hostile frames (default 10 million) against a live engine, recorded in docs/proof"
 	@echo "make lock     a new requirements.lock from pyproject.toml"
 	@echo "make clean    removes what the build made; .venv and the caches outside the tree stay"
 
@@ -69,6 +70,10 @@ SOAK_SECONDS ?= 600
 soak: build
 	@$(VENV)/python -m tests.support.soak --carrier udp --seconds $(SOAK_SECONDS)
 	@$(VENV)/python -m tests.support.soak --carrier af_xdp --seconds $(SOAK_SECONDS)
+
+FLOOD_FRAMES ?= 10000000
+flood: build
+	@nice $(VENV)/python tools/flood.py $(FLOOD_FRAMES)
 
 FUZZ_SECONDS ?= 60
 fuzz: fuzzers

@@ -50,6 +50,14 @@ def engine_line(document: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
+def flood_line(document: dict[str, Any]) -> str:
+    shares = document["round_share"]
+    return (
+        f"goodput {document['share']:.2f} of that without (rounds {min(shares):.2f} to {max(shares):.2f}) under "
+        f"{document['flood_per_s']:,.0f} Lamps/s, {document['lamp_per_s']:,} of them looked at"
+    )
+
+
 def main() -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -66,6 +74,9 @@ def main() -> int:
         document = run(carrier, [*TETHER, carrier])
         print(f"{carrier}: {engine_line(document)}" if document else f"{carrier} failed")
         failed += [] if document else [carrier]
+    document = run("flood", [str(ROOT / "build" / "native" / "tether-flood"), "--bench"])
+    print(f"flood: {flood_line(document)}" if document else "flood failed")
+    failed += [] if document else ["flood"]
     print(f"results: {RESULTS.relative_to(ROOT)}")
     return 1 if failed else 0
 

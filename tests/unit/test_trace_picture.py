@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.schema_check import mistakes
 from tether_hw.cli import sim_draw
+from tether_hw.cli.main import main
 from tether_hw.errors import InputErrors, TetherError, UsageError
 from tether_hw.fleet.schemas import DOCUMENTS
 from tether_hw.trace.events import KINDS, Trace, read
@@ -165,6 +166,19 @@ def test_a_page_counts_the_events() -> None:
     assert text.startswith("<!doctype html>") and "a &lt;b&gt;" in text and "a <b>" not in text
     blocked = sum(event.kind == "blocked" and event.node == "a" for event in trace.events)
     assert f"<tr><th>blocked</th><td>{blocked}</td>" in text
+
+
+def test_a_simulation_is_traced_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace, again = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for file in (trace, again):
+        assert main(["sim", "run", "wan-loss", "--scaled", "--seed", "3", "--trace", str(file)]) == 0
+    assert trace.read_bytes() == again.read_bytes()
+    assert main(["sim", "draw", str(trace), "-o", str(tmp_path / "x.html")]) == 0
+    assert 'class="lost"' in (tmp_path / "x.html").read_text()
+    capsys.readouterr()
+    assert main(["sim", "run", "wan-loss", "--scaled", "--trace", str(trace)]) == 1
+    assert "never written over" in capsys.readouterr().err
+    assert main(["sim", "run", "wan-loss", "--seeds", "1..2", "--trace", str(trace)]) == 64
 
 
 def test_control_is_drawn_when_asked_for() -> None:

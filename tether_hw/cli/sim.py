@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tether sim run | list | show`: the transport in virtual time, over links as bad as you like.
+"""`tether sim run | list | show | draw`: the transport in virtual time, over links as bad as you like.
 
 The same scenario and seed give the same run, frame by frame. On every step the invariants of RFC 0001 are checked;
 a run that breaks one ends with the command that repeats it, as small as it could be made.
@@ -8,10 +8,12 @@ a run that breaks one ends with the command that repeats it, as small as it coul
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.cli import output
+from tether_hw.cli import output, sim_draw
 from tether_hw.cli.common import Parser, add_json, positive, seconds
 from tether_hw.cli.exits import Exit
 from tether_hw.errors import UsageError
@@ -34,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
     run_parser.add_argument(
         "--set", metavar="PATH=VALUE", action="append", default=[], help="change the scenario: links.0.loss=2%%"
     )
+    run_parser.add_argument("--trace", metavar="FILE", help="write what every endpoint does to a new file (sim draw)")
     run_parser.add_argument("--only", metavar="FAULTS", help="no faults but these, as a failing run prints them")
     run_parser.add_argument(
         "--shrink", metavar="S", type=seconds, default=60.0, help="make a failing run smaller for so long (%(default)s)"
@@ -44,6 +47,7 @@ def add_parser(subparsers: Any) -> None:
     show = actions.add_parser("show", help="what a scenario says")
     show.add_argument("scenario", metavar="SCENARIO", help="a name of `tether sim list`, or a file .yaml")
     add_json(show)
+    sim_draw.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,6 +56,10 @@ def run(args: argparse.Namespace) -> int:
         return list_all(args)
     if args.action == "show":
         return show(args)
+    if args.action == "draw":
+        return sim_draw.run(args)
+    if args.seeds and args.trace:
+        raise UsageError("--trace is for one seed")
     return run_seeds(args) if args.seeds else run_one(args)
 
 
@@ -85,6 +93,7 @@ def run_one(args: argparse.Namespace) -> int:
     from tether_hw.sim import load, seeds, text
     from tether_hw.sim.run import document
     from tether_hw.sim.run import run as run_scenario
+    from tether_hw.sim.tracer import Tracer
 
     try:
         only = seeds.parse_faults(args.only) if args.only else None
@@ -92,7 +101,9 @@ def run_one(args: argparse.Namespace) -> int:
         raise UsageError(f"--only {args.only}: expected KIND:WHERE:WHICH, separated by commas") from None
     job = seeds.Job(args.scenario, args.seed, args.variant, tuple(args.set), args.scaled)
     scenario = load.read(job.scenario, scaled=job.scaled, variant=job.variant, changes=job.changes)
-    outcome = run_scenario(scenario, job.seed, only)
+    with contextlib.ExitStack() as stack:
+        trace = stack.enter_context(Tracer(Path(args.trace))) if args.trace else None
+        outcome = run_scenario(scenario, job.seed, only, trace=trace)
     result = document(args.scenario, outcome)
     if not outcome.good:
         result["repeat"] = seeds.command(job, only)

@@ -153,7 +153,7 @@ class Fault(ctypes.Structure):
     _fields_ = (("kind", c_uint32), ("where", c_uint32), ("which", c_uint64))
 
 
-TRACE = ctypes.CFUNCTYPE(None, c_void_p, ctypes.POINTER(c_char), c_size_t)
+TRACE = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, ctypes.POINTER(structs.tether_trace_event))
 
 
 class Config(Sized):
@@ -321,4 +321,5 @@ def load(path: Path) -> Any:
     library.tether_sim_free.restype = None
     library.tether_strerror.argtypes = [c_int]
     library.tether_strerror.restype = c_char_p
+    library.tether_trace_line.argtypes = [ctypes.POINTER(structs.tether_trace_event), c_char_p, c_char_p, c_size_t]
     return library

@@ -13,6 +13,7 @@ from tether_hw.errors import TetherError
 from tether_hw.sim import native
 from tether_hw.sim.build import KINDS, Built, build
 from tether_hw.sim.model import Scenario
+from tether_hw.sim.tracer import Tracer
 
 SCHEMA = "tether.sim/1"
 FAULTS_MOST = 65536
@@ -49,10 +50,14 @@ class Outcome:
         return bytes(self.result.message).decode(errors="replace")
 
 
-def run_built(built: Built, only: list[Fault] | None = None, library: Path | None = None) -> Outcome:
+def run_built(
+    built: Built, only: list[Fault] | None = None, library: Path | None = None, trace: Tracer | None = None
+) -> Outcome:
     """Run a description to its end. Raises TetherError when it cannot be begun."""
     lib = native.load(library or native.find())
     config = built.config(only)
+    if trace is not None:
+        config.trace = trace.listen(lib, built.vertex_names)
     pointer = ctypes.c_void_p()
     began = time.monotonic()
     code = lib.tether_sim_new(ctypes.byref(config), ctypes.byref(pointer))
@@ -87,9 +92,15 @@ def run_built(built: Built, only: list[Fault] | None = None, library: Path | Non
     return Outcome(built, result, streams, pipes, vertices, faults, time.monotonic() - began)
 
 
-def run(scenario: Scenario, seed: int, only: list[Fault] | None = None, library: Path | None = None) -> Outcome:
-    """One run of a scenario; where it asks for it, the same by senders without credit beside it."""
-    outcome = run_built(build(scenario, seed), only, library)
+def run(
+    scenario: Scenario,
+    seed: int,
+    only: list[Fault] | None = None,
+    library: Path | None = None,
+    trace: Tracer | None = None,
+) -> Outcome:
+    """One run of a scenario; where it asks for it, the same by senders without credit beside it (never traced)."""
+    outcome = run_built(build(scenario, seed), only, library, trace)
     if scenario.blind and outcome.good:
         outcome.beside = run_built(build(scenario, seed, blind=True), only, library)
     return outcome

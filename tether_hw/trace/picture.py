@@ -119,7 +119,7 @@ def _summary(trace: Trace, shown: list[Direction], begin: int, end: int, unit: t
     span = f"{(end - begin) / unit[0]:.4g} {unit[1]}"
     many = "direction" if len(shown) == 1 else "directions"
     return (
-        f"{' and '.join(trace.nodes())} · {len(shown)} {many} · {plain(frames)} data frames, {plain(repairs)} repairs"
+        f"{', '.join(trace.nodes())} · {len(shown)} {many} · {plain(frames)} data frames, {plain(repairs)} repairs"
         f" · {span} from {(begin - trace.events[0].at_ns) / unit[0]:.4g} {unit[1]} on · one slot is {BLOCK} bytes"
     )
 

@@ -35,6 +35,15 @@ static int entropy(void *context, uint8_t *out, size_t length)
 
 /* --------------------------------------------------------- the C core as a vertex */
 
+/* Its own clock is one of many here: what it tells stands at the simulation's time. */
+static void trace(void *context, const struct tether_trace_event *event)
+{
+    struct sim_vertex *v = context;
+    struct tether_trace_event told = *event;
+    told.at_ns = v->sim->now_ns;
+    v->sim->config.trace(v->sim->config.trace_context, v->index, &told);
+}
+
 static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t limit)
 {
     struct sim_vertex *v = context;
@@ -51,6 +60,10 @@ static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t
         .context = v, .lane_addresses = addresses};
     size_t count = 0;
     int failed = peers == NULL ? -ENOMEM : 0;
+    if (sim->config.trace != NULL) {
+        config.trace = trace;
+        config.trace_context = v;
+    }
     memset(addresses, 0, sizeof addresses);
     memcpy(config.static_secret, sim->secrets[v->config.node], sizeof config.static_secret);
     for (uint32_t i = 0; peers != NULL && i < sim->config.vertex_count; i++) {

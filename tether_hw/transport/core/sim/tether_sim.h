@@ -196,7 +196,8 @@ struct tether_sim_config {
     const struct tether_sim_fault *only; /* faults that may happen; see only_set */
     uint32_t vertex_count, pipe_count, channel_count, flow_count, event_count, outage_count, only_count;
     uint32_t only_set;       /* 1 = no fault but those of `only` happens */
-    void (*trace)(void *context, const char *line, size_t length);
+    /* What each endpoint does, at the simulation's time; `vertex` is its number. NULL = nobody listens. */
+    void (*trace)(void *context, uint32_t vertex, const struct tether_trace_event *event);
     void *trace_context;
 };
 
