@@ -160,7 +160,7 @@ class Builder:
             rx_cells=rx_cells,
             tx_cells=value("tx_cells"),
             ring_frames=-(-rx_cells * 4 // 3) if node.ring_frames is None else value("ring_frames"),
-            frame_blocks=node.frame_blocks,
+            frame_blocks=value("frame_blocks"),
             ciphers=CIPHERS[node.cipher],
             replay_window=node.replay_window,
             purse_frames=node.purse_frames,

@@ -30,7 +30,7 @@ class Node(Model):
     rx_cells: Count = Span(1024, 1024)
     tx_cells: Count = Span(1024, 1024)
     ring_frames: Count | None = Field(None, description="a third more than rx_cells when left out")
-    frame_blocks: int = Field(22, ge=5, le=1023)
+    frame_blocks: Count = Span(22, 22)
     max_message: Size = Span(1 << 20, 1 << 20)
     rtt: Time | None = Field(None, description="declared; the scenario's when left out")
     rate: Rate | None = Field(None, description="declared; the scenario's when left out")

@@ -199,7 +199,7 @@ class Result(Sized):
         ("fault_count", c_uint64),
         ("last_fault_ns", c_uint64),
         ("done_ns", c_uint64),
-        ("message", c_char * 320),
+        ("message", c_char * 400),
     )
 
 

@@ -63,6 +63,12 @@ class Shrinker:
                     break
                 value //= 2
 
+    def kinds(self) -> None:
+        """All faults of a kind and place at once."""
+        for kind, where in sorted({fault[:2] for fault in self.best.only}):
+            left = [fault for fault in self.best.only if fault[:2] != (kind, where)]
+            self.attempt(self.best.job, left)
+
     def faults(self) -> None:
         """Delta debugging on the list of faults."""
         pieces = 2
@@ -93,6 +99,7 @@ def shrink(job: Job, first: Outcome, seconds: float = 60, say: Callable[[str], N
     shrinker.traffic()
     if say:
         say(f"smaller traffic: {len(shrinker.best.only)} faults after {shrinker.runs} runs")
+    shrinker.kinds()
     shrinker.faults()
     shrinker.best.runs = shrinker.runs
     return shrinker.best

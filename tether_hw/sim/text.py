@@ -40,6 +40,9 @@ def faults(built: Built, happened: list[Fault]) -> list[str]:
         if name == "script":
             event = built.scenario.events[where] if where < len(built.scenario.events) else None
             words.append(f"event {where}" + (f": {event.model_dump(exclude_defaults=True)}" if event else ""))
+        elif name == "outage":
+            outage = built.outages[where]
+            words.append(f"outage {where} ({outage.from_ns / 1e9:.6g} s to {outage.until_ns / 1e9:.6g} s)")
         elif name == "attack":
             words.append(f"frame {which} of {built.vertex_names[where]}")
         else:

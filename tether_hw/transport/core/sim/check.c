@@ -5,6 +5,8 @@
  */
 #include "sim.h"
 
+#include <stdio.h>
+
 #define MUST(condition, invariant, ...)                              \
     do {                                                             \
         if (__builtin_expect(!(condition), 0)) {                     \
@@ -49,6 +51,8 @@ static void check_flow(struct sim_vertex *v, const struct tether_channel *ch, co
     sums->tx_cells += flow->tx.cells;
     MUST(flow->rx.reserved >= flow->rx.outstanding, TETHER_SIM_I4, "flow %u: %u frames granted, %u cells reserved",
          flow->id, flow->rx.outstanding, flow->rx.reserved);
+    if (ch->state != TETHER_CHANNEL_UP)
+        return; /* it has given everything back; what had arrived may still be read */
     MUST((flow->rx.granted + (flow->ember_in ? ep->floor : 0) - flow->rx.arrived) / ep->floor == flow->rx.outstanding,
          TETHER_SIM_INNER, "flow %u: granted %llu, arrived %llu, but %u frames outstanding", flow->id,
          (ull)flow->rx.granted, (ull)flow->rx.arrived, flow->rx.outstanding);
@@ -114,20 +118,45 @@ void sim_check(struct sim_vertex *v)
         v->result.peak_outstanding = sums.outstanding;
 }
 
+/* Who holds on to something: the first flow that is not as a quiet one. */
+static void name_flow(const struct tether_endpoint *ep, char *text, size_t size)
+{
+    for (uint32_t c = 0; c < ep->channel_high; c++)
+        for (uint32_t f = 0; f < ep->flow_nodes; f++) {
+            const struct tether_flow *flow = tether_flow_at(ep, &ep->channels[c], f);
+            if (!flow->used || ep->channels[c].state == TETHER_CHANNEL_FREE ||
+                (f && !flow->rx.reserved && !flow->rx.held && !flow->tx.cells && !flow->rx.gaps.count) ||
+                (!f && flow->rx.granted - flow->rx.arrived == (uint64_t)TETHER_CONTROL_FRAMES * ep->floor &&
+                 flow->tx.head == TETHER_NIL))
+                continue;
+            (void)snprintf(text, size,
+                           "; channel %u (state %u) flow %u flags %x mute %u: granted %llu arrived %llu contig %llu "
+                           "demand %llu upper %llu final %lld reserved %u held %u gaps %u; next %llu limit %llu cells %u",
+                           c, ep->channels[c].state, flow->id, flow->flags, flow->mute, (ull)flow->rx.granted,
+                           (ull)flow->rx.arrived, (ull)flow->rx.contig, (ull)flow->rx.demand, (ull)flow->rx.upper,
+                           (long long)flow->rx.final, flow->rx.reserved, flow->rx.held, flow->rx.gaps.count,
+                           (ull)tether_ledger_next(&flow->tx.ledger), (ull)tether_ledger_limit(&flow->tx.ledger),
+                           flow->tx.cells);
+            return;
+        }
+}
+
 /* I8: no demand and quiet, so what is granted is the standing amounts, and every cell is free. */
 void sim_check_quiet(struct sim_vertex *v)
 {
     const struct tether_endpoint *ep = v->ep;
     struct tether_stats stats = {.struct_size = sizeof stats};
+    char who[256] = "";
     if (ep == NULL || v->sim->stop)
         return;
     tether_endpoint_stats(ep, &stats);
+    name_flow(ep, who, sizeof who);
     MUST(stats.grants_outstanding_slots == stats.standing_slots, TETHER_SIM_I8,
-         "quiet, and %llu slots are granted where %llu stand", (ull)stats.grants_outstanding_slots,
-         (ull)stats.standing_slots);
-    MUST(ep->reserved == 0, TETHER_SIM_I8, "quiet, and %u cells are reserved", ep->reserved);
-    MUST(ep->held == 0, TETHER_SIM_I8, "quiet and everything read, and %u cells are held", ep->held);
-    MUST(ep->tx_used == 0, TETHER_SIM_I8, "quiet, and %u send cells are in use", ep->tx_used);
-    MUST(ep->gap_pool.free_count == ep->gap_pool.count, TETHER_SIM_I8, "quiet, and %u gaps are open",
-         ep->gap_pool.count - ep->gap_pool.free_count);
+         "quiet, and %llu slots are granted where %llu stand%s", (ull)stats.grants_outstanding_slots,
+         (ull)stats.standing_slots, who);
+    MUST(ep->reserved == 0, TETHER_SIM_I8, "quiet, and %u cells are reserved%s", ep->reserved, who);
+    MUST(ep->held == 0, TETHER_SIM_I8, "quiet and everything read, and %u cells are held%s", ep->held, who);
+    MUST(ep->tx_used == 0, TETHER_SIM_I8, "quiet, and %u send cells are in use%s", ep->tx_used, who);
+    MUST(ep->gap_pool.free_count == ep->gap_pool.count, TETHER_SIM_I8, "quiet, and %u gaps are open%s",
+         ep->gap_pool.count - ep->gap_pool.free_count, who);
 }

@@ -58,7 +58,7 @@ static void check_progress(struct tether_sim *sim)
     if (sim->now_ns - since <= bound)
         return;
     bound += all_up(sim) ? 0 : 4 * (sim->stall_ns > UINT64_C(2000000000) ? sim->stall_ns : UINT64_C(2000000000));
-    bound += sim->crashes ? 2 * sim->death_ns : 0;
+    bound += sim->crashes || sim->downs ? 2 * sim->death_ns : 0;
     if (sim->now_ns - since > bound)
         sim_broken(sim, TETHER_SIM_I7, UINT32_MAX, "%u streams are not done, and for %llu ns nothing new has come",
                    sim->open_streams, (unsigned long long)(sim->now_ns - since));
@@ -76,10 +76,18 @@ static void finish(struct tether_sim *sim)
     }
 }
 
+/* When everything must be quiet: long enough after the last delivery, and after the last fault. */
+static uint64_t quiet_at(const struct tether_sim *sim, uint64_t done_ns)
+{
+    uint64_t since = sim->result.last_fault_ns > done_ns ? sim->result.last_fault_ns : done_ns;
+    since += sim->crashes || sim->downs ? 2 * sim->death_ns : 0;
+    return since + (sim->config.quiet_ns ? sim->config.quiet_ns : sim->stall_ns);
+}
+
 TETHER_API int tether_sim_run(tether_sim *sim, struct tether_sim_result *result)
 {
     struct sim_event event;
-    uint64_t quiet = sim->config.quiet_ns ? sim->config.quiet_ns : sim->stall_ns, done = UINT64_MAX;
+    uint64_t done = UINT64_MAX;
     if (result->struct_size != sizeof *result)
         return -EINVAL;
     while (!sim->stop && sim_pop(sim, &event)) {
@@ -89,7 +97,7 @@ TETHER_API int tether_sim_run(tether_sim *sim, struct tether_sim_result *result)
                 sim->result.verdict = TETHER_SIM_UNFINISHED;
             break;
         }
-        if (done != UINT64_MAX && event.at_ns > done + quiet)
+        if (done != UINT64_MAX && event.at_ns > quiet_at(sim, done))
             break;
         sim->now_ns = event.at_ns;
         happen(sim, &event);

@@ -321,13 +321,13 @@ void sim_kick(struct sim_vertex *v)
         return;
     v->kicking = 1;
     while (did && v->up && !sim->stop) {
+        while (v->up && !sim->stop && v->nic_ns <= sim->now_ns && transmit(v, now))
+            continue;
         did = 0;
-        while (v->up && v->ops.event(v->context, &event) > 0) {
+        while (v->up && !sim->stop && v->ops.event(v->context, &event) > 0) {
             sim_app_event(v, &event);
             did = 1;
         }
-        while (v->up && !sim->stop && v->nic_ns <= sim->now_ns && transmit(v, now))
-            did = 1;
     }
     v->kicking = 0;
     if (v->up && !sim->stop)

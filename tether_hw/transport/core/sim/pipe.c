@@ -36,14 +36,15 @@ int sim_match(uint32_t match, const uint8_t *frame, uint32_t length)
     }
 }
 
-static int outage(struct tether_sim *sim, uint32_t pipe, uint64_t number, const struct sim_frame *frame)
+/* One outage is one fault, however many frames it takes. */
+static int outage(struct tether_sim *sim, uint32_t pipe, const struct sim_frame *frame)
 {
     for (uint32_t i = 0; i < sim->config.outage_count; i++) {
         const struct tether_sim_outage *o = &sim->outages[i];
         if (o->pipe != pipe || sim->now_ns < o->from_ns || sim->now_ns >= o->until_ns || sim->outage_left[i] == 0 ||
             !sim_match(o->match, frame->bytes, frame->length))
             continue;
-        if (!sim_fault(sim, TETHER_SIM_FAULT_OUTAGE, pipe, number))
+        if (!sim_fault(sim, TETHER_SIM_FAULT_OUTAGE, i, 0))
             continue;
         sim->outage_left[i]--;
         return 1;
@@ -159,7 +160,7 @@ void sim_pipe_put(struct tether_sim *sim, uint32_t pipe, struct sim_frame *frame
     at = p->busy_ns + c->delay_ns;
     p->result.carried_frames++;
     p->result.carried_bytes += bytes;
-    if (sim->config.outage_count && outage(sim, pipe, number, frame)) {
+    if (sim->config.outage_count && outage(sim, pipe, frame)) {
         p->result.outage_lost++;
         sim_frame_give(sim, frame);
         return;

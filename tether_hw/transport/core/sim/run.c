@@ -85,6 +85,11 @@ int sim_fault(struct tether_sim *sim, uint32_t kind, uint32_t where, uint64_t wh
         return 0;
     sim->result.fault_count++;
     sim->result.last_fault_ns = sim->now_ns;
+    if (kind == TETHER_SIM_FAULT_OUTAGE) {
+        if (sim->outage_seen[where])
+            return 1;
+        sim->outage_seen[where] = 1;
+    }
     if (sim->fault_kept < SIM_FAULTS_KEPT)
         sim->faults[sim->fault_kept++] = (struct tether_sim_fault){.kind = kind, .where = where, .which = which};
     return 1;
@@ -199,11 +204,12 @@ static int open_all(struct tether_sim *sim)
     sim->routes = twin(c->routes, (size_t)c->vertex_count * c->vertex_count, sizeof *sim->routes);
     sim->script = twin(c->events, c->event_count, sizeof *sim->script);
     sim->outages = twin(c->outages, c->outage_count, sizeof *sim->outages);
+    sim->outage_seen = calloc(c->outage_count + 1, 1);
     sim->outage_left = calloc(c->outage_count + 1, sizeof *sim->outage_left);
     sim->public_keys = calloc(c->vertex_count, sizeof *sim->public_keys);
     sim->secrets = calloc(c->vertex_count, sizeof *sim->secrets);
     if (failed || !sim->vertices || !sim->pipes || !sim->channels || !sim->flows || !sim->routes || !sim->script ||
-        !sim->outages || !sim->outage_left || !sim->public_keys || !sim->secrets || sim_watch_open(&sim->watch))
+        !sim->outages || !sim->outage_seen || !sim->outage_left || !sim->public_keys || !sim->secrets || sim_watch_open(&sim->watch))
         return -ENOMEM;
     for (uint32_t i = 0; i < c->vertex_count; i++) {
         sim->vertices[i].config = c->vertices[i];
@@ -289,6 +295,7 @@ TETHER_API void tether_sim_free(tether_sim *sim)
     free(sim->script);
     free(sim->outages);
     free(sim->outage_left);
+    free(sim->outage_seen);
     free(sim->public_keys);
     free(sim->secrets);
     free(sim->only);

@@ -130,6 +130,7 @@ struct tether_sim {
     struct tether_sim_event *script;
     struct tether_sim_outage *outages;
     uint64_t *outage_left;
+    uint8_t *outage_seen;        /* it has taken a frame */
     uint64_t *only;              /* hash set of allowed faults */
     uint64_t only_mask;
     struct tether_sim_fault *faults;
@@ -150,6 +151,7 @@ struct tether_sim {
     uint64_t pending_script;     /* script entries that have not happened */
     uint32_t crashed;            /* endpoints that are down now */
     int crashes;                 /* some happened */
+    int downs;                   /* channels that timed out */
     int attackers;               /* there are some: what passes is recorded */
     uint32_t open_streams;       /* that are not complete */
     int stop;

@@ -163,8 +163,8 @@ struct tether_sim_event {
 /* A fault as it happened, and as it is named when only some are allowed. */
 struct tether_sim_fault {
     uint32_t kind;   /* TETHER_SIM_FAULT_* */
-    uint32_t where;  /* pipe, attacker vertex, or script entry */
-    uint64_t which;  /* number of the frame on that pipe, or of the forged frame */
+    uint32_t where;  /* pipe, attacker vertex, outage, or script entry */
+    uint64_t which;  /* number of the frame on that pipe, or of the forged frame; 0 */
 };
 
 enum tether_sim_fault_kind {
@@ -232,7 +232,7 @@ struct tether_sim_result {
     uint64_t fault_count;    /* faults that happened; the first ones are kept */
     uint64_t last_fault_ns;
     uint64_t done_ns;        /* last delivery to an application */
-    char message[320];
+    char message[400];
 };
 
 struct tether_sim_stream_result {
