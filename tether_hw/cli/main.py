@@ -35,6 +35,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("engine", "run and use the transport engine", "engine"),
     ("frame", "decode and encode Tether frames", "frame"),
     ("sim", "the transport in virtual time, checked on every step", "sim"),
+    ("ddp", "DDP packages of Intel's E800", "ddp"),
 )
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tether_hw.nic.e810.ddp.container import Package, Segment
 from tether_hw.nic.e810.ddp.errors import DdpError
-from tether_hw.nic.e810.ddp.fields import LABEL_SIZE, Row
+from tether_hw.nic.e810.ddp.fields import LABEL_SIZE, Layout, Row
 from tether_hw.nic.e810.ddp.sections import BY_SECTION, LABELS, METADATA_SECTION, TABLES, TableKind
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its index (addressed tables: its place in the order of search), its fields, its bytes."""
+    """One entry: its index (addressed tables: its place in the order of search) and its bytes."""
 
     index: int
-    row: Row
     raw: bytes
+    layout: Layout
+
+    @cached_property
+    def row(self) -> Row:
+        """Its fields; decoded when they are asked for, as most readers want few of the tables."""
+        return self.layout.decode(self.raw)
 
 
 @dataclass
@@ -80,7 +86,7 @@ class Tables:
             if len(content) < size:
                 raise DdpError(f"{len(content)} bytes, a {kind.layout.name} has {size}", where=where)
             if not entries:  # a driver takes the first
-                entries.append(Entry(0, kind.layout.decode(content[:size]), content[:size]))
+                entries.append(Entry(0, content[:size], kind.layout))
             return
         if len(content) < 4:
             raise DdpError(f"{len(content)} bytes are too few for the header of a table", where=where)
@@ -92,7 +98,7 @@ class Tables:
             index = len(entries) if kind.addressed else first + place
             if index >= kind.entries:
                 raise DdpError(f"entry {index} of {kind.layout.name}: the table has {kind.entries}", where=where)
-            entries.append(Entry(index, kind.layout.decode(raw), raw))
+            entries.append(Entry(index, raw, kind.layout))
 
     def _add_labels(self, what: str, content: bytes, where: str) -> None:
         if len(content) < 2:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tether_hw.nic.e810.ddp.fields import IMEM, NO_MARKER, NO_PROTOCOL, PROTOCOL_GROUP, Row
+from tether_hw.nic.e810.ddp.fields import NO_MARKER, NO_PROTOCOL, Row
 from tether_hw.nic.e810.ddp.parser.reads import Reads
+from tether_hw.nic.e810.ddp.parser.search import EMPTY_GROUP, EMPTY_PROGRAM, NOTHING, boost_of, graph_of, halves
 from tether_hw.nic.e810.ddp.tables import Tables
 from tether_hw.nic.e810.ddp.ternary import Ternary
 
@@ -26,7 +27,6 @@ HEADER_BITS = 256
 WORD = 0xFFFF
 
 PARK, MOV_ADD, ADD, MOV_XOR, SET_EQ, OR_EQ, OR_LT = 0, 1, 2, 9, 19, 21, 30
-DVM_PREFIX, SVM_PREFIX = "BOOST_MAC_VLAN_DVM", "BOOST_MAC_VLAN_SVM"
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,9 @@ class Machine:
         self.tables = tables
         self._programs = tables.by_index("program")
         self._start = tables.by_index("start").get(0, {})
-        self._graph = _graph(tables)
-        self._boost = _boost(tables, dvm)
-        self._ptypes = [
-            (Ternary.decode(*_halves(entry.row, 9, 10)), entry.row["ptype"]) for entry in tables.of("ptype")
-        ]
+        self._graph = graph_of(tables)
+        self._boost = boost_of(tables, dvm)
+        self._ptypes = [(Ternary.decode(*halves(entry.row, 9, 10)), entry.row["ptype"]) for entry in tables.of("ptype")]
         self._marker_groups = tables.by_index("marker_group")
         self._protocol_groups = tables.by_index("protocol_group")
         self._redirect = [(index, row["flag"]) for index, row in tables.by_index("redirect").items() if row["expose"]]
@@ -143,7 +141,7 @@ class Machine:
         node, program_index, ho = registers[NODE], registers[PROGRAM], state.ho
         program = self._programs.get(program_index)
         if program is None:
-            program = _EMPTY_PROGRAM
+            program = EMPTY_PROGRAM
         place, boost = self._hit(state, program)
         source = boost if boost is not None and program["boost_graph"] else program
         group = source["group"] if source is boost and boost is not None else 0
@@ -154,7 +152,7 @@ class Machine:
             state.register(source["key.register"]),
         )
         exact = self._graph.exact.get(key)
-        next_value = self._next(state, source, exact.values if exact and not trace else None if trace else _NOTHING)
+        next_value = self._next(state, source, exact.values if exact and not trace else None if trace else NOTHING)
         action = exact.actions.get(next_value) if exact else None
         if action is None:
             action = self._graph.otherwise.get(key)
@@ -229,7 +227,7 @@ class Machine:
         if not action["protocol_group"]:
             found = ((action["protocol"], state.po),)
         else:
-            group = self._protocol_groups.get(action["protocol"], _EMPTY_GROUP)
+            group = self._protocol_groups.get(action["protocol"], EMPTY_GROUP)
             ids = _until([group[f"protocol{i}"] for i in range(8)], NO_PROTOCOL)
             found = tuple(
                 (
@@ -308,99 +306,3 @@ def _commit(state: _State, index: int, value: int) -> None:
         state.flags = state.flags & ~(WORD << shift) | value << shift
     else:
         state.registers[index] = value
-
-
-@dataclass(frozen=True)
-class _Action:
-    table: str
-    index: int
-    row: Row
-
-
-@dataclass
-class _Exact:
-    actions: dict[int, _Action] = field(default_factory=dict)
-    values: frozenset[int] = frozenset()
-
-
-@dataclass
-class _Graph:
-    exact: dict[tuple[int, ...], _Exact] = field(default_factory=dict)
-    otherwise: dict[tuple[int, ...], _Action] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Boost:
-    place: int
-    care: int
-    value: int
-    row: Row
-
-
-_NOTHING: frozenset[int] = frozenset()
-_EMPTY_PROGRAM: Row = {item.name: 0 for item in IMEM.fields}
-_EMPTY_GROUP: Row = {item.name: 0 for item in PROTOCOL_GROUP.fields}
-
-
-def graph_key(row: Row) -> tuple[int, ...]:
-    """What a CAM entry compares beside the next protocol. Without a boost hit the group compares as 0."""
-    group = row["boost"] if row["boost_hit"] else 0
-    return (row["node"], row["flag0"], row["flag1"], row["flag2"], row["flag3"], group, row["register"])
-
-
-def _graph(tables: Tables) -> _Graph:
-    graph = _Graph()
-    # exact before no match, each table before its spill table; the first entry of a key wins
-    for name in ("cam", "cam_spill"):
-        for index, row in sorted(tables.by_index(name).items()):
-            if row["valid"]:
-                exact = graph.exact.setdefault(graph_key(row), _Exact())
-                exact.actions.setdefault(row["next"], _Action(name, index, row))
-    for exact in graph.exact.values():
-        exact.values = frozenset(exact.actions)
-    for name in ("no_match", "no_match_spill"):
-        for index, row in sorted(tables.by_index(name).items()):
-            if row["valid"]:
-                graph.otherwise.setdefault(graph_key(row), _Action(name, index, row))
-    return graph
-
-
-def _halves(row: Row, size: int, whole: int) -> tuple[bytes, bytes]:
-    return (
-        row["key"].to_bytes(whole, "little")[:size],
-        row["inverse"].to_bytes(whole, "little")[:size],
-    )
-
-
-def boost_key(row: Row) -> Ternary:
-    """The ternary key of a boost entry, 20 bytes."""
-    return Ternary.decode(*_halves(row, 20, 20))
-
-
-def _boost(tables: Tables, dvm: bool | None) -> dict[int, tuple[_Boost, ...]]:
-    """For each value of key byte 19, the entries that can hit, in the order of search, as little-endian frame bytes."""
-    labels = tables.labels.get("boost", {})
-    by_high: dict[int, list[_Boost]] = {value: [] for value in range(256)}
-    for place, entry in enumerate(tables.of("boost")):
-        row = entry.row
-        if row["group"] == 0:
-            continue
-        key = boost_key(row)
-        label = labels.get(place, "")
-        if dvm is not None and label.startswith((DVM_PREFIX, SVM_PREFIX)):
-            key = _switched(row, dvm == label.startswith(DVM_PREFIX))
-        if key.never:
-            continue
-        care = int.from_bytes((key.care & (1 << 152) - 1).to_bytes(19, "big"), "little")
-        value = int.from_bytes((key.value & (1 << 152) - 1).to_bytes(19, "big"), "little")
-        for high, candidates in by_high.items():
-            if high & key.care >> 152 == key.value >> 152:
-                candidates.append(_Boost(place, care, value, row))
-    return {high: tuple(candidates) for high, candidates in by_high.items() if candidates}
-
-
-def _switched(row: Row, on: bool) -> Ternary:
-    """An entry as a driver switches it: byte 0 of key and inverse all don't care, or with one cell that never hits."""
-    byte = 0xFF if on else 0xFE
-    key, inverse = (row[name] & ~0xFF | byte for name in ("key", "inverse"))
-    return boost_key({"key": key, "inverse": inverse})

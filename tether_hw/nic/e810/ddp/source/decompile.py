@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tether_hw.nic.e810.ddp.container import Package, version_text
@@ -11,7 +12,7 @@ from tether_hw.nic.e810.ddp.sections import BLOCKS, TABLES
 from tether_hw.nic.e810.ddp.source.names import ALU_OPS, DECLARED, OFFSET_OPS, REGISTERS
 from tether_hw.nic.e810.ddp.source.statements import HIGH_BYTE, blank
 from tether_hw.nic.e810.ddp.source.words import quote
-from tether_hw.nic.e810.ddp.tables import Tables
+from tether_hw.nic.e810.ddp.tables import Entry, Tables
 from tether_hw.nic.e810.ddp.ternary import Ternary
 
 _REGISTER_NAMES = {value: name for name, value in REGISTERS.items()}
@@ -21,17 +22,20 @@ _OFFSET_NAMES = {value: name for name, value in OFFSET_OPS.items()}
 
 def decompile(package: Package) -> str:
     """The source of a package's RX parser. Reserved bits, and sections that are no table of it, are not in it."""
-    return "\n".join(_Writer(package).lines()) + "\n"
+    return "\n".join(Describer(package).lines()) + "\n"
 
 
-class _Writer:
+class Describer:
+    """A package's tables in words of the source language."""
+
     def __init__(self, package: Package) -> None:
         self.package = package
         self.tables = Tables.read(package)
         self.names: dict[str, dict[int, str]] = {}
         for keyword, (kind, first, last) in DECLARED.items():
             labels = self.tables.labels.get(kind, {})
-            used = sorted(number for number in self._used(kind) | labels.keys() if first <= number <= last)
+            known = self._used(kind) | (labels.keys() if kind in ("protocol", "marker", "flag") else set())
+            used = sorted(number for number in known if first <= number <= last)
             names: dict[int, str] = {}
             for number in used:
                 name = labels.get(number, "")
@@ -43,7 +47,8 @@ class _Writer:
     def _used(self, kind: str) -> set[int]:
         tables = self.tables
         if kind == "node":
-            return {entry.row["node"] for table in _GRAPH for entry in tables.of(table)}
+            rows = [entry.row for table in _GRAPH for entry in tables.of(table) if entry.row["valid"]]
+            return {row["node"] for row in rows} | {row["next_node"] for row in rows if not row["last"]}
         if kind in ("program", "marker_group", "protocol_group"):
             return {entry.index for entry in tables.of(kind)}
         if kind == "boost":
@@ -56,6 +61,10 @@ class _Writer:
         """A reference: the name, or the number of what has none."""
         known = self.names[keyword].get(number)
         return quote(known) if known is not None else str(number)
+
+    def boost_name(self, place: int) -> str:
+        """The name of the boost entry at a place of the order of search."""
+        return self.name("boost", self.tables.of("boost")[place].row["address"])
 
     def lines(self) -> Iterator[str]:
         identity = self.tables.identity
@@ -79,6 +88,34 @@ class _Writer:
         yield from self._boosts()
         yield from self._ptypes()
         yield from self._blocks()
+
+    def things(self) -> Iterator[tuple[str, str, str]]:
+        """Everything as (what, name, text), whatever its place in a table: for comparing packages."""
+        at = re.compile(r" at \d+$|(?<=\S) = \d+(?= group|:| when| any| off| cells|$)")
+        block: tuple[str, str] | None = None
+        lines: list[str] = []
+        for line in [*self._small_tables(), *self._boosts(), *self._programs()]:
+            for part in line.strip("\n").split("\n"):
+                if part.startswith("    ") and block is not None:
+                    lines.append(part.strip())
+                    continue
+                if block is not None:
+                    yield *block, "; ".join(lines)
+                block, lines = None, []
+                if part:
+                    words = at.sub("", part).split(" ")
+                    block, lines = (words[0], words[1]), [" ".join(words[2:])]
+        if block is not None:
+            yield *block, "; ".join(lines)
+        for table, entry in self.transitions():
+            condition, _, action = at.sub("", self._transition(table, entry.index, entry.row)).partition(" -> ")
+            yield "transition", f"{self.name('node', entry.row['node'])}: {condition.strip()}", action
+        for line in [*self._ptypes(), *self._blocks()]:
+            if line:
+                keyword, name, *rest = at.sub("", line).split(" ")
+                if keyword == "xlt1":
+                    name, rest = f"{name} {rest[0]}", rest[2:]
+                yield keyword, name, " ".join(rest)
 
     def _small_tables(self) -> Iterator[str]:
         if self.tables.of("redirect"):
@@ -108,7 +145,7 @@ class _Writer:
                 parts.append(f"{self.name('protocol', protocol)}{sign}{offset}")
             yield f"protocols {self.name('protocols', entry.index)} = {entry.index}: {' '.join(parts)}".rstrip()
 
-    def _graph(self) -> Iterator[str]:
+    def _programs(self) -> Iterator[str]:
         for entry in self.tables.of("program"):
             row = entry.row
             yield f"\nprogram {self.name('program', entry.index)} = {entry.index}"
@@ -118,14 +155,29 @@ class _Writer:
             if boosted or row["boost_tsr"]:
                 yield f"    boosted {' '.join(boosted + ['tsr'] * row['boost_tsr'])}"
             yield from self._common(row)
-        nodes: dict[int, list[str]] = {}
-        for table in _GRAPH:
-            for entry in self.tables.of(table):
-                if entry.row["valid"]:
-                    nodes.setdefault(entry.row["node"], []).append(self._transition(table, entry.index, entry.row))
+
+    def _graph(self) -> Iterator[str]:
+        yield from self._programs()
+        nodes: dict[int, list[str]] = {number: [] for number in self.names["node"]}
+        for table, entry in self.transitions():
+            nodes.setdefault(entry.row["node"], []).append(self._transition(table, entry.index, entry.row))
         for node, transitions in nodes.items():
             yield f"\nnode {self.name('node', node)} = {node}"
             yield from transitions
+
+    def transitions(self) -> Iterator[tuple[str, Entry]]:
+        """Every valid entry of the parse graph with its table."""
+        for table in _GRAPH:
+            for entry in self.tables.of(table):
+                if entry.row["valid"]:
+                    yield table, entry
+
+    def short(self, table: str, row: Row) -> tuple[str, str]:
+        """A transition in a few words: what must be there, and where it leads."""
+        words = self._transition(table, 0, row).split(" -> ")
+        condition = words[0].strip().removeprefix("on ")
+        target = "stop" if row["last"] and not row["next_node"] else self.name("node", row["next_node"])
+        return condition, target
 
     def _transition(self, table: str, place: int, row: Row) -> str:
         words = ["   ", f"on {row['next']:#06x}" if "next" in row else "otherwise"]
