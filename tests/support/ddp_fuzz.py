@@ -124,7 +124,8 @@ def main() -> int:
     report = run_inputs(seeds, random.Random(args.seed), args.inputs)
     print(
         f"ddp reader: {report.inputs} inputs, seed {args.seed}: {report.accepted} accepted, {report.refused} refused,"
-        f" {len(report.faults)} faults; slowest read {report.slowest_s * 1000:.1f} ms, memory grew by {report.most_bytes} bytes"
+        f" {len(report.faults)} faults; slowest read {report.slowest_s * 1000:.1f} ms,"
+        f" memory grew by {report.most_bytes} bytes"
     )
     for fault in report.faults[:20]:
         print(fault)

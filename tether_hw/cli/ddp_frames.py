@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tether_hw.cli import output
-from tether_hw.cli.ddp_packages import read_package, refused, write_file
+from tether_hw.cli.ddp_packages import read_file, read_package, refused, write_file
 from tether_hw.cli.exits import Exit
 from tether_hw.errors import TetherError, UsageError
 from tether_hw.nic.e810.ddp.errors import DdpError
@@ -19,6 +19,8 @@ from tether_hw.nic.e810.ddp.parser.reads import Frame
 from tether_hw.nic.e810.ddp.source.decompile import Describer
 
 MOST_FRAME_BYTES = 65_535
+MOST_CAPTURE_BYTES = 1 << 30
+ETHERNET = 1
 _SEPARATORS = str.maketrans("", "", " \t\r\n:-")
 
 
@@ -65,13 +67,15 @@ def _frames(args: argparse.Namespace) -> Iterator[bytes]:
     if args.frame is not None:
         yield frame_bytes(args.frame)
         return
-    from tether_hw.transport.protocol.pcap import CaptureError, read_capture
+    from tether_hw.transport.protocol.pcap import CaptureError, packets
 
+    data = read_file(args.pcap, MOST_CAPTURE_BYTES)
     try:
-        with Path(args.pcap).open("rb") as file:
-            yield from (packet.data for packet in read_capture(file))
-    except OSError as error:
-        raise TetherError(f"{args.pcap}: {error.strerror}") from None
+        for packet in packets(data):
+            if packet.link_type != ETHERNET:
+                kind = f"link type {packet.link_type}, not Ethernet (1)"
+                raise TetherError(f"{args.pcap}: packet {packet.number} has {kind}")
+            yield packet.data[:MOST_FRAME_BYTES]
     except CaptureError as error:
         raise TetherError(f"{args.pcap}: {error}") from None
 
