@@ -27,7 +27,7 @@ from tether_hw.plan.plan import Plan
 
 VERBS = (
     "init", "validate", "facts", "render", "plan", "show", "apply", "confirm", "verify", "rollback", "resume", "runs",
-    "key", "schema", "doctor", "lab", "engine", "frame", "sim",
+    "key", "schema", "doctor", "lab", "engine", "frame", "sim", "ddp",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 LAB = str(data_path("inventory") / "lab.yaml")
@@ -400,7 +400,7 @@ def test_a_plan_of_other_hosts_is_refused(capsys: pytest.CaptureFixture[str], tm
     assert "left, right of this plan: not in" in err
 
 
-@pytest.mark.parametrize("path", sorted(data_path("profiles").glob("*/*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(data_path("profiles").glob("generic/*.yaml")), ids=lambda path: path.name)
 def test_profiles_fit_their_schema(path: Path) -> None:
     from tether_hw.fleet import profiles, source
 
@@ -409,6 +409,17 @@ def test_profiles_fit_their_schema(path: Path) -> None:
     assert problems == []
     assert mistakes(tree.plain(), json_schema("profile")) == []
     assert tree.plain()["driver"] in (None, *profiles.load().drivers())
+
+
+def test_parser_profiles_fit_their_schema() -> None:
+    from tether_hw.fleet import source
+
+    paths = sorted(data_path("profiles").glob("e810/*.yaml"))
+    assert paths
+    for path in paths:
+        problems: list[Problem] = []
+        assert mistakes(source.read(path, problems).plain(), json_schema("parser-profile")) == []
+        assert problems == []
 
 
 @pytest.mark.parametrize("path", sorted(data_path("inventory").glob("*.yaml")), ids=lambda path: path.name)

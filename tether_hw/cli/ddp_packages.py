@@ -155,8 +155,8 @@ def info(args: argparse.Namespace) -> int:
 
 def _info_words(path: str, document: dict[str, Any]) -> str:
     lines = [f"{path}: {document['bytes']} bytes, sha256 {document['sha256']}"]
-    if "name" in document:
-        lines.append(f"{document['name']} {document['version']}, track id {document['track_id']:#010x}")
+    if "package_name" in document:
+        lines.append(f"{document['package_name']} {document['version']}, track id {document['track_id']:#010x}")
     for segment in document["segments"]:
         lines.append(
             f"segment {segment['index']}: {segment['kind']}, format {segment['format_version']},"

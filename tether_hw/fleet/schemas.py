@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tether_hw.fleet.ddp_shapes import DDP_SHAPES
 from tether_hw.fleet.models import KeysFile, Top
 from tether_hw.fleet.run_shapes import RUN_SHAPES
 from tether_hw.fleet.shapes import SHAPES
 from tether_hw.fleet.sim_shapes import SIM_SHAPES
 from tether_hw.fleet.trace_shapes import TRACE_SHAPES
+from tether_hw.nic.e810.profile import ParserProfile
 from tether_hw.nic.generic.profile import Profile
 
-DOCUMENTS = {**SHAPES, **RUN_SHAPES, **TRACE_SHAPES, **SIM_SHAPES}
+DOCUMENTS = {**SHAPES, **RUN_SHAPES, **TRACE_SHAPES, **SIM_SHAPES, **DDP_SHAPES}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -52,6 +54,7 @@ SCHEMAS: dict[str, Entry] = {
     "inventory": Entry("an inventory file", _inventory),
     "keys": Entry("a keys file", KeysFile.model_json_schema),
     "profile": Entry("a driver of the NIC family generic", Profile.model_json_schema),
+    "parser-profile": Entry("what the parser of an E800 is taught", ParserProfile.model_json_schema),
     **{name: Entry(shape["description"], _shape(name)) for name, shape in DOCUMENTS.items()},
 }
 

@@ -32,7 +32,7 @@ def describe(data: bytes) -> dict[str, Any]:
     try:
         tables = Tables.read(package)
         identity = tables.identity
-        document["name"] = identity.name
+        document["package_name"] = identity.name
         document["version"] = version_text(identity.version)
         document["track_id"] = identity.track_id
         document["tables"] = {name: len(entries) for name, entries in sorted(tables.entries.items())}
