@@ -45,6 +45,8 @@ enum {
     TETHER_PEER_ADDRESSES = 256
 };
 
+#define TETHER_HOARD_NS UINT64_C(10000000000) /* granted credit unused for that long, and 16 silences, may end its channel */
+
 enum { TETHER_CHANNEL_DEAD = 16 }; /* internal: off the network, unread data remains for the application */
 
 struct tether_channel {
@@ -163,6 +165,7 @@ struct tether_endpoint {
     uint64_t active_bps;     /* sum of the rates of peers that have something outstanding */
     uint64_t kept_bps;       /* of it, by admitted budgets */
     uint64_t admitted_bps;   /* sum of all budgets */
+    uint64_t stated_bps;     /* sum of what active flows were told */
     uint32_t active_flows, active_peers; /* with something outstanding */
     uint32_t round;          /* of the scheduler */
     uint32_t starved_account, starved_others; /* whose flow went short in the last round; others' too */
@@ -295,6 +298,7 @@ uint32_t tether_account_for(struct tether_endpoint *ep, const struct tether_chan
 void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int active);
 uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow);
 uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns);
+uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct tether_flow *flow);
 void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns);
 void tether_pace_wait(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_pace_forget(struct tether_endpoint *ep, struct tether_flow *flow);

@@ -93,7 +93,8 @@ struct tether_flow_rx {
     uint32_t reserved;      /* cells reserved: (reserved_to - arrived) / floor */
     uint32_t outstanding;   /* frames granted and not arrived */
     uint64_t fed_ns;        /* when the last of them came, or the first of them was granted */
-    uint32_t pace_epoch;    /* of the endpoint when `pace` was computed */
+    uint64_t share_bps, stated_bps; /* of the link; and what of it was told */
+    uint32_t pace_epoch;    /* of the endpoint when the share was computed */
     uint16_t pace;          /* as stated; 0 = not yet */
     struct tether_backoff clock;
 };

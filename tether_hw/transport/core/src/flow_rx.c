@@ -309,6 +309,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
             tether_rx_cover_last(ep, flow);
         } else if (!TETHER_BROKEN(ep, rx->outstanding && rx->reserved && ep->outstanding && ep->reserved)) {
             tether_count_arrived(ep, flow, 1);
+            rx->fed_ns = now_ns;
         }
         tether_grant_freed(ep);
     }

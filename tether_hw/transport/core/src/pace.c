@@ -48,14 +48,18 @@ void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int
         ep->kept_bps -= kept;
     }
     ep->active_flows += active ? 1 : UINT32_MAX;
+    if (!active) {
+        ep->stated_bps -= flow->rx.stated_bps;
+        flow->rx.stated_bps = 0;
+    }
     ep->pace_epoch++;
 }
 
 /*
- * Slots per second that this flow may have, as if it were granted to; 0 = no statement. Peers share the link by the
- * rates of their own links, the flows of a peer share alike; a flow with an admitted budget has at least that.
+ * This flow's share of the link in bit/s, as if it were granted to; 0 = none is known. Peers share by the rates of their
+ * own links, the flows of a peer share alike; a flow with an admitted budget has at least that.
  */
-uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow)
+static uint64_t share_of(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_channel *ch = tether_channel_of(ep, flow);
     const struct tether_account *account = tether_account_of(ep, flow);
@@ -72,25 +76,67 @@ uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow 
         uint64_t braked = share / TETHER_BRAKE_FREE * ch->brake.part;
         share = braked > least ? braked : share < least ? share : least;
     }
-    share = share / 8 * ep->floor / (ch->cut_bytes + TETHER_FRAME_OVERHEAD);
-    return share ? share : 1;
+    return share;
+}
+
+static uint64_t slots_of(const struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t bps)
+{
+    uint64_t slots = bps / 8 * ep->floor / (tether_channel_of((struct tether_endpoint *)(uintptr_t)ep, flow)->cut_bytes + TETHER_FRAME_OVERHEAD);
+    return slots ? slots : 1;
+}
+
+/* Slots per second that this flow may have, as if it were granted to; 0 = no statement. */
+uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    uint64_t share = share_of(ep, flow);
+    return share ? slots_of(ep, flow, share) : 0;
+}
+
+/*
+ * Of its share, what is not still used by others: a flow that was told more, when there were fewer, uses that until it
+ * hears better. Who comes begins with a 64th, or its share where that is less.
+ */
+static uint64_t ceded(const struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    uint64_t link = ep->config.rate_bps, others = ep->stated_bps - flow->rx.stated_bps;
+    uint64_t left = link > others ? link - others : 0;
+    left = left > link / 64 ? left : link / 64;
+    return left < flow->rx.share_bps ? left : flow->rx.share_bps;
 }
 
 /* The pace field of a frame of this flow. */
 uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    if (flow->id == 0 || (rx->outstanding == 0 && rx->demand <= rx->granted))
+    if (rx->outstanding == 0 || flow->id == 0)
         return 0;
-    if (rx->pace_epoch != ep->pace_epoch || rx->pace == 0) {
-        uint16_t pace = tether_float16(tether_pace_slots(ep, flow));
+    if (rx->pace_epoch != ep->pace_epoch) {
+        rx->share_bps = share_of(ep, flow);
         rx->pace_epoch = ep->pace_epoch;
+        if (rx->share_bps == 0)
+            return 0;
+    }
+    if (rx->stated_bps != rx->share_bps) {
+        uint64_t bps = ceded(ep, flow);
+        uint16_t pace = tether_float16(slots_of(ep, flow, bps));
+        ep->stated_bps += bps - rx->stated_bps;
+        rx->stated_bps = bps;
         if (pace != rx->pace)
             TETHER_TRACE(ep, tether_channel_of(ep, flow), now_ns, .kind = TETHER_TRACE_PACE, .flow = flow->id,
                          .value = tether_unfloat16(pace));
         rx->pace = pace;
     }
     return rx->pace;
+}
+
+/* Four frames of this flow, at the slower of the paces in force: what we told the peer, and what it told us. */
+uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    const struct tether_flow_rx *rx = &flow->rx;
+    uint64_t slots = rx->outstanding ? tether_unfloat16(rx->pace) : 0;
+    uint64_t theirs = slots ? (uint64_t)ep->floor * UINT64_C(1000000000) / slots : 0;
+    uint64_t ours = tether_pacer_ns(&flow->tx.pacer, ep->channels[flow->channel].peer_floor);
+    return 4 * (theirs > ours ? theirs : ours);
 }
 
 /* -------------------------------------------------------------------- brake */

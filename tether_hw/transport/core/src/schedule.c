@@ -76,15 +76,10 @@ static uint32_t most(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static uint32_t usable_window(const struct tether_endpoint *ep)
-{
-    return ep->window < ep->config.rx_cells ? ep->window : ep->config.rx_cells;
-}
-
 uint32_t tether_schedule_window(const struct tether_endpoint *ep, const struct tether_flow *flow,
                                 const struct tether_round *round)
 {
-    uint32_t all = usable_window(ep);
+    uint32_t all = ep->window;
     /* srpt: the shortest ones fill the link; the pace holds back what is beyond it */
     if (round->flows == 1 || ep->config.grant_policy == TETHER_POLICY_SRPT || flow->budget_bps)
         return all - most(all / SPARE_PART, 1);
@@ -93,7 +88,7 @@ uint32_t tether_schedule_window(const struct tether_endpoint *ep, const struct t
 
 uint32_t tether_schedule_peer_window(const struct tether_endpoint *ep, const struct tether_round *round)
 {
-    uint32_t all = usable_window(ep);
+    uint32_t all = ep->window;
     return round->peers == 1 ? all : most(all / round->peers, 1);
 }
 

@@ -5,7 +5,7 @@
  * A frame never moves a timer: `timers[]` are lower bounds, and a channel that wakes up too early looks at its
  * flows (only those with something to wait for) and goes back to sleep.
  */
-#include "endpoint.h"
+#include "schedule.h"
 
 #include <errno.h>
 
@@ -33,6 +33,13 @@ static uint64_t payable_ns(const struct tether_endpoint *ep, const struct tether
     return own < purse ? own : purse;
 }
 
+/* Silence of one flow: the channel's, but at a slow pace no less than four of its frames. */
+static uint64_t slower(const struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t silence_ns)
+{
+    uint64_t paced = tether_pace_silence(ep, flow);
+    return paced > silence_ns ? paced : silence_ns;
+}
+
 static int receiver_misses(const struct tether_flow_rx *rx)
 {
     uint64_t upto = rx->granted < rx->demand ? rx->granted : rx->demand;
@@ -49,6 +56,7 @@ static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, 
                          uint64_t silence_ns)
 {
     uint64_t due = UINT64_MAX, clock = UINT64_MAX, at;
+    silence_ns = slower(ep, flow, silence_ns);
     if (flow->rx.untold && !(flow->news & TETHER_NEWS_ACK))
         due = flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8;
     if (flow->rx.gaps.count && ch->receipts && !(flow->news & TETHER_NEWS_GAP)) {
@@ -88,7 +96,9 @@ void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct 
 static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                            uint64_t silence_ns, uint64_t now_ns)
 {
-    uint64_t payable = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
+    uint64_t payable;
+    silence_ns = slower(ep, flow, silence_ns);
+    payable = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
     if (flow->rx.untold && flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8 <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_ACK);
     if (flow->rx.gaps.count && ch->receipts && tether_gaps_due(&ep->gap_pool, &flow->rx.gaps) <= now_ns)
@@ -107,6 +117,17 @@ static int gone(const struct tether_channel *ch, uint64_t silence_ns, uint64_t n
     if (silence_ns > patience / TETHER_UNANSWERED_SILENCES)
         patience = silence_ns * TETHER_UNANSWERED_SILENCES;
     return ch->unanswered_ns && now_ns > ch->unanswered_ns && now_ns - ch->unanswered_ns >= patience;
+}
+
+/* Credit that its peer asked for, has, and does not use, while another peer goes short of it. */
+static int hoarded(struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t silence_ns, uint64_t now_ns)
+{
+    uint64_t patience = TETHER_HOARD_NS;
+    silence_ns = slower(ep, flow, silence_ns);
+    if (silence_ns > patience / TETHER_UNANSWERED_SILENCES)
+        patience = silence_ns * TETHER_UNANSWERED_SILENCES;
+    return flow->rx.outstanding && flow->id != 0 && now_ns > flow->rx.fed_ns && now_ns - flow->rx.fed_ns >= patience &&
+           tether_schedule_others_starve(ep, flow);
 }
 
 static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns)
@@ -146,6 +167,10 @@ static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel 
         struct tether_flow *flow = tether_queue_pop(ep, queue, TETHER_Q_TIMED);
         uint32_t node = tether_flow_node(ep, flow);
         uint64_t due = flow_timer(ep, ch, flow, silence, now_ns);
+        if (hoarded(ep, flow, silence, now_ns)) {
+            tether_channel_fail(ep, ch, now_ns, TETHER_BYE_HOARD);
+            return now_ns + silence;
+        }
         /* News that is pending needs no timer itself, but what follows from it does: whoever is listed is looked at. */
         if (due == UINT64_MAX && (flow->news || flow->rx.untold || flow->rx.gaps.count ||
                                   receiver_misses(&flow->rx) || sender_waits(&flow->tx)))
