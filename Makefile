@@ -18,7 +18,7 @@ help:
 	@echo "make soak     mixed traffic over udp and af_xdp, SOAK_SECONDS each (default 600), and its accounts"
 	@echo "make bundle   what travels to hosts, for x86_64 and aarch64, in build/bundles"
 	@echo "make wheel    the wheel, with both bundles inside, in dist"
-	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60)"
+	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60); DDP_INPUTS packages (default 1000000)"
 	@echo "make spin     the model of the protocol in larger sizes; writes docs/proof/model.md"
 	@echo "make flood    FLOOD_FRAMES hostile frames (default 10 million) against a live engine, recorded in docs/proof"
 	@echo "make lock     a new requirements.lock from pyproject.toml"
@@ -76,8 +76,10 @@ flood: build
 	@nice $(VENV)/python tools/flood.py $(FLOOD_FRAMES)
 
 FUZZ_SECONDS ?= 60
+DDP_INPUTS ?= 1000000
 fuzz: fuzzers
 	@$(VENV)/python tools/run_tests.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
+	@$(VENV)/python -m tests.support.ddp_fuzz --inputs $(DDP_INPUTS)
 
 spin: setup
 	@$(VENV)/python tools/model.py --large

@@ -58,6 +58,12 @@ def flood_line(document: dict[str, Any]) -> str:
     )
 
 
+def ddp_line(document: dict[str, Any]) -> str:
+    rates = document["frames_per_s"]
+    words = [f"{name} {rates[name]['median']:,.0f}" for name in ("plain", "remembering", "remembered")]
+    return f"frames/s of the E810 parser simulator: {', '.join(words)}"
+
+
 def main() -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -77,6 +83,9 @@ def main() -> int:
     document = run("flood", [str(ROOT / "build" / "native" / "tether-flood"), "--bench"])
     print(f"flood: {flood_line(document)}" if document else "flood failed")
     failed += [] if document else ["flood"]
+    document = run("ddp", [sys.executable, str(ROOT / "bench" / "ddp_simulate.py")])
+    print(f"ddp: {ddp_line(document)}" if document else "ddp failed")
+    failed += [] if document else ["ddp"]
     print(f"results: {RESULTS.relative_to(ROOT)}")
     return 1 if failed else 0
 
