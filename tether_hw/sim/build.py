@@ -19,6 +19,7 @@ CIPHERS = {"any": 0, "chacha20": 1, "aes256": 2}
 ATTACKS = {"replay": 1, "mutate": 2, "truncate": 4, "forge": 8, "lamps": 16}
 MATCHES = ("all", "header-only", "data", "blocked", "grant", "nack", "lamp", "end", "control", "receipt")
 CRASH, STEP, CANCEL, CLOSE_FLOW, CLOSE_CHANNEL, DELAY, RATE, HAIL = range(1, 9)
+POLICIES = ("fair", "srpt", "reserved")
 BLIND_TIMEOUT_NS = 1_000_000
 
 
@@ -175,6 +176,7 @@ class Builder:
             attack_per_s=value("per_s"),
             attack_from_ns=begins,
             attack_until_ns=value("ends"),
+            grant_policy=POLICIES.index(node.policy),
         )
 
     def links(self) -> None:

@@ -39,6 +39,7 @@ class Node(Model):
     drift: Share = Field(NOTHING, description="its clock is faster by so much")
     slow: Share = Field(NOTHING, description="its clock is slower by so much")
     cipher: Literal["any", "chacha20", "aes256"] = "any"
+    policy: Literal["fair", "srpt", "reserved"] = "fair"
     replay_window: int = 0
     purse_frames: int = 0
     purse_per_s: int = 0

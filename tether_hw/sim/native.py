@@ -65,6 +65,8 @@ class Vertex(Sized):
         ("attack_per_s", c_uint32),
         ("attack_from_ns", c_uint64),
         ("attack_until_ns", c_uint64),
+        ("grant_policy", c_uint16),
+        ("reserved2", c_uint16 * 3),
     )
 
 

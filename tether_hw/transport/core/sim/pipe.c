@@ -52,15 +52,29 @@ static int outage(struct tether_sim *sim, uint32_t pipe, const struct sim_frame 
     return 0;
 }
 
-/* The Gilbert-Elliott state goes on with every frame, whatever happens to it. */
+/* How long the transmitter needs for a frame. */
+static uint64_t serial_ns(const struct sim_pipe *p, uint64_t bytes)
+{
+    return p->config.rate_bps ? bytes * 8 * UINT64_C(1000000000) / p->config.rate_bps : 0;
+}
+
+/*
+ * The Gilbert-Elliott state goes on with every frame, whatever happens to it, and with every time of a full frame in
+ * which none comes: a burst is an event of the link, and ends although nothing is sent.
+ */
 static int burst_lost(struct tether_sim *sim, struct sim_pipe *p, uint32_t pipe, uint64_t number)
 {
     const struct tether_sim_pipe *c = &p->config;
-    uint64_t seed = sim->config.seed;
+    uint64_t seed = sim->config.seed, frame_ns = serial_ns(p, 1510), steps, stay = 1000000;
     if (c->burst_enter_ppm == 0)
         return 0;
+    frame_ns = frame_ns ? frame_ns : 1000;
+    steps = 1 + (sim->now_ns - p->burst_ns) / frame_ns;
+    p->burst_ns = sim->now_ns;
+    for (uint64_t i = 0; p->burst && i < steps && stay; i++)
+        stay = stay * (1000000 - c->burst_leave_ppm) / 1000000;
     if (p->burst)
-        p->burst = !sim_chance(seed, SIM_DRAW_BURST, pipe, number, c->burst_leave_ppm);
+        p->burst = sim_chance(seed, SIM_DRAW_BURST, pipe, number, (uint32_t)stay);
     else
         p->burst = sim_chance(seed, SIM_DRAW_BURST, pipe, number, c->burst_enter_ppm);
     return p->burst && sim_chance(seed, SIM_DRAW_BURST_LOSS, pipe, number, c->burst_loss_ppm);
@@ -126,12 +140,6 @@ static struct sim_frame *copy(struct tether_sim *sim, const struct sim_frame *fr
     twin->to = frame->to;
     twin->tampered = frame->tampered;
     return twin;
-}
-
-/* How long the transmitter needs for a frame. */
-static uint64_t serial_ns(const struct sim_pipe *p, uint64_t bytes)
-{
-    return p->config.rate_bps ? bytes * 8 * UINT64_C(1000000000) / p->config.rate_bps : 0;
 }
 
 void sim_pipe_put(struct tether_sim *sim, uint32_t pipe, struct sim_frame *frame)

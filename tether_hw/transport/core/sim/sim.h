@@ -49,6 +49,7 @@ struct sim_pipe {
     uint64_t number;             /* frames offered so far */
     uint64_t busy_ns;            /* serialisation of what is queued ends */
     int burst;
+    uint64_t burst_ns;           /* when its state was looked at last */
     struct sim_frame *head, *tail; /* in order, on their way */
     struct sim_frame *tap[SIM_TAPS]; /* recorded for attackers: the newest frames */
     uint32_t taps;
