@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.protocol import generate_vectors as generator
-from tether_hw.transport.protocol import float16, hail, keys, serial, tags
+from tether_hw.transport.protocol import cookie, float16, hail, keys, serial, tags
 from tether_hw.transport.protocol.frame import Inbound, receive, seal, unseal
 from tether_hw.transport.protocol.header import HEADER_SIZE, LAYOUT, Header
 from tether_hw.transport.protocol.mac1 import has_mac1, mac1, mac1_key
@@ -114,6 +114,22 @@ def test_mac1(case: Case) -> None:
     assert (mac1(public, frame).hex() == case["tag"]) == bool(case["valid"])
 
 
+@pytest.mark.parametrize("case", cases("cookie"))
+def test_cookie(case: Case) -> None:
+    names = ("secret", "address", "responder_public", "hail", "signed", "frame")
+    value = {name: bytes.fromhex(case[name]) for name in names}
+    made = cookie.cookie_of(value["secret"], case["kind"], value["address"])
+    assert made.hex() == case["cookie"]
+    assert cookie.has_mac2(made, value["signed"]) == bool(case["valid"])
+    mac1_of_hail = value["hail"][48:64]
+    if case["frame_valid"]:
+        assert cookie.write_cookie(value["responder_public"], value["hail"], made) == value["frame"]
+        assert cookie.read_cookie(value["responder_public"], mac1_of_hail, value["frame"]) == made
+    else:
+        with pytest.raises(Reject, match="mac1"):
+            cookie.read_cookie(value["responder_public"], mac1_of_hail, value["frame"])
+
+
 @pytest.mark.parametrize("case", cases("noise"))
 def test_noise(case: Case) -> None:
     raw = {name: bytes.fromhex(value) for name, value in case.items() if name not in ("case", "protocol")}
@@ -135,7 +151,7 @@ def test_noise(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("change", "reason"), [
-    (lambda reply: reply + bytes(64), "length"),  # a whole block that nothing explains
+    (lambda reply: reply + bytes(64), "mac1"),  # a whole block that it does not cover
     (lambda reply: reply[:2] + (131).to_bytes(2, "little") + reply[4:], "length"),
     (lambda reply: reply[:2] + (257).to_bytes(2, "little") + reply[4:] + bytes(128), "length"),  # larger than its Hail
     (lambda reply: reply[:255], "short"),

@@ -51,6 +51,10 @@ ENGINE: dict[str, Any] = {
         "tx_cells": 16_384,
         "max_channels": 64,
         "max_flows": 64,
+        "lamp_per_s": 10_000,
+        "lamp_source_per_s": 100,
+        "agreement_per_s": 500,
+        "rekey_s": 120,
     },
 }
 ROSTER: dict[str, Any] = {

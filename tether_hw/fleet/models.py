@@ -52,6 +52,19 @@ class Limits(Model):
     tx_cells: int = Field(16_384, ge=64, le=1 << 24, description="frames of send buffer per lane")
     max_channels: int = Field(64, ge=1, le=65_536)
     max_flows: int = Field(64, ge=1, le=4_096)
+    lamp_per_s: int = Field(
+        10_000,
+        ge=1,
+        le=100_000_000,
+        description="Hails that a lane looks at per second; those without a good mac1 are free",
+    )
+    lamp_source_per_s: int = Field(100, ge=1, le=100_000_000, description="the same, of one source address")
+    agreement_per_s: int = Field(
+        500, ge=1, le=1_000_000, description="key agreements that Hails may cost a lane per second"
+    )
+    rekey_s: int = Field(
+        120, ge=1, le=31_536_000, description="age at which a channel gets new keys, or 10 round trips"
+    )
 
 
 class Metrics(Model):

@@ -22,7 +22,7 @@ from typing import Any
 from . import structs as s
 from .errors import LibraryError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 FLOW_BYTES = 0
 FLOW_MESSAGE = 1

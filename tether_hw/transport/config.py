@@ -162,6 +162,10 @@ def _limits(checker: Checker, value: Any) -> Limits:
         tx_cells=fields.number("tx_cells", 64, 1 << 24, standard.tx_cells),
         max_channels=fields.number("max_channels", 1, 65536, standard.max_channels),
         max_flows=fields.number("max_flows", 1, 4096, standard.max_flows),
+        lamp_per_s=fields.number("lamp_per_s", 1, 100_000_000, standard.lamp_per_s),
+        lamp_source_per_s=fields.number("lamp_source_per_s", 1, 100_000_000, standard.lamp_source_per_s),
+        agreement_per_s=fields.number("agreement_per_s", 1, 1_000_000, standard.agreement_per_s),
+        rekey_s=fields.number("rekey_s", 1, 31_536_000, standard.rekey_s),
     )
 
 

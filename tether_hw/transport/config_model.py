@@ -98,6 +98,10 @@ class Limits:
     tx_cells: int = 16_384
     max_channels: int = 64
     max_flows: int = 64
+    lamp_per_s: int = 10_000  # Lamps with a good mac1 that a lane looks at
+    lamp_source_per_s: int = 100  # the same of one source address
+    agreement_per_s: int = 500  # key agreements that Hails may cost a lane
+    rekey_s: int = 120  # age at which a channel gets new keys, or 10 RTT
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of these limits."""

@@ -57,6 +57,10 @@ class Native:
             rx_cells=limits.rx_cells,
             tx_cells=limits.tx_cells,
             max_message=limits.max_message_bytes,
+            lamp_per_s=limits.lamp_per_s,
+            lamp_source_per_s=limits.lamp_source_per_s,
+            agreement_per_s=limits.agreement_per_s,
+            rekey_s=limits.rekey_s,
             prefer_cipher=prefer_cipher,
             spin_us=spin_us,
         )

@@ -93,6 +93,10 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("trace_context", c_void_p),
         ("keylog", KeylogFunction),
         ("keylog_context", c_void_p),
+        ("lamp_per_s", c_uint32),
+        ("lamp_source_per_s", c_uint32),
+        ("agreement_per_s", c_uint32),
+        ("rekey_s", c_uint32),
     )
 
 
@@ -194,6 +198,8 @@ class tether_stats(Sized):  # noqa: N801
         ("skips_sent", c_uint64),
         ("skips_received", c_uint64),
         ("grants_sent", c_uint64),
+        ("rekeys", c_uint64),
+        ("cookies_sent", c_uint64),
         ("invariant_violations", c_uint64),
         ("grants_outstanding_slots", c_uint64),
         ("standing_slots", c_uint64),
@@ -227,6 +233,10 @@ class tether_engine_config(Sized):  # noqa: N801
         ("node", c_char_p),
         ("trace_path", c_char_p),
         ("keylog_path", c_char_p),
+        ("lamp_per_s", c_uint32),
+        ("lamp_source_per_s", c_uint32),
+        ("agreement_per_s", c_uint32),
+        ("rekey_s", c_uint32),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.protocol.cases.common import CIPHERS, MANIFEST, Case, material
 from tether_hw.transport.protocol import hail, keys, tags
+from tether_hw.transport.protocol.cookie import MAC2_SIZE, cookie_of, mac2, write_cookie
 from tether_hw.transport.protocol.frame import pad, seal
 from tether_hw.transport.protocol.header import AAD_SIZE, HEADER_SIZE, Header
 from tether_hw.transport.protocol.mac1 import mac1, mac1_key
@@ -28,6 +29,27 @@ def mac1_cases() -> list[Case]:
             forged = frame[:offset] + bytes([frame[offset] ^ 0x80]) + frame[offset + 1 :]
             cases.append({"case": f"blocks-{blocks}-forged-{place}", "public": public, "key": mac1_key(public),
                           "frame": forged, "tag": forged[48:64], "valid": 0})  # fmt: skip
+    return cases
+
+
+def cookie_cases() -> list[Case]:
+    """Cookies of several addresses, a Hail with its mac2, the frame that answers it, and forgeries of both."""
+    cases: list[Case] = []
+    responder = public_key(material("cookie responder"))
+    for kind, address in ((1, bytes(range(8))), (2, bytes(range(6))), (3, bytes(range(18))), (4, b"")):
+        secret = material(f"cookie secret {kind}")
+        cookie = cookie_of(secret, kind, address)
+        plain = material(f"cookie hail {kind}", HEADER_SIZE + 64 * (4 if kind != 3 else 22))
+        signed = plain[:-MAC2_SIZE] + mac2(cookie, plain)
+        frame = write_cookie(responder, plain, cookie)
+        forged = {"mac2": (signed[:-1] + bytes([signed[-1] ^ 1]), frame),
+                  "hail": (plain[:9] + b"x" + signed[10:], frame),
+                  "cookie": (signed, frame[:70] + bytes([frame[70] ^ 1]) + frame[71:])}
+        for label, (hail_frame, answer) in {"good": (signed, frame), **forged}.items():
+            cases.append({"case": f"kind-{kind}-{label}", "secret": secret, "kind": kind, "address": address,
+                          "responder_public": responder, "cookie": cookie, "hail": plain, "signed": hail_frame,
+                          "valid": int(label in ("good", "cookie")), "frame": answer,
+                          "frame_valid": int(label != "cookie")})  # fmt: skip
     return cases
 
 

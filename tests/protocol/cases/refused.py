@@ -134,7 +134,8 @@ def bad_hails_cases() -> list[Case]:
         ("mac1-forged", patched(good, 48, good[48] ^ 1, renew=False)),
         ("mac1-payload-changed", patched(good, 100, good[100] ^ 1, renew=False)),
         ("mac1-for-another", made()[:48] + mac1(public_key(material("someone")), made()) + made()[64:]),
-        ("padding", patched(good, len(good) - 1, 1)),
+        ("padding", patched(good, len(good) - 17, 1)),
+        ("mac2-of-an-unknown-cookie", patched(good, len(good) - 1, 1)),
         ("padding-first", patched(good, 64 + length, 1)),
         ("header-changed", patched(good, 36, good[36] ^ 1)),
         ("index-changed", patched(good, 65, good[65] ^ 1)),
@@ -154,6 +155,9 @@ def bad_hails_cases() -> list[Case]:
         ("status-in-offer", made([tags.Hail(5, 0, 0, 1, 1), MANIFEST])),
         ("manifest-missing", made([tags.Hail(5, 0, 0, 1, 0)])),
         ("manifest-with-lanes", made([tags.Hail(5, 0, 0, 1, 0), replace(MANIFEST, lanes=[MAC])])),
+        ("rekey-of-nothing", made([tags.Hail(5, 0, 0, 1, 0), MANIFEST, tags.Rekey(0)])),
+        ("rekey-twice", made([tags.Hail(5, 0, 0, 1, 0), MANIFEST, tags.Rekey(0x12300), tags.Rekey(0x12300)])),
+        ("length-over-mac2", patched(good, 2, 241)),
         ("extra-tag", made([tags.Hail(5, 0, 0, 1, 0), MANIFEST, tags.Bye(0)])),
     ]
     cases: list[Case] = []

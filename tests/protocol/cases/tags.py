@@ -48,6 +48,8 @@ def tags_cases() -> list[Case]:
         "close": [tags.Close(2, 0, 1000)],
         "close-max": [tags.Close(0xFFFF, 0xFFFFFFFF, u64)],
         "bye": [tags.Bye(1)],
+        "rekey": [tags.Rekey(0x00abc102)],
+        "rekey-max": [tags.Rekey(0xFFFFFFFF)],
         "optional": [tags.Unknown(0x80, b"")],
         "optional-content": [tags.Unknown(0xFF, b"later")],
         "several": [tags.Define(2, 1, bound=1 << 20), tags.Unknown(0x90, b"12345678"), tags.Skip(2, 0, 22),

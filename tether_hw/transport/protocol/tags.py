@@ -66,7 +66,7 @@ class Hail(_Fixed):
     lane: int
     target_lane: int
     ciphers: int  # bit 0 ChaCha20-Poly1305, bit 1 AES-256-GCM
-    status: int = 0  # 0 ok, 1 stale
+    status: int = 0  # 0 ok, 1 stale, 2 gone
 
 
 @dataclass
@@ -113,6 +113,15 @@ class Bye(_Fixed):
     TYPE = 0x06
     FORMAT = struct.Struct("<I4x")
     reason: int
+
+
+@dataclass
+class Rekey(_Fixed):
+    """The responder's index of the channel that gets new keys. Only inside a Hail."""
+
+    TYPE = 0x09
+    FORMAT = struct.Struct("<I4x")
+    channel: int
 
 
 @dataclass
@@ -188,9 +197,9 @@ class Unknown:
         return self.content
 
 
-AnyTag = Hail | Define | Manifest | Skip | Close | Bye | Unknown
-_KNOWN: dict[int, type[Hail | Define | Manifest | Skip | Close | Bye]] = {
-    tag.TYPE: tag for tag in (Hail, Define, Manifest, Skip, Close, Bye)
+AnyTag = Hail | Define | Manifest | Skip | Close | Bye | Rekey | Unknown
+_KNOWN: dict[int, type[Hail | Define | Manifest | Skip | Close | Bye | Rekey]] = {
+    tag.TYPE: tag for tag in (Hail, Define, Manifest, Skip, Close, Bye, Rekey)
 }
 
 

@@ -28,7 +28,7 @@ extern "C" {
 
 #define TETHER_API __attribute__((visibility("default")))
 
-#define TETHER_ABI_VERSION 1u
+#define TETHER_ABI_VERSION 2u
 #define TETHER_VERSION "0.1.0"
 
 /* Wire constants that callers need for their buffers. */
@@ -233,6 +233,10 @@ struct tether_endpoint_config {
     void *trace_context;
     void (*keylog)(void *context, const char *line); /* secrets: two lines for each channel, without newline */
     void *keylog_context;
+    uint32_t lamp_per_s;        /* Lamps with a good mac1 that are looked at, all together; 0 = 10000 */
+    uint32_t lamp_source_per_s; /* of one source address; 0 = 100 */
+    uint32_t agreement_per_s;   /* key agreements that Hails may cost, and as many that replies may; 0 = 500 */
+    uint32_t rekey_s;           /* age at which a channel gets new keys (or 10 RTT, if longer); 0 = 120, UINT32_MAX = never */
 };
 
 TETHER_API size_t tether_endpoint_config_size(void);
@@ -463,6 +467,8 @@ struct tether_stats {
     uint64_t skips_sent;
     uint64_t skips_received;
     uint64_t grants_sent;     /* frames that raised a grant */
+    uint64_t rekeys;          /* channels that went over to new keys */
+    uint64_t cookies_sent;
     uint64_t invariant_violations;
     /* gauges: as of now */
     uint64_t grants_outstanding_slots; /* granted by us, not arrived, all flows; includes standing_slots */

@@ -42,6 +42,10 @@ struct tether_engine_config {
     const char *node;         /* name of this end in the trace [""] */
     const char *trace_path;   /* events as JSON lines (tether.trace/1) [NULL = none] */
     const char *keylog_path;  /* secrets of all channels, for debugging only [NULL = none] */
+    uint32_t lamp_per_s;      /* [endpoint's] */
+    uint32_t lamp_source_per_s; /* [endpoint's] */
+    uint32_t agreement_per_s; /* [endpoint's] */
+    uint32_t rekey_s;         /* [endpoint's] */
 };
 /*
  * Both files are made by tether_engine_new with mode 0600; one that exists is an error (-EEXIST), symbolic links too.

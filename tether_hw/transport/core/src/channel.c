@@ -18,13 +18,24 @@ struct tether_channel *tether_channel_find(struct tether_endpoint *ep, uint32_t 
     return ch;
 }
 
+/* An index of this slot that it does not have now: what was sent to an old one is a stranger's. */
+uint32_t tether_channel_index(struct tether_endpoint *ep, struct tether_channel *ch)
+{
+    uint32_t index;
+    do {
+        ch->generation = (uint16_t)((ch->generation + 1) & 0xfff);
+        ch->generation = ch->generation ? ch->generation : 1;
+        index = (uint32_t)ch->generation << (8 + TETHER_SLOT_BITS) | tether_channel_slot(ep, ch) << 8 | ep->config.lane;
+    } while (index == ch->wire || index == ch->next.wire);
+    return index;
+}
+
 /* A free slot with a new index; NULL when there is none. Its state is for the caller to set. */
 struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t now_ns)
 {
     struct tether_channel *ch = NULL;
     uint8_t random[8];
     uint32_t slot;
-    (void)now_ns;
     for (slot = 0; slot < ep->config.max_channels; slot++)
         if (slot >= ep->channel_high || (ep->channels[slot].state == TETHER_CHANNEL_FREE &&
                                          tether_flow_at(ep, &ep->channels[slot], 0)->events == 0)) {
@@ -45,9 +56,14 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
         ep->channel_high = slot + 1;
     if (ch->generation == 0) /* a restarted endpoint should not repeat the indices of its former life */
         ch->generation = (uint16_t)(tether_get16(random) & 0xfff);
-    ch->generation = (uint16_t)((ch->generation + 1) & 0xfff);
-    ch->generation = ch->generation ? ch->generation : 1;
-    ch->index = (uint32_t)ch->generation << (8 + TETHER_SLOT_BITS) | slot << 8 | ep->config.lane;
+    ch->index = ch->wire = tether_channel_index(ep, ch);
+    ch->next.state = TETHER_NEXT_NONE;
+    ch->next.wire = 0;
+    ch->keyed_ns = now_ns;
+    ch->rekey_ns = ch->order_base = ch->cookie_ns = 0;
+    memset(&ch->probe, 0, sizeof ch->probe);
+    ch->hail_blocks = ch->path_blocks = 0;
+    ch->hail_tries = ch->reply_length = 0;
     ch->stamp_offset = tether_get64(random) & TETHER_MASK48;
     ch->born = ++ep->births;
     ch->remote = 0;
@@ -176,6 +192,7 @@ void tether_channel_reap(struct tether_endpoint *ep, struct tether_channel *ch)
     tether_queue_remove(ep, &ep->queues[TETHER_Q_WORK], TETHER_Q_WORK, control);
     tether_keys_clear(&ch->tx_keys);
     tether_keys_clear(&ch->rx_keys);
+    tether_rekey_end(ep, ch, 0);
     tether_wipe(&ch->noise, sizeof ch->noise);
     ch->hail_due = 0;
     ch->last_word = 0;

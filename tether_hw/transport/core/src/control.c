@@ -31,6 +31,8 @@ int tether_manifest_take(struct tether_endpoint *ep, struct tether_channel *ch,
     uint16_t lane;
     if (ch->peer_floor && (ch->peer_floor != manifest->floor || ch->peer_frame_blocks != manifest->frame_blocks))
         return -1; /* constants of the channel */
+    if (ch->path_blocks && blocks > ch->path_blocks)
+        blocks = ch->path_blocks; /* what the Hail that was answered has proved */
     ch->peer_floor = manifest->floor;
     ch->peer_frame_blocks = manifest->frame_blocks;
     ch->cut_bytes = (uint32_t)blocks * TETHER_BLOCK_BYTES;

@@ -51,6 +51,10 @@ static void defaults(struct tether_endpoint_config *c)
     c->purse_frames = c->purse_frames < 4 ? 4 : c->purse_frames;
     c->purse_per_s = c->purse_per_s ? c->purse_per_s : 1000;
     c->ciphers = c->ciphers ? c->ciphers : TETHER_CIPHER_CHACHA20_POLY1305 | TETHER_CIPHER_AES_256_GCM;
+    c->lamp_per_s = c->lamp_per_s ? c->lamp_per_s : 10000;
+    c->lamp_source_per_s = c->lamp_source_per_s ? c->lamp_source_per_s : 100;
+    c->agreement_per_s = c->agreement_per_s ? c->agreement_per_s : 500;
+    c->rekey_s = c->rekey_s ? c->rekey_s : 120;
     c->replay_window = c->replay_window ? c->replay_window : TETHER_REPLAY_DEFAULT;
 }
 
@@ -61,10 +65,13 @@ static int open_channels(struct tether_endpoint *ep)
         struct tether_channel *ch = &ep->channels[i];
         int failed = tether_keys_open(&ch->tx_keys, ahead, 1);
         failed = failed ? failed : tether_keys_open(&ch->rx_keys, ahead, 0);
+        failed = failed ? failed : tether_keys_open(&ch->next.tx_keys, ahead, 1);
+        failed = failed ? failed : tether_keys_open(&ch->next.rx_keys, ahead, 0);
         if (failed)
             return failed;
-        ch->replay.bits = ep->replay_bits + (size_t)i * words;
-        ch->replay.window = ep->config.replay_window;
+        ch->replay.bits = ep->replay_bits + (size_t)i * 2 * words;
+        ch->next.replay.bits = ch->replay.bits + words;
+        ch->replay.window = ch->next.replay.window = ep->config.replay_window;
         ch->peer_addresses = ep->peer_addresses + (size_t)i * TETHER_PEER_ADDRESSES;
         ep->timers[i] = UINT64_MAX;
     }
@@ -89,7 +96,7 @@ static int open_all(struct tether_endpoint *ep)
     ep->flows = calloc(nodes, sizeof *ep->flows);
     ep->table = calloc(channels * table, sizeof *ep->table);
     ep->timers = calloc(channels, sizeof *ep->timers);
-    ep->replay_bits = calloc(channels * TETHER_REPLAY_WORDS(c->replay_window), sizeof *ep->replay_bits);
+    ep->replay_bits = calloc(channels * 2 * TETHER_REPLAY_WORDS(c->replay_window), sizeof *ep->replay_bits);
     ep->peer_addresses = calloc(channels * TETHER_PEER_ADDRESSES, sizeof *ep->peer_addresses);
     ep->peers = calloc(1, sizeof *ep->peers);
     ep->accounts = calloc(channels, sizeof *ep->accounts);
@@ -117,8 +124,14 @@ static int open_all(struct tether_endpoint *ep)
     for (int i = 0; i < TETHER_Q_COUNT; i++)
         ep->queues[i].head = ep->queues[i].tail = TETHER_NIL;
     tether_purse_init(&ep->purse, c->purse_frames, c->purse_per_s);
-    tether_purse_init(&ep->lamps, c->purse_frames, c->purse_per_s);
-    tether_purse_init(&ep->replies, c->purse_frames, c->purse_per_s);
+    tether_purse_init(&ep->lamps, c->lamp_per_s / 16 + 64, c->lamp_per_s);
+    tether_purse_init(&ep->proven, c->lamp_per_s / 64 + 16, c->lamp_per_s / 8 + 1);
+    tether_purse_init(&ep->agreements, c->agreement_per_s / 8 + 16, c->agreement_per_s);
+    tether_purse_init(&ep->replies, c->agreement_per_s / 8 + 16, c->agreement_per_s);
+    if (tether_sources_open(&ep->sources, c->lamp_source_per_s / 4 + 8, c->lamp_source_per_s))
+        return -ENOMEM;
+    if (c->entropy(c->context, ep->sources.secret, sizeof ep->sources.secret))
+        return -EIO;
     ep->timer_ns = UINT64_MAX;
     ep->waiter = TETHER_NIL;
     if (tether_x25519_public(c->static_secret, ep->public_key) || tether_mac1_key(ep->public_key, ep->mac1_key))
@@ -153,11 +166,14 @@ TETHER_API void tether_endpoint_free(tether_endpoint *ep)
     for (uint32_t i = 0; ep->channels != NULL && i < ep->config.max_channels; i++) {
         tether_keys_close(&ep->channels[i].tx_keys);
         tether_keys_close(&ep->channels[i].rx_keys);
+        tether_keys_close(&ep->channels[i].next.tx_keys);
+        tether_keys_close(&ep->channels[i].next.rx_keys);
         tether_wipe(&ep->channels[i].noise, sizeof ep->channels[i].noise);
     }
     tether_cells_close(&ep->rx);
     tether_cells_close(&ep->tx);
     tether_gap_pool_close(&ep->gap_pool);
+    tether_sources_close(&ep->sources);
     free(ep->addresses);
     free(ep->channels);
     free(ep->flows);
@@ -189,7 +205,8 @@ TETHER_API int tether_endpoint_counter(tether_endpoint *ep, uint64_t first, uint
     ep->counter_asked = 0;
     ep->need_counter = 0;
     for (uint32_t slot = 0; slot < ep->channel_high; slot++)
-        if (ep->channels[slot].state == TETHER_CHANNEL_HAILING)
+        if (ep->channels[slot].state == TETHER_CHANNEL_HAILING ||
+            (ep->channels[slot].state == TETHER_CHANNEL_UP && ep->channels[slot].next.state == TETHER_NEXT_HAILING))
             tether_arm(ep, &ep->channels[slot], 0);
     return 0;
 }

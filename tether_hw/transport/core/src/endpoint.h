@@ -6,7 +6,8 @@
  *   receive.c    a frame arrives: checks, dispatch                 flow_calls.c what the application does with a flow
  *   transmit.c   what is sent next, and when                      flow_tx.c    our direction: queue, debit, NACK
  *   flow_void.c  their direction: Skip, Close, its end             flow_rx.c    their direction: cells, order, delivery
- *   hail.c       Lamp, Hail, reply, crossing, counters            grant.c      credit: reservation, shares, window
+ *   hail.c       our Hails, and what answers them                 grant.c      credit: reservation, shares, window
+ *   answer.c     their Hails: floods, counters, crossing          rekey.c      new keys for a channel that is up
  *   control.c    Flow 0: tags out and in                          channel.c    life of a channel
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
  *   milestone.c  which sent cell holds a slot                     account.c    which peer has how much of us
@@ -17,14 +18,18 @@
 #ifndef TETHER_ENDPOINT_H
 #define TETHER_ENDPOINT_H
 
+#include "buckets.h"
 #include "cells.h"
 #include "clock.h"
+#include "cookie.h"
 #include "crypto.h"
 #include "flow.h"
 #include "keys.h"
 #include "ledger.h"
 #include "noise.h"
+#include "probe.h"
 #include "purse.h"
+#include "rekey.h"
 #include "repair.h"
 #include "replay.h"
 #include "tags.h"
@@ -41,6 +46,7 @@ enum {
     TETHER_REFUSED_WORDS = 65536 / 2 / 64,
     TETHER_FRAME_OVERHEAD = 64 + 38, /* bytes of a full frame on Ethernet beside its payload */
     TETHER_LINGER_TRIES = 4,
+    TETHER_ANSWERS = 64,            /* frames that answer without a channel, until they are sent */
     TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
 };
@@ -50,7 +56,8 @@ enum {
 enum { TETHER_CHANNEL_DEAD = 16 }; /* internal: off the network, unread data remains for the application */
 
 struct tether_channel {
-    uint32_t index;         /* ours, on the wire */
+    uint32_t index;         /* the application's handle: it stays */
+    uint32_t wire;          /* our index on the wire under the present keys */
     uint32_t remote;        /* the peer's */
     uint8_t state;
     uint8_t initiator;
@@ -87,6 +94,17 @@ struct tether_channel {
     uint64_t unanswered_ns;       /* first timer frame since the peer was heard last; 0 = none */
     uint64_t timer_frame_ns;      /* last unfunded timer frame that did not come from the purse */
     struct tether_noise noise;
+    struct tether_next next;
+    uint64_t keyed_ns;      /* the present keys' beginning */
+    uint64_t rekey_ns;      /* no rekey before this */
+    uint64_t order_base;    /* of the present keys: a frame's order is this + its sequence */
+    struct tether_probe probe;
+    uint16_t hail_blocks;   /* payload of the last Hail, ours or theirs */
+    uint16_t path_blocks;   /* what the path was seen to carry; 0 = not looked */
+    uint8_t hail_mac1[TETHER_TAG_SIZE];
+    uint8_t cookie[TETHER_COOKIE_SIZE];
+    uint64_t cookie_ns;     /* 0 = none */
+    uint32_t hail_tries;    /* Hails of this handshake */
     uint64_t hail_ns, expire_ns;
     struct tether_backoff hail_clock;
     uint64_t hails_sent, frames_sent, frames_received;
@@ -117,9 +135,10 @@ struct tether_peer_entry {
     struct tether_peer peer;
     uint8_t mac1_key[2][TETHER_KEY_SIZE];
     uint64_t last_counter[2][256]; /* newest Hail counter + 1, per key and initiator's lane; 0 = none */
+    uint64_t stale_ns[2][256];     /* when it was last told that one was stale */
 };
 
-/* A stale-counter answer waits here for the next transmit; the purse bounds them, the newest wins. */
+/* An answer without a channel (stale counter, cookie) waits here for the next transmit. */
 struct tether_answer {
     uint8_t frame[TETHER_HEADER_BYTES + 320];
     uint32_t length;
@@ -148,8 +167,12 @@ struct tether_endpoint {
     uint32_t *miles;         /* [mile_mask + 1] first milestone of each bucket (milestone.c) */
     uint32_t mile_mask;
     struct tether_purse purse;
-    struct tether_purse lamps;      /* Hails that may cost us a key agreement, and the answers that they fund */
-    struct tether_purse replies;    /* replies to our Hails that may cost us one */
+    struct tether_purse lamps;      /* Lamps with a good mac1, and the cookies that they fund */
+    struct tether_purse proven;     /* those with a good mac2 when `lamps` is empty */
+    struct tether_purse agreements; /* Hails that cost us a key agreement, and the replies that they fund */
+    struct tether_purse replies;    /* replies to our Hails that cost us one */
+    struct tether_sources sources;
+    struct tether_jar jar;
     struct tether_queue queues[TETHER_Q_COUNT]; /* endpoint's own start at TETHER_Q_EVENT */
     uint64_t timer_ns;       /* lower bound over all channels */
     uint64_t counter_next, counter_limit, counter_stale;
@@ -158,7 +181,8 @@ struct tether_endpoint {
     uint8_t counter_asked;
     uint8_t grant_dirty;
     uint8_t aligned;
-    struct tether_answer answer;
+    struct tether_answer answers[TETHER_ANSWERS];
+    uint32_t answer_first, answer_count;
     struct tether_noise scratch_noise;
     /* credit of the lane, in cells (frames) */
     struct tether_account *accounts; /* [max_channels] */
@@ -225,6 +249,13 @@ static inline int tether_channel_live(const struct tether_channel *ch)
     return ch->state == TETHER_CHANNEL_UP || ch->state == TETHER_CHANNEL_CLOSING;
 }
 
+/* What makes the order of the frame in hand out of its sequence. */
+static inline uint64_t tether_order_base(const struct tether_channel *ch)
+{
+    return __builtin_expect(ch->next.state == TETHER_NEXT_DRAINING && ch->next.heard, 0) ? ch->next.order_base
+                                                                                       : ch->order_base;
+}
+
 /* queue.c */
 void tether_queue_push(struct tether_endpoint *ep, struct tether_queue *queue, int which, struct tether_flow *flow);
 struct tether_flow *tether_queue_peek(struct tether_endpoint *ep, const struct tether_queue *queue);
@@ -240,6 +271,10 @@ struct tether_channel *tether_channel_find(struct tether_endpoint *ep, uint32_t 
 struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t now_ns);
 int tether_channel_ready(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns,
                          const struct tether_tag_manifest *manifest);
+struct tether_channel *tether_channel_admit(struct tether_endpoint *ep, uint64_t now_ns, uint32_t peer_id,
+                                            uint16_t lane);
+uint32_t tether_channel_index(struct tether_endpoint *ep, struct tether_channel *ch);
+uint64_t tether_channel_patience(struct tether_endpoint *ep, struct tether_channel *ch);
 void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns);
 void tether_channel_down(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, int32_t status,
                          uint64_t value);
@@ -326,11 +361,14 @@ int tether_manifest_take(struct tether_endpoint *ep, struct tether_channel *ch,
                          const struct tether_tag_manifest *manifest);
 
 /* hail.c */
-int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
-                        const struct tether_header *header, const uint8_t *frame, size_t length);
 int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns,
                       const struct tether_header *header, const uint8_t *frame, size_t length);
 int tether_hail_transmit(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
+
+/* answer.c */
+int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
+                        const struct tether_header *header, const uint8_t *frame, size_t length);
+int tether_answer_transmit(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
 
 /* timer.c */
 void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t at_ns);

@@ -59,12 +59,25 @@ static void stamps(struct tether_endpoint *ep, struct tether_channel *ch, const 
     }
 }
 
+/* The channel to which an index on the wire leads, by its present keys or by those to come or to go. */
+static struct tether_channel *by_wire(struct tether_endpoint *ep, uint32_t wire)
+{
+    uint32_t slot = wire >> 8 & (TETHER_CHANNELS_MAX - 1);
+    struct tether_channel *ch = &ep->channels[slot];
+    if (slot >= ep->channel_high || ch->state == TETHER_CHANNEL_FREE || ch->state == TETHER_CHANNEL_DEAD)
+        return NULL;
+    return ch->wire == wire || (ch->next.state != TETHER_NEXT_NONE && ch->next.wire == wire) ? ch : NULL;
+}
+
 static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint8_t *frame,
                    size_t length)
 {
     struct tether_header header;
     struct tether_channel *ch;
     struct tether_aead *aead;
+    struct tether_keys *keys;
+    struct tether_replay *replay;
+    int by_next;
     uint32_t padded;
     uint64_t epoch;
     uint8_t *plain;
@@ -79,32 +92,40 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
         return -TETHER_E_SHORT;
     if (header.channel == 0)
         return tether_hail_receive(ep, now_ns, from, &header, frame, length);
+    ch = by_wire(ep, header.channel);
+    if (header.flags & TETHER_FLAG_LAMP && ch != NULL && length <= (TETHER_FRAME_BLOCKS_MAX + 2) * TETHER_BLOCK_BYTES)
+        return tether_hail_reply(ep, ch, now_ns, &header, frame, length);
     /* Carriers may hand over the padding of a short link frame, never a whole block more. */
     if (length >= TETHER_HEADER_BYTES + padded + TETHER_BLOCK_BYTES)
         return -TETHER_E_LENGTH;
-    ch = tether_channel_find(ep, header.channel);
-    if (ch == NULL || ch->state == TETHER_CHANNEL_DEAD)
+    if (ch == NULL)
         return -TETHER_E_STRANGER;
-    if (header.flags & TETHER_FLAG_LAMP)
-        return tether_hail_reply(ep, ch, now_ns, &header, frame, length);
-    if (ch->state == TETHER_CHANNEL_HAILING)
+    by_next = header.channel != ch->wire;
+    keys = by_next ? &ch->next.rx_keys : &ch->rx_keys;
+    replay = by_next ? &ch->next.replay : &ch->replay;
+    if (ch->state == TETHER_CHANNEL_HAILING || (by_next && ch->next.state == TETHER_NEXT_HAILING))
         return -TETHER_E_STATE;
     if (padded > (uint32_t)ep->config.frame_blocks * TETHER_BLOCK_BYTES)
         return -TETHER_E_LENGTH;
-    if (!tether_replay_fresh(&ch->replay, header.sequence))
+    if (!tether_replay_fresh(replay, header.sequence))
         return -TETHER_E_REPLAY;
     epoch = tether_epoch(header.sequence);
-    aead = tether_keys_find(&ch->rx_keys, epoch);
+    aead = tether_keys_find(keys, epoch);
     if (aead == NULL)
         return -TETHER_E_EPOCH;
     plain = tether_cell_payload(&ep->rx, ep->rx_spare);
     if (tether_aead_unseal(aead, header.sequence, frame, frame + TETHER_HEADER_BYTES, padded, plain, header.tag))
         return -TETHER_E_AUTH;
-    tether_replay_mark(&ch->replay, header.sequence);
+    tether_replay_mark(replay, header.sequence);
     if (padded != header.length && !zero(plain + header.length, padded - header.length))
         return -TETHER_E_PADDING;
-    if (__builtin_expect(epoch > tether_epoch(ch->replay.newest) || epoch > ch->rx_keys.first, 0))
-        (void)tether_keys_advance(&ch->rx_keys, epoch);
+    if (__builtin_expect(epoch > keys->first, 0))
+        (void)tether_keys_advance(keys, epoch);
+    if (__builtin_expect(ch->next.state != TETHER_NEXT_NONE, 0)) {
+        ch->next.heard = by_next && ch->next.state == TETHER_NEXT_DRAINING;
+        tether_rekey_heard(ep, ch, now_ns, by_next);
+    }
+    header.sequence += tether_order_base(ch); /* from here on its order, which rises over a change of keys too */
     if (__builtin_expect(!ch->proven, 0))
         tether_channel_confirmed(ep, ch, now_ns);
     ch->unanswered_ns = 0;

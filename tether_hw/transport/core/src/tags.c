@@ -8,7 +8,7 @@ static size_t padded(size_t length)
 
 /* Lengths of the values of the fixed tags; a longer value of a known type is for later versions and is read as its
  * known beginning, a shorter one is malformed. */
-enum { HAIL_VALUE = 16, DEFINE_VALUE = 24, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8 };
+enum { HAIL_VALUE = 16, DEFINE_VALUE = 24, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8, REKEY_VALUE = 8 };
 
 static size_t least_value(uint8_t type)
 {
@@ -19,6 +19,7 @@ static size_t least_value(uint8_t type)
     case TETHER_TAG_SKIP: return SKIP_VALUE;
     case TETHER_TAG_CLOSE: return CLOSE_VALUE;
     case TETHER_TAG_BYE: return BYE_VALUE;
+    case TETHER_TAG_REKEY: return REKEY_VALUE;
     default: return SIZE_MAX;
     }
 }
@@ -110,6 +111,9 @@ int tether_tag_next(struct tether_tag_cursor *cursor, struct tether_tag *tag)
         case TETHER_TAG_CLOSE:
             tag->close = (struct tether_tag_close){.flow = tether_get16(at), .reason = tether_get32(at + 4),
                 .final = tether_get64(at + 8)};
+            return 1;
+        case TETHER_TAG_REKEY:
+            tag->rekey_channel = tether_get32(at);
             return 1;
         default: /* BYE: least_value has refused the rest */
             tag->bye_reason = tether_get32(at);
@@ -238,4 +242,10 @@ size_t tether_tag_put_bye(uint8_t *out, uint32_t reason)
     uint8_t *at = begin(out, TETHER_TAG_BYE, BYE_VALUE);
     tether_put32(at, reason);
     return TETHER_TAG_BYE_SIZE;
+}
+
+size_t tether_tag_put_rekey(uint8_t *out, uint32_t channel)
+{
+    tether_put32(begin(out, TETHER_TAG_REKEY, REKEY_VALUE), channel);
+    return TETHER_TAG_REKEY_SIZE;
 }

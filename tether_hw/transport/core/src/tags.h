@@ -18,10 +18,12 @@ enum tether_tag_type {
     TETHER_TAG_SKIP = 4,
     TETHER_TAG_CLOSE = 5,
     TETHER_TAG_BYE = 6,
+    TETHER_TAG_COOKIE = 8, /* in a frame of its own, never among others */
+    TETHER_TAG_REKEY = 9,
     TETHER_TAG_IGNORABLE = 0x80 /* unknown types from here on are skipped */
 };
 
-enum { TETHER_HAIL_OK = 0, TETHER_HAIL_STALE = 1 };
+enum { TETHER_HAIL_OK = 0, TETHER_HAIL_STALE = 1, TETHER_HAIL_GONE = 2 };
 enum { TETHER_CLOSE_END = 0, TETHER_CLOSE_CLOSED = 1, TETHER_CLOSE_REFUSED = 2 };
 enum { TETHER_BYE_CLOSED = 0, TETHER_BYE_PROTOCOL = 1, TETHER_BYE_HOARD = 2 };
 
@@ -33,6 +35,7 @@ enum {
     TETHER_TAG_SKIP_SIZE = 32,
     TETHER_TAG_CLOSE_SIZE = 24,
     TETHER_TAG_BYE_SIZE = 16,
+    TETHER_TAG_REKEY_SIZE = 16,
     TETHER_TAG_LANE_MAX = 4 + 32 /* one lane entry of the Manifest at most */
 };
 
@@ -75,6 +78,7 @@ struct tether_tag {
         struct tether_tag_skip skip;
         struct tether_tag_close close;
         uint32_t bye_reason;
+        uint32_t rekey_channel;
     };
 };
 
@@ -97,5 +101,6 @@ size_t tether_tag_put_manifest(uint8_t *out, size_t capacity, const struct tethe
 size_t tether_tag_put_skip(uint8_t *out, const struct tether_tag_skip *skip);
 size_t tether_tag_put_close(uint8_t *out, const struct tether_tag_close *close);
 size_t tether_tag_put_bye(uint8_t *out, uint32_t reason);
+size_t tether_tag_put_rekey(uint8_t *out, uint32_t channel);
 
 #endif

@@ -110,13 +110,18 @@ static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch
     return flow_due(ep, ch, flow, silence_ns);
 }
 
-/* Has nothing been heard for so long that the peer has forgotten the channel (a restart), or is gone? */
-static int gone(const struct tether_channel *ch, uint64_t silence_ns, uint64_t now_ns)
+/* How long timer frames may go unanswered. */
+uint64_t tether_channel_patience(struct tether_endpoint *ep, struct tether_channel *ch)
 {
-    uint64_t patience = UINT64_C(10000000000);
-    if (silence_ns > patience / TETHER_UNANSWERED_SILENCES)
-        patience = silence_ns * TETHER_UNANSWERED_SILENCES;
-    return ch->unanswered_ns && now_ns > ch->unanswered_ns && now_ns - ch->unanswered_ns >= patience;
+    uint64_t patience = UINT64_C(10000000000), silence_ns = tether_channel_silence(ep, ch);
+    return silence_ns > patience / TETHER_UNANSWERED_SILENCES ? silence_ns * TETHER_UNANSWERED_SILENCES : patience;
+}
+
+/* Has nothing been heard for so long that the peer has forgotten the channel (a restart), or is gone? */
+static int gone(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns)
+{
+    return ch->unanswered_ns && now_ns > ch->unanswered_ns &&
+           now_ns - ch->unanswered_ns >= tether_channel_patience(ep, ch);
 }
 
 /* Credit that its peer asked for, has, and does not use, while another peer goes short of it. */
@@ -156,13 +161,14 @@ static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel 
     if (!tether_channel_live(ch))
         return UINT64_MAX;
     silence = tether_channel_silence(ep, ch);
-    if (gone(ch, silence, now_ns)) {
+    if (gone(ep, ch, now_ns)) {
         int closing = ch->state == TETHER_CHANNEL_CLOSING;
         if (!closing)
             tether_channel_down(ep, ch, now_ns, -ETIMEDOUT, 0);
         tether_channel_reap(ep, ch);
         return UINT64_MAX;
     }
+    next = tether_rekey_timer(ep, ch, now_ns);
     while (queue->head != TETHER_NIL) {
         struct tether_flow *flow = tether_queue_pop(ep, queue, TETHER_Q_TIMED);
         uint32_t node = tether_flow_node(ep, flow);

@@ -53,29 +53,31 @@ void tether_trace_received(struct tether_endpoint *ep, const struct tether_chann
                            const struct tether_header *header, uint64_t slot, int duplicate, uint64_t now_ns)
 {
     uint32_t blocks = tether_blocks(header->length);
-    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_RECEIVED, .flow = header->flow, .sequence = header->sequence,
+    uint64_t sequence = header->sequence - tether_order_base(ch);
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_RECEIVED, .flow = header->flow, .sequence = sequence,
                  .flags = duplicate ? TETHER_TRACE_DUPLICATE : 0, .slot = slot,
                  .count = header->length == 0 ? 0 : blocks > ep->floor ? blocks : ep->floor, .value = header->length);
     if (header->flags & TETHER_FLAG_BLOCKED && header->length == 0)
         TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_BLOCKED, .flags = TETHER_TRACE_HEARD, .flow = header->flow,
-                     .sequence = header->sequence, .slot = slot, .count = tether_unfloat16(header->want));
+                     .sequence = sequence, .slot = slot, .count = tether_unfloat16(header->want));
 }
 
 void tether_trace_told(struct tether_endpoint *ep, const struct tether_channel *ch, const struct tether_flow *flow,
                        const struct tether_header *header, uint64_t raised, uint64_t slot, uint64_t now_ns)
 {
     const struct tether_flow_tx *tx = &flow->tx;
+    uint64_t sequence = header->sequence - tether_order_base(ch);
     if (raised)
         TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_GRANTED, .flags = TETHER_TRACE_HEARD, .flow = flow->id,
-                     .sequence = header->sequence, .slot = tether_ledger_limit(&tx->ledger), .count = raised);
+                     .sequence = sequence, .slot = tether_ledger_limit(&tx->ledger), .count = raised);
     if (slot > tether_ledger_next(&tx->ledger))
         return;
     if (header->nack_count)
         TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_NACK, .flags = TETHER_TRACE_HEARD, .flow = flow->id,
-                     .sequence = header->sequence, .slot = slot, .count = header->nack_count);
+                     .sequence = sequence, .slot = slot, .count = header->nack_count);
     else if (tx->head != TETHER_NIL && slot > ep->tx.cells[tx->head].slot)
         TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_RECEIPT, .flags = TETHER_TRACE_HEARD, .flow = flow->id,
-                     .sequence = header->sequence, .slot = slot);
+                     .sequence = sequence, .slot = slot);
 }
 
 TETHER_API const char *tether_trace_name(uint32_t kind)
@@ -172,12 +174,12 @@ static void keylog_line(struct tether_endpoint *ep, uint32_t channel, const char
     tether_wipe(line, sizeof line);
 }
 
-void tether_keylog_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint32_t remote,
+void tether_keylog_put(struct tether_endpoint *ep, uint32_t wire, uint32_t remote, int initiator, uint16_t cipher,
                        const uint8_t forth[32], const uint8_t back[32])
 {
     if (ep->config.keylog == NULL)
         return;
     /* `forth` seals what the initiator sends, to the index that the responder chose. */
-    keylog_line(ep, ch->initiator ? remote : ch->index, "initiator", ch->cipher, forth);
-    keylog_line(ep, ch->initiator ? ch->index : remote, "responder", ch->cipher, back);
+    keylog_line(ep, initiator ? remote : wire, "initiator", cipher, forth);
+    keylog_line(ep, initiator ? wire : remote, "responder", cipher, back);
 }

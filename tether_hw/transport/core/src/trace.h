@@ -35,8 +35,8 @@ void tether_trace_received(struct tether_endpoint *ep, const struct tether_chann
 void tether_trace_told(struct tether_endpoint *ep, const struct tether_channel *ch, const struct tether_flow *flow,
                        const struct tether_header *header, uint64_t raised, uint64_t slot, uint64_t now_ns);
 
-/* Both directions of a channel whose cipher, state and remote index are set, from the keys of Split(). */
-void tether_keylog_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint32_t remote,
+/* Both directions under new keys, from the keys of Split(); `wire` is our index on the wire, `remote` the peer's. */
+void tether_keylog_put(struct tether_endpoint *ep, uint32_t wire, uint32_t remote, int initiator, uint16_t cipher,
                        const uint8_t forth[32], const uint8_t back[32]);
 
 #endif

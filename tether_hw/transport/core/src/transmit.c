@@ -308,8 +308,11 @@ static int channel_transmit(struct tether_endpoint *ep, struct tether_channel *c
     struct tether_flow *flow, *control = tether_flow_at(ep, ch, 0);
     struct tether_queue *queue = &ch->queues[TETHER_Q_DATA];
     int length;
-    if (ch->hail_due)
-        return tether_hail_transmit(ep, ch, now_ns, frame);
+    if (__builtin_expect(ch->hail_due, 0)) {
+        length = tether_hail_transmit(ep, ch, now_ns, frame);
+        if (length)
+            return length;
+    }
     if (!tether_channel_live(ch))
         return 0;
     if (__builtin_expect(ch->sequence >= TETHER_MASK48, 0)) { /* no sequence twice (I6): only a new Hail goes on */
@@ -365,11 +368,13 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
         tether_pace_run(ep, now_ns);
     if (ep->grant_dirty)
         tether_grant_run(ep, now_ns);
-    if (ep->answer.length) {
-        int length = (int)ep->answer.length;
-        memcpy(frame, ep->answer.frame, ep->answer.length);
-        *to = ep->answer.to;
-        ep->answer.length = 0;
+    if (ep->answer_count) {
+        const struct tether_answer *answer = &ep->answers[ep->answer_first];
+        int length = (int)answer->length;
+        memcpy(frame, answer->frame, answer->length);
+        *to = answer->to;
+        ep->answer_first = (ep->answer_first + 1) % TETHER_ANSWERS;
+        ep->answer_count--;
         TETHER_COUNT(ep, frames_sent);
         TETHER_COUNT(ep, lamps_sent);
         TETHER_TRACE(ep, NULL, now_ns, .kind = TETHER_TRACE_LAMP, .count = (uint64_t)length / TETHER_BLOCK_BYTES);
@@ -390,7 +395,7 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
 
 TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *ep)
 {
-    if (ep->grant_dirty || ep->answer.length || ep->queues[TETHER_Q_WORK].head != TETHER_NIL)
+    if (ep->grant_dirty || ep->answer_count || ep->queues[TETHER_Q_WORK].head != TETHER_NIL)
         return 0;
     if (ep->paced_count && ep->flows[ep->paced[0]].tx.pacer.at_ns < ep->timer_ns)
         return ep->flows[ep->paced[0]].tx.pacer.at_ns;

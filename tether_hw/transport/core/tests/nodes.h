@@ -143,7 +143,7 @@ static inline void node_healthy(struct node *node, uint64_t misdirected)
                     (unsigned long long)stats.grants_outstanding_slots, (unsigned long long)stats.standing_slots);
         CHECK(stats.grants_outstanding_slots == stats.standing_slots);
         for (uint32_t i = 0; i < tether_reject_count(); i++) {
-            if (i == TETHER_E_AUTH - TETHER_E_SHORT)
+            if (i == TETHER_E_STATE - TETHER_E_SHORT)
                 continue; /* on a busy machine: the reply to a Hail that was repeated in the meantime */
             if (stats.rejects[i])
                 fprintf(stderr, "lane %u: %llu frames refused: %s\n", lane, (unsigned long long)stats.rejects[i],

@@ -518,7 +518,7 @@ static void forged(void)
     pair.wire[0].context = &hail;
     CHECK_EQ(tether_channel_open(pair.end[0], pair.now_ns, 2, 0, NULL, &channel), 0);
     pair_run(&pair, 500000);
-    CHECK_EQ(hail.length, 320);
+    CHECK_EQ(hail.length, 23 * 64); /* as large as a frame may be: it probes the path */
     for (size_t at = 0; at < hail.length; at += 3) {
         int reason = TETHER_E_MAC1;
         memcpy(frame, hail.frame, hail.length);
@@ -609,7 +609,7 @@ static void hail_retry(void)
     pair_close(&pair);
 }
 
-/* The peer restarts and only listens: our timer frames are a stranger's there, and in the end we are told. */
+/* The peer restarts and only listens: our timer frames are a stranger's there, but a Hail tells us that it has. */
 static void peer_forgot(void)
 {
     PROVES("T-CLK-7", "T-CLK-8", "T-RST-3", "T-CNF-5");
@@ -621,8 +621,8 @@ static void peer_forgot(void)
     pair_run(&pair, 30000000000);
     CHECK(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN) == NULL); /* an idle channel has nothing to ask */
     CHECK_EQ(write_to(0, flow, 100), 100);
-    pair_run(&pair, 30000000000);
-    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -ETIMEDOUT);
+    pair_run(&pair, 5000000000);
+    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -ECONNRESET);
     CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_FLOW_CLOSED)->flow, flow);
     CHECK_EQ(pair_stats(&pair, 0).channels, 0);
     CHECK_EQ(pair_stats(&pair, 0).free_tx_cells, pair.config[0].tx_cells);

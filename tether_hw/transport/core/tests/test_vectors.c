@@ -228,6 +228,9 @@ static void on_tag(const struct record *record, const struct tether_tag *tag)
     case TETHER_TAG_BYE:
         CHECK(tag->bye_reason == number(record, "reason"));
         break;
+    case TETHER_TAG_REKEY:
+        CHECK(tag->rekey_channel == number(record, "channel"));
+        break;
     default:
         CHECK(tag->type == 0);
     }
@@ -270,6 +273,29 @@ static void on_mac1(const struct record *record)
     CHECK(tether_mac1(key, frame, frame + 64, length - 64, tag) == 0);
     CHECK((memcmp(tag, frame + 48, 16) == 0) == valid);
     CHECK(tether_mac1_check(key, frame, frame + 64, length - 64, frame + 48) == (valid ? 0 : -EBADMSG));
+}
+
+static void on_cookie(const struct record *record)
+{
+    static uint8_t secret[BYTES_MAX], responder[BYTES_MAX], expected[BYTES_MAX], hail[BYTES_MAX], frame[BYTES_MAX],
+        plain[BYTES_MAX], out[TETHER_COOKIE_BYTES], cookie[TETHER_COOKIE_SIZE], address[BYTES_MAX];
+    struct tether_jar jar = {.valid = 1};
+    struct tether_address from = {.kind = (uint8_t)number(record, "kind")};
+    size_t length = bytes(record, "signed", hail);
+    from.length = (uint8_t)bytes(record, "address", address);
+    memcpy(from.bytes, address, from.length);
+    CHECK(bytes(record, "secret", secret) == 32 && bytes(record, "responder_public", responder) == 32);
+    CHECK(bytes(record, "cookie", expected) == 32 && bytes(record, "frame", frame) == TETHER_COOKIE_BYTES);
+    CHECK(bytes(record, "hail", plain) == length);
+    memcpy(jar.secret[0], secret, 32);
+    CHECK(tether_cookie_of(&jar, 0, &from, cookie) == 0 && memcmp(cookie, expected, 32) == 0);
+    CHECK(tether_mac2_check(&jar, &from, hail, hail + 64, length - 64) == (number(record, "valid") != 0));
+    CHECK(tether_cookie_write(&jar, &from, responder, plain, out) == TETHER_COOKIE_BYTES);
+    CHECK((memcmp(out, frame, sizeof out) == 0) == (number(record, "frame_valid") != 0));
+    memset(cookie, 0, sizeof cookie);
+    CHECK(tether_cookie_read(frame, responder, plain + 48, cookie) ==
+          (number(record, "frame_valid") ? 0 : -TETHER_E_MAC1));
+    CHECK((memcmp(cookie, expected, 32) == 0) == (number(record, "frame_valid") != 0));
 }
 
 static void on_noise(const struct record *record)
@@ -404,7 +430,7 @@ static void on_bad_frames(const struct record *record)
         ch = tether_channel_take(ep, 1);
         ch->state = TETHER_CHANNEL_UP;
     }
-    ch->index = index;
+    ch->index = ch->wire = index;
     tether_rtt_init(&ch->rtt, 50000);
     tether_manifest_of(ep, &manifest);
     CHECK(tether_channel_ready(ep, ch, 1, &manifest) == 0);
@@ -464,7 +490,7 @@ static const struct {
     void (*run)(const struct record *);
 } groups[] = {
     {"header", on_header}, {"float16", on_float16}, {"serial", on_serial}, {"replay", on_replay},
-    {"tags", on_tags},     {"mac1", on_mac1},       {"noise", on_noise},   {"keys", on_keys},
+    {"tags", on_tags},     {"mac1", on_mac1},       {"cookie", on_cookie}, {"noise", on_noise},   {"keys", on_keys},
     {"frames", on_frames}, {"bad_frames", on_bad_frames}, {"bad_hails", on_bad_hails},
 };
 enum { GROUPS = sizeof groups / sizeof groups[0] };
