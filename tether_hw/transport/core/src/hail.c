@@ -220,8 +220,11 @@ int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uin
         return -TETHER_E_STATE;
     if (length == TETHER_COOKIE_BYTES && header->length < TETHER_BLOCK_BYTES)
         return take_cookie(ep, ch, now_ns, frame);
-    if (header->length < TETHER_REPLY_LENGTH || padded > (size_t)ch->hail_blocks * TETHER_BLOCK_BYTES)
+    if (header->length < TETHER_REPLY_LENGTH)
         return -TETHER_E_LENGTH;
+    /* After a retry what does not fit may well be the reply to the Hail before: late, not forged. */
+    if (padded > (size_t)ch->hail_blocks * TETHER_BLOCK_BYTES)
+        return ch->hail_tries > 1 ? -TETHER_E_STATE : -TETHER_E_LENGTH;
     if (tether_mac1_check(ep->mac1_key, frame, payload, padded, header->tag))
         return -TETHER_E_MAC1;
     if (!tether_lamp_zeros(payload, header->length, padded))
@@ -232,7 +235,6 @@ int tether_hail_reply(struct tether_endpoint *ep, struct tether_channel *ch, uin
     tether_lamp_context(frame, context);
     ep->scratch_noise = ch->noise;
     got = tether_noise_read2(&ep->scratch_noise, context, payload + 4, (size_t)header->length - 4, tags, sizeof tags);
-    /* After a retry it may well be the reply to the Hail before: late, not forged. */
     if (got < 0)
         got = ch->hail_tries > 1 ? -TETHER_E_STATE : -TETHER_E_AUTH;
     else
