@@ -15,6 +15,7 @@ from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
 from tether_hw.transport.protocol.flow_send import FlowSender
 from tether_hw.transport.protocol.frame import Inbound, Outbound
+from tether_hw.transport.protocol.hail import HAIL_BLOCKS_MIN
 from tether_hw.transport.protocol.header import BLOCKED, ECHO, HEADER_SIZE, Header
 from tether_hw.transport.protocol.keys import epochs_ahead
 from tether_hw.transport.protocol.node import Node
@@ -45,6 +46,7 @@ class Channel:
     def __init__(
         self, node: Node, now_ns: int, index: int, peer_index: int, peer: Peer, remote_lane: int, address: Address,
         initiator: bool, keys: tuple[bytes, bytes], cipher: int, manifest: Manifest, peer_key: bytes, born: int,
+        hail_blocks: int,
     ) -> None:  # fmt: skip
         """`keys` as Split() gives them; `manifest` is the peer's of the handshake; `born` orders channels by age.
 
@@ -72,7 +74,8 @@ class Channel:
         )  # fmt: skip
         self.link = Link(own.rtt_ns, own.rate_bps, own.silence_ns, config.frame_blocks)
         self.link.merge(manifest.rtt_ns, manifest.rate_bps, manifest.silence_ns)
-        self.shape = Shape(manifest.floor, min(config.frame_blocks, manifest.frame_blocks))
+        path = hail_blocks if hail_blocks > HAIL_BLOCKS_MIN else config.frame_blocks  # T-PMT-3
+        self.shape = Shape(manifest.floor, min(config.frame_blocks, manifest.frame_blocks, path))
         self.receipts = Receipts()
         self.reorder_ns = 0
         self.ember_held = True  # our cell for the peer's ember (T-STA-4)

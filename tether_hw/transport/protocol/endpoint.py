@@ -23,6 +23,7 @@ from tether_hw.transport.protocol.directory import Directory
 from tether_hw.transport.protocol.flow import CLOSED, Flow
 from tether_hw.transport.protocol.frame import trim
 from tether_hw.transport.protocol.grants import Granter
+from tether_hw.transport.protocol.hail import whole_blocks
 from tether_hw.transport.protocol.hailing import Attempt, Entry, Hailing
 from tether_hw.transport.protocol.header import LAMP, VERSION, Header
 from tether_hw.transport.protocol.node import Node
@@ -68,8 +69,11 @@ class Endpoint:
         if header.channel == 0:
             self._hailing.read_hail(frame, source, now_ns)
             return
-        header, frame = trim(frame)
         entry = self._entries.get(header.channel)
+        if header.flags & LAMP and entry is not None:
+            header, frame = whole_blocks(frame)
+        else:
+            header, frame = trim(frame)
         if entry is None:
             raise Reject("stranger", f"no channel has index {header.channel:#x}")
         if isinstance(entry, Attempt):

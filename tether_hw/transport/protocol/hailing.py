@@ -11,6 +11,7 @@ from tether_hw.transport.protocol import hail, tags
 from tether_hw.transport.protocol.channel import CHANNEL_CELLS, Channel, State
 from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import NEVER, SECOND, Address, Happened, Peer
+from tether_hw.transport.protocol.cookie import MAC2_SIZE
 from tether_hw.transport.protocol.directory import Directory
 from tether_hw.transport.protocol.header import BLOCK_SIZE, Header
 from tether_hw.transport.protocol.node import Node
@@ -176,7 +177,7 @@ class Hailing:
         assert handshake.remote_static is not None
         channel = Channel(
             node, now_ns, attempt.index, index, attempt.peer, attempt.remote_lane, attempt.address, True,
-            handshake.split(), answer.ciphers, manifest, handshake.remote_static, self._born(),
+            handshake.split(), answer.ciphers, manifest, handshake.remote_static, self._born(), attempt.hail_blocks,
         )  # fmt: skip
         channel.link.sample(now_ns - attempt.sent_ns)  # T-HDR-18
         self.entries.put(attempt.index, channel)
@@ -202,7 +203,7 @@ class Hailing:
         smallest, largest = tags.ADDRESS_SIZES.get(source.kind, (0, tags.ADDRESS_MAX))
         if not 1 <= source.kind <= 4 or not smallest <= len(source.data) <= largest:
             raise Reject("address", "a source that cannot be answered")
-        hail.check_padding(header, frame)
+        hail.check_padding(header, frame, MAC2_SIZE)
         if not node.lamps.take(now_ns):
             raise Reject("flood", "Lamps beyond the bucket of the lane")
         handshake = Handshake(node.config.static_secret, None)
@@ -212,13 +213,28 @@ class Hailing:
         peer = self.peers.get(key)
         if peer is None:
             raise Reject("stranger", "a key that the roster does not have")
-        index, offer, manifest = hail.parse_offer(header, frame, content)
+        index, offer, manifest, rekey = hail.parse_offer(header, frame, content)
         if offer.target_lane != node.config.lane:
             raise Reject("address", f"a Hail for lane {offer.target_lane}")
         hail.check_funds(header, frame)
         self._judge_counter(handshake, peer, index, offer, source)
         cipher = self._choose(offer.ciphers)
-        self._answer(handshake, peer, index, offer, manifest, source, cipher, now_ns)
+        if rekey:
+            self._judge_rekey(handshake, peer, index, offer, source, rekey)
+        self._answer(
+            handshake, peer, index, offer, manifest, source, cipher, now_ns, len(frame) // BLOCK_SIZE - 1
+        )  # fmt: skip
+
+    def _judge_rekey(
+        self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, source: Address, named: int
+    ) -> None:
+        for channel in self.channels():
+            pair = channel.index, channel.peer_key, channel.remote_lane
+            if pair == (named, handshake.remote_static, offer.lane) and channel.state is State.UP:
+                raise Reject("state", "a channel that keeps the keys it has")
+        answer = tags.Hail(offer.counter, self.node.config.lane, offer.lane, 0, hail.GONE)
+        self._reply(handshake, peer, index, 0, answer, source)
+        raise Reject("stranger", f"no channel of this peer has index {named:#x}")
 
     def _judge_counter(self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, source: Address) -> None:
         key = handshake.remote_static
@@ -245,7 +261,7 @@ class Hailing:
 
     def _answer(
         self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, manifest: tags.Manifest,
-        source: Address, cipher: int, now_ns: int,
+        source: Address, cipher: int, now_ns: int, blocks: int,
     ) -> None:  # fmt: skip
         for old in self.channels():
             same = (old.peer.id, old.remote_lane) == (peer.id, offer.lane)
@@ -258,22 +274,23 @@ class Hailing:
             raise Reject("cells", "no free channel") from None
         node = self.node
         answer = tags.Hail(offer.counter, node.config.lane, offer.lane, cipher)
-        self._reply(handshake, peer, index, own_index, answer, source)
+        self._reply(handshake, peer, index, own_index, answer, source, min(blocks, node.config.frame_blocks))
         assert handshake.remote_static is not None
         channel = Channel(
             node, now_ns, own_index, index, peer, offer.lane, source, False,
-            handshake.split(), cipher, manifest, handshake.remote_static, self._born(),
+            handshake.split(), cipher, manifest, handshake.remote_static, self._born(), blocks,
         )  # fmt: skip
         self.entries.put(own_index, channel)
         node.stats.lamps_received += 1
 
     def _reply(
-        self, handshake: Handshake, peer: Peer, index: int, own_index: int, answer: tags.Hail, source: Address
-    ) -> None:
+        self, handshake: Handshake, peer: Peer, index: int, own_index: int, answer: tags.Hail, source: Address,
+        blocks: int = hail.REPLY_BLOCKS,
+    ) -> None:  # fmt: skip
         config = self.node.config
         frame = hail.write_reply(
             handshake, config.entropy(32), index, own_index, int.from_bytes(config.entropy(6), "little") & U48,
-            [answer, self.node.manifest(peer)],
+            [answer, self.node.manifest(peer)], blocks,
         )  # fmt: skip
         self.replies.append((frame, source))
 
