@@ -118,7 +118,7 @@ def core(folder: str) -> Outcome | None:
 
 
 def fuzz(seconds: int) -> Outcome | None:
-    """Every fuzz target for a while, on the corpus of earlier runs."""
+    """Every fuzz target for a while, on the seeds of the tree and the corpus of earlier runs."""
     outcome = Outcome("fuzz")
     targets = sorted(path for path in (ROOT / "build" / "fuzz" / "fuzz").glob("*") if os.access(path, os.X_OK))
     for target in targets:
@@ -126,7 +126,9 @@ def fuzz(seconds: int) -> Outcome | None:
         corpus.mkdir(parents=True, exist_ok=True)
         options = [f"-max_total_time={seconds}", "-rss_limit_mb=2048", "-timeout=10"]
         options += [f"-artifact_prefix={corpus.parent}/"]
-        code, text = run([str(target), *options, str(corpus)], seconds + 120, capture=True)
+        seeds = ROOT / "tests" / "protocol" / "fuzz" / target.name
+        folders = [str(folder) for folder in (corpus, seeds) if folder.is_dir()]
+        code, text = run([str(target), *options, *folders], seconds + 120, capture=True)
         outcome.passed += code == 0
         outcome.failed += code != 0
         lines = text.splitlines()
