@@ -46,7 +46,7 @@ def drawn(target: str, draw: random.Random) -> bytes:
         script = [bytes([0x1F])]
         for _ in range(8):
             op = draw.choice((0, 0, 1, 1, 2, 3, 4, 5)) | draw.choice((0, 0x08, 0x10, 0x18))
-            changes = [draw.choice((0, 0, 1))] + [draw.randrange(80), 1 << draw.randrange(8)]
+            changes = [draw.choice((0, 0, 1)), draw.randrange(80), 1 << draw.randrange(8)]
             script.append(bytes([op, draw.randrange(4), 0, *changes, 0, 0]))
         return b"".join(script)
     if target == "fuzz_ledger":
