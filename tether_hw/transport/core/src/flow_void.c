@@ -63,7 +63,7 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
     rx->demand = rx->demand > end ? rx->demand : end;
     rx->upper = rx->demand;
     rx->arrived += end - first;
-    if (rx->reserved_to > rx->upper)
+    if (rx->reserved_to > rx->upper || ep->waiter == tether_flow_node(ep, flow))
         tether_grant_release(ep, flow);
     /* Then order: a message that is open before `first` will not end. */
     if (first >= rx->high) {

@@ -42,8 +42,11 @@ void tether_grant_freed(struct tether_endpoint *ep)
 void tether_grant_note(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    if (rx->demand <= rx->granted && rx->upper <= rx->reserved_to)
+    if (rx->demand <= rx->granted && rx->upper <= rx->reserved_to) {
+        if (__builtin_expect(ep->waiter == tether_flow_node(ep, flow), 0))
+            tether_grant_release(ep, flow); /* it gathered for what is no longer asked for: the next one's turn */
         return;
+    }
     tether_enqueue(ep, flow, TETHER_Q_GRANT);
     if (rx->outstanding <= rx->regrant_at)
         ep->grant_dirty = 1;

@@ -212,6 +212,37 @@ static void whole_or_nothing(void)
     pair_close(&p);
 }
 
+/* Who gathers cells and then skips what it asked for leaves the turn to the next one. */
+static void turn_of_who_gives_up(void)
+{
+    PROVES("T-MSG-4", "T-RET-2");
+    struct tether_tag_skip skip = {.flow = 4};
+    uint8_t tags[64];
+    pair_open(&p, 9);
+    p.config[1].rx_cells = 64;
+    p.config[1].max_message = 64 * 1408;
+    pair_start(&p);
+    pair_connect(&p);
+    pair_run(&p, 100000000);
+    for (uint16_t id = 2; id <= 6; id = (uint16_t)(id + 2))
+        (void)define(id, TETHER_FLOW_MESSAGE, 64 * 1408);
+    CHECK_EQ(header_of(2, 0, 40, 0), 0);
+    drain();
+    CHECK_EQ(header_of(4, 0, 30, 0), 0);
+    drain();
+    CHECK_EQ(header_of(6, 0, 24, 0), 0);
+    drain();
+    CHECK_EQ(flow_of(6)->rx.reserved, 0); /* it is the turn of flow 4, which waits for the cells of flow 2 */
+    CHECK(flow_of(4)->rx.reserved > 0 && flow_of(4)->rx.reserved < 30);
+    skip.count = 30 * 22;
+    CHECK_EQ(say_tags(tags, tether_tag_put_skip(tags, &skip)), 0);
+    drain();
+    CHECK_EQ(header_of(6, 0, 24, 0), 0);
+    drain();
+    CHECK(flow_of(6)->rx.reserved > 0);
+    pair_close(&p);
+}
+
 static void bounds_of_messages(void)
 {
     PROVES("T-MSG-7", "T-DEF-3");
@@ -419,6 +450,7 @@ int main(int count, char **arguments)
     RUN(ember_of_a_channel);
     RUN(rounded_want);
     RUN(whole_or_nothing);
+    RUN(turn_of_who_gives_up);
     RUN(bounds_of_messages);
     RUN(no_grant_beyond_final);
     RUN(last_receipt);
