@@ -5,7 +5,8 @@
 Usage: .venv/bin/python tools/requirements.py [--missing]     --missing: only print what has no test
 
 A test names what it proves: a C test function by PROVES("T-GRT-2"), a pytest function by
-@pytest.mark.proves("T-GRT-2"), a group of vectors and a scenario of the simulator by a list `proves`. Ends in 1 when
+@pytest.mark.proves("T-GRT-2"), a group of vectors, an exchange and a scenario of the simulator by a list
+`proves`. Ends in 1 when
 a MUST has no id or no test, an id stands twice, or a tag or the text names an id that does not exist.
 """
 
@@ -162,6 +163,8 @@ def scan(root: Path = ROOT) -> Found:
             note(name, f"{path.stem}.py::{test}", ids)
     for path in sorted((root / "tests/protocol/vectors").glob("*.json")):
         note(str(path.relative_to(root)), f"vectors {path.stem}", json.loads(path.read_bytes()).get("proves", []))
+    for path in sorted((root / "tests/protocol/cases/exchanges").glob("*.json")):
+        note(str(path.relative_to(root)), f"exchange {path.stem}", json.loads(path.read_bytes())["proves"])
     for path in sorted((root / "tether_hw/sim/scenarios").glob("*.yaml")):
         document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         note(str(path.relative_to(root)), f"scenario {path.stem}", document.get("proves", []))

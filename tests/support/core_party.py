@@ -21,6 +21,7 @@ from tether_hw.transport.structs import (
     tether_stats,
 )
 
+TX_CELLS = 4096
 FRAME_MOST = 64 * 1024 + 64
 REJECTED = -4096  # and below: -TETHER_E_*
 WRITE_FLUSH, WRITE_END, READ_END = 1, 2, 2
@@ -50,7 +51,7 @@ class CoreParty:
             native.bytes[: len(lane.address)] = lane.address
         self._config = tether_endpoint_config(
             lane=config.lane, lanes=len(config.lane_addresses), max_channels=config.max_channels,
-            max_flows=config.max_flows, rx_cells=config.rx_cells, tx_cells=config.rx_cells,
+            max_flows=config.max_flows, rx_cells=config.rx_cells, tx_cells=TX_CELLS,
             frame_blocks=config.frame_blocks, ring_frames=config.ring_frames, max_message=config.max_message,
             rtt_ns=config.rtt_ns, rate_bps=config.rate_bps, silence_ns=config.silence_ns,
             purse_frames=config.purse_frames, purse_per_s=config.purse_per_s, ciphers=config.ciphers,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
@@ -83,6 +84,7 @@ class Channel:
         self.peer_lanes: dict[int, LaneAddress] = {}
         self.flows: dict[int, Flow] = {}
         self.gone_flows: dict[int, int] = {}  # id -> when it may be used again (T-FLW-18)
+        self.ended: deque[int] = deque(maxlen=config.max_flows)  # gone byte flows whose end may be read once more
         self.next_id = 2 if initiator else 1
         self.bye_frames = 0
         self.expires_ns = now_ns + 3 * SECOND + 8 * self.link.silence_ns  # while it is half open (T-CNF-3)
@@ -249,6 +251,8 @@ class Channel:
         if receiver.delivery.readable:  # type: ignore[union-attr]
             self.node.unread.setdefault((self.index, flow.number), []).append(flow)
         else:
+            if flow.at_end:
+                self.ended.append(flow.number)
             receiver.discard()
 
     def fall(self, status: int | None = None) -> None:

@@ -15,10 +15,11 @@ _T = TypeVar("_T")
 class Directory(Generic[_T]):
     """What each index of one lane names. A slot that is used again gets another generation, and no index is 0."""
 
-    def __init__(self, lane: int, most: int) -> None:
+    def __init__(self, lane: int, most: int, start: int) -> None:
+        """`start`: a random number, so that indices of before a restart are strangers."""
         assert most <= 1 << SLOT_BITS
         self._lane = lane
-        self._generations = [0] * most
+        self._generations = [start % GENERATIONS] * most
         self._entries: dict[int, _T] = {}
 
     def claim(self) -> int | None:

@@ -20,7 +20,7 @@ from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.channel import BYE_CLOSED, Channel, State
 from tether_hw.transport.protocol.config import BYTES, MESSAGES, NEVER, Address, Config, Event, Peer, Stats
 from tether_hw.transport.protocol.directory import Directory
-from tether_hw.transport.protocol.flow import CLOSED, Flow
+from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.frame import trim
 from tether_hw.transport.protocol.grants import Granter
 from tether_hw.transport.protocol.hail import whole_blocks
@@ -37,7 +37,9 @@ class Endpoint:
 
     def __init__(self, config: Config) -> None:
         self.node = Node(config)
-        self._entries: Directory[Entry] = Directory(config.lane, config.max_channels)
+        self._entries: Directory[Entry] = Directory(
+            config.lane, config.max_channels, int.from_bytes(config.entropy(2), "little")
+        )
         self._hailing = Hailing(self.node, self._entries)
         self._granter = Granter(self.node)
         self._turn = 0
@@ -47,6 +49,22 @@ class Endpoint:
     def stats(self) -> Stats:
         """Counters of this endpoint."""
         return self.node.stats
+
+    @property
+    def channel_count(self) -> int:
+        """Channels and Hails that are out."""
+        return len(self._entries.all())
+
+    @property
+    def outstanding_slots(self) -> int:
+        """Granted and not arrived, all flows."""
+        receivers = [flow.receiver for channel in self._hailing.channels() for flow in channel.flows.values()]
+        return sum(receiver.arrivals.missing(0, receiver.granted) for receiver in receivers)
+
+    @property
+    def standing_slots(self) -> int:
+        """Flow 0's pools (T-STA-6)."""
+        return sum(self.node.pool_slots for channel in self._hailing.channels() if channel.flows)
 
     # frames and time
 
@@ -224,13 +242,16 @@ class Endpoint:
     def read(self, channel: int, flow: int, capacity: int | None = None) -> bytes | None:
         """One message, or the bytes that are there; None when there are none yet; b"" at the end of a byte flow.
 
-        EPIPE when the flow is closed and empty, ENOTCONN or ENOENT when it is unknown.
+        EPIPE when the flow is closed and empty, or unknown; ENOTCONN when the channel is.
         """
         self._fresh = False
         unread = self.node.unread.get((channel, flow))
         if unread:
             return self._read_gone(unread, channel, flow, capacity)
-        target = self._flow(self._channel(channel), flow)
+        entry = self._channel(channel)
+        if flow not in entry.flows and flow in entry.ended:
+            return b""
+        target = self._flow(entry, flow)
         if target.receiver.delivery.readable:  # type: ignore[union-attr]
             return self._take(target, capacity)
         if target.at_end:
@@ -248,6 +269,9 @@ class Endpoint:
         gone = unread[0]
         data = self._take(gone, capacity)
         if not gone.receiver.delivery.readable:  # type: ignore[union-attr]
+            entry = self._entries.get(channel)
+            if gone.at_end and isinstance(entry, Channel):
+                entry.ended.append(flow)
             gone.receiver.discard()
             unread.pop(0)
             if not unread:
@@ -277,6 +301,6 @@ class Endpoint:
 
     def _flow(self, channel: Channel, flow: int) -> Flow:
         found = channel.flows.get(flow) if flow else None
-        if found is None or found.closed_here == CLOSED:
-            raise OSError(errno.ENOENT, f"flow {flow} is not open")
+        if found is None:
+            raise OSError(errno.EPIPE, f"flow {flow} is not open")
         return found

@@ -96,14 +96,12 @@ class Granter:
 
     def _raise(self, channel: Channel, receiver: FlowReceiver, target: int, room: int, now_ns: int) -> None:
         """Grant up to `target`, in pieces worth a frame that fit `room` cells (T-MSG-5, T-GRT-10)."""
-        free_of_cost = receiver.granted  # an ember that has arrived lies above the grant and needs no cell
-        if receiver.ember_end > receiver.granted:
-            free_of_cost = min(receiver.ember_end, target)
-        reachable = min(target, free_of_cost + max(0, room) * receiver.floor)
+        if room <= 0:  # an ember stays uncovered too, else a flow that nobody reads takes cell after cell by embers
+            return
+        start = max(receiver.granted, min(receiver.ember_end, target))  # an ember that has arrived needs no cell
+        reachable = min(target, start + room * receiver.floor)
         gain = reachable - receiver.granted
         worth = max(self._frame_slots(channel), self.window // 64 * receiver.floor)
-        idle = not receiver.outstanding
-        if gain > 0 and (reachable == target or gain >= worth or (idle and gain >= self._frame_slots(channel))):
+        idle = not receiver.outstanding and gain >= self._frame_slots(channel)
+        if gain > 0 and (reachable == target or gain >= worth or idle or start > receiver.granted):
             receiver.raise_grant(reachable, now_ns)
-        elif free_of_cost > receiver.granted:
-            receiver.raise_grant(free_of_cost, now_ns)
