@@ -139,7 +139,7 @@ def pcapng(packets: list[bytes], order: str = "<", link_type: int = 1) -> bytes:
     parts = [
         block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1)),
         block(1, struct.pack(order + "HHI", link_type, 0, 1 << 18) + resolution),
-        block(0x0BAD, b"what a later version says"),
+        block(0x7777, b"what a later version says"),
     ]
     for number, data in enumerate(packets):
         time = BEGIN_NS + number * 10**6
