@@ -15,7 +15,7 @@
 #include "../src/engine/host.h"
 #include "flood.h"
 
-enum { PINGS = 20, RSS_SLACK = 512 << 10, LAMP_FACTOR = 10, ROUNDS_MAX = 32 };
+enum { SETTLE_US = 1500000, PINGS = 20, RSS_SLACK = 512 << 10, LAMP_FACTOR = 10, ROUNDS_MAX = 32 };
 
 static struct flood_recording recording;
 
@@ -241,6 +241,7 @@ static int bench(struct flood_node *victim, struct flood_node *peer, struct floo
         pthread_join(flooder, NULL);
         rate[i] = (double)sender->sent / sender->seconds;
         share[i] = quiet[i] > 0 ? flooded[i] / quiet[i] : 0;
+        usleep(SETTLE_US); /* what the flood left in the socket, and the clocks of what it cost the stream */
     }
     atomic_store(&stream.stopping, true);
     pthread_join(streamer, NULL);

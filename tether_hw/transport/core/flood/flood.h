@@ -87,6 +87,7 @@ struct flood_node {
     tether_engine *engine;
     uint8_t secret[32], public_key[32];
     struct tether_address address;
+    uint32_t ring_frames;    /* that its socket holds */
     char counter[128];
     pthread_t thread;
     bool threaded;

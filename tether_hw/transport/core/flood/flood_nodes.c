@@ -23,7 +23,7 @@ static int open_node(struct flood_node *node, int number, const struct flood_opt
 {
     struct tether_engine_config config = {
         .struct_size = sizeof config, .lanes = 1, .max_channels = 16, .max_flows = 16, .rx_cells = 8192,
-        .tx_cells = 8192, .max_message = MESSAGE, .purse_per_s = options->lamp_per_s,
+        .tx_cells = 8192, .max_message = MESSAGE, .lamp_per_s = options->lamp_per_s,
     };
     struct tether_lane_config lane = {
         .struct_size = sizeof lane, .carrier = "udp", .cpu = -1, .rtt_ns = RTT_NS, .rate_bps = UINT64_C(10000000000),
@@ -47,6 +47,7 @@ static int open_node(struct flood_node *node, int number, const struct flood_opt
         tether_engine_add_lane(node->engine, &lane) || tether_engine_lane_info(node->engine, 0, &info))
         return failed("engine");
     node->address = info.address;
+    node->ring_frames = info.ring_frames;
     return 0;
 }
 

@@ -12,7 +12,6 @@
 #include "flood.h"
 
 enum {
-    AHEAD = 1024,         /* frames that the victim's socket surely holds */
     STUCK_NS = 50000000,  /* the victim's counters do not move any more: go on without them */
     POOL = 8192,          /* Lamps made beforehand when only they are sent */
 };
@@ -87,11 +86,12 @@ static void pause_ns(uint64_t ns)
 static void wait_for_victim(struct flood_sender *sender, uint64_t *base)
 {
     uint64_t begun = host_now_ns(), last = 0;
+    int64_t ahead = sender->victim->ring_frames / 4; /* the peer's frames need room too */
     for (;;) {
         struct tether_carrier_stats carrier;
         (void)flood_stats(sender->victim, &carrier);
         uint64_t taken = carrier.rx_frames + carrier.kernel_drops;
-        if ((int64_t)(sender->sent - (taken - *base)) < AHEAD)
+        if ((int64_t)(sender->sent - (taken - *base)) < ahead)
             return;
         if (taken != last) {
             last = taken;
@@ -119,6 +119,7 @@ void *flood_send(void *argument)
     struct flood_frame *frames[FLOOD_BATCH];
     struct tether_carrier_stats carrier;
     uint64_t random = sender->options.seed * 2 + 1, base, begun;
+    uint32_t most = sender->victim->ring_frames / 8, batch = most < FLOOD_BATCH ? most : FLOOD_BATCH;
     uint32_t socket = 0, made = sender->lamps_only ? POOL : FLOOD_BATCH, next = 0;
     for (uint32_t i = 0; sender->lamps_only && i < POOL; i++)
         flood_make(sender->recording, lamps[i % (sizeof lamps / sizeof lamps[0])], &random, &pool[i]);
@@ -128,7 +129,7 @@ void *flood_send(void *argument)
     while (!sender->failed && !atomic_load(&sender->stopping) &&
            (sender->options.frames == 0 || sender->sent < sender->options.frames)) {
         uint64_t left = sender->options.frames ? sender->options.frames - sender->sent : FLOOD_BATCH;
-        uint32_t count = left < FLOOD_BATCH ? (uint32_t)left : FLOOD_BATCH;
+        uint32_t count = left < batch ? (uint32_t)left : batch;
         for (uint32_t i = 0; i < count; i++) {
             frames[i] = &pool[next++ % made];
             if (sender->lamps_only)
@@ -142,7 +143,7 @@ void *flood_send(void *argument)
         count_replies(sender, fd);
         if (sender->options.rate)
             wait_for_clock(sender, begun);
-        else if (socket % 4 == 0)
+        else
             wait_for_victim(sender, &base);
     }
     sender->seconds = (double)(host_now_ns() - begun) / 1e9;
