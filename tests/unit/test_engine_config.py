@@ -108,6 +108,16 @@ def test_the_written_text_does_not_depend_on_the_order_of_keys() -> None:
     assert config.dumps(backwards) == config.dumps(ENGINE)
 
 
+@pytest.mark.parametrize("policy", ["fair", "srpt", "reserved"])
+def test_the_grant_policy_is_written_where_it_is_not_the_usual_one(policy: str) -> None:
+    parsed = config.parse_engine(changed(ENGINE, "limits.grant_policy", policy), "engine.json")
+    assert parsed.limits.grant_policy == policy
+    written = parsed.to_json()
+    assert written["limits"].get("grant_policy", "fair") == policy
+    assert ("grant_policy" in written["limits"]) == (policy != "fair")
+    assert config.parse_engine(written, "again") == parsed
+
+
 def test_limits_and_metrics_may_be_left_out() -> None:
     document = changed(changed(ENGINE, "limits", ...), "metrics", ...)
     parsed = config.parse_engine(document, "engine.json")
@@ -133,6 +143,7 @@ def test_limits_and_metrics_may_be_left_out() -> None:
         ("links.fabric0.mtu", 1500.0, "links.fabric0.mtu", "is a number"),
         ("links.fabric0.vlan", 4095, "links.fabric0.vlan", "1 to 4094"),
         ("links.fabric0.delivers", "somehow", "links.fabric0.delivers", "one of by-lane"),
+        ("limits.grant_policy", "first", "limits.grant_policy", "must be one of fair, srpt, reserved"),
         ("lanes", {}, "lanes", "must be an array"),
         ("lanes.1.lane", 0, "lanes[1].lane", "is that of lanes[0] too"),
         ("lanes.1.lane", 5, "lanes", "without a gap"),

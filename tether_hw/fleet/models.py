@@ -65,6 +65,10 @@ class Limits(Model):
     rekey_s: int = Field(
         120, ge=1, le=31_536_000, description="age at which a channel gets new keys, or 10 round trips"
     )
+    grant_policy: Literal["fair", "srpt", "reserved"] = Field(
+        "fair",
+        description="whom receive buffer is granted to first: all in turn, the shortest remaining, flows with a budget",
+    )
 
 
 class Metrics(Model):

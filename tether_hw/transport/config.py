@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .config_model import (
     ENGINE_SCHEMA,
+    GRANT_POLICIES,
     ROSTER_SCHEMA,
     Address,
     EngineConfig,
@@ -155,7 +156,7 @@ def _lane(checker: Checker, value: Any, name: str) -> Lane:
 
 def _limits(checker: Checker, value: Any) -> Limits:
     standard = Limits()
-    fields = checker.object(value, "limits", [], list(standard.to_json()))
+    fields = checker.object(value, "limits", [], list(vars(standard)))
     return Limits(
         max_message_bytes=fields.number("max_message_bytes", 1, 1 << 32, standard.max_message_bytes),
         rx_cells=fields.number("rx_cells", 64, 1 << 24, standard.rx_cells),
@@ -166,6 +167,7 @@ def _limits(checker: Checker, value: Any) -> Limits:
         lamp_source_per_s=fields.number("lamp_source_per_s", 1, 100_000_000, standard.lamp_source_per_s),
         agreement_per_s=fields.number("agreement_per_s", 1, 1_000_000, standard.agreement_per_s),
         rekey_s=fields.number("rekey_s", 1, 31_536_000, standard.rekey_s),
+        grant_policy=fields.choice("grant_policy", GRANT_POLICIES, standard.grant_policy),
     )
 
 

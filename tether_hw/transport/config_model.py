@@ -85,6 +85,10 @@ class Lane:
         }
 
 
+# Whom the receive buffer is granted to first; the places are the numbers of tether.h's TETHER_POLICY_*.
+GRANT_POLICIES = ("fair", "srpt", "reserved")
+
+
 @dataclass(frozen=True)
 class Limits:
     """Sizes that the engine allocates at its start. Cells are frames, per lane.
@@ -102,10 +106,11 @@ class Limits:
     lamp_source_per_s: int = 100  # the same of one source address
     agreement_per_s: int = 500  # key agreements that Hails may cost a lane
     rekey_s: int = 120  # age at which a channel gets new keys, or 10 RTT
+    grant_policy: str = "fair"
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object of these limits."""
-        return dict(vars(self))
+        """The JSON object of these limits; the policy only where it is not the usual one."""
+        return {name: value for name, value in vars(self).items() if (name, value) != ("grant_policy", "fair")}
 
 
 @dataclass(frozen=True)

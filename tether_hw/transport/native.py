@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 from . import binding
 from .address import to_native
 from .config import Lane, Limits, Link, Roster
+from .config_model import GRANT_POLICIES
 from .errors import EngineError, engine_error
 from .library import load
 from .structs import (
@@ -63,6 +64,7 @@ class Native:
             rekey_s=limits.rekey_s,
             prefer_cipher=prefer_cipher,
             spin_us=spin_us,
+            grant_policy=GRANT_POLICIES.index(limits.grant_policy),
         )
         if files is not None:
             config.node = files.node.encode()

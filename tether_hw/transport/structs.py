@@ -230,6 +230,8 @@ class tether_engine_config(Sized):  # noqa: N801
         ("prefer_cipher", c_uint16),
         ("replay_window", c_uint32),
         ("spin_us", c_uint32),
+        ("grant_policy", c_uint32),
+        ("reserved", c_uint32),
         ("node", c_char_p),
         ("trace_path", c_char_p),
         ("keylog_path", c_char_p),

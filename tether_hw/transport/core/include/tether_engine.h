@@ -39,6 +39,8 @@ struct tether_engine_config {
     uint16_t prefer_cipher;   /* [endpoint's] */
     uint32_t replay_window;   /* [endpoint's] */
     uint32_t spin_us;         /* how long an idle lane spins before it sleeps in poll() [50] */
+    uint32_t grant_policy;    /* TETHER_POLICY_* [fair] */
+    uint32_t reserved;
     const char *node;         /* name of this end in the trace [""] */
     const char *trace_path;   /* events as JSON lines (tether.trace/1) [NULL = none] */
     const char *keylog_path;  /* secrets of all channels, for debugging only [NULL = none] */

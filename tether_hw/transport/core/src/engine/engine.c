@@ -60,6 +60,8 @@ int tether_engine_new(const struct tether_engine_config *config, tether_engine *
                           config ? config->struct_size : 0, sizeof *config);
     if (config->lanes < 1 || config->lanes > TETHER_LANES_MAX)
         return words_fail(-EINVAL, "%u lanes: 1 to %u are possible", config->lanes, TETHER_LANES_MAX);
+    if (config->grant_policy > TETHER_POLICY_RESERVED)
+        return words_fail(-EINVAL, "grant policy %u is not known", config->grant_policy);
     if (!config->counter_path || !*config->counter_path)
         return words_fail(-EINVAL, "no path for the Hail counter");
     struct tether_engine *engine = calloc(1, sizeof *engine);
@@ -283,6 +285,7 @@ static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const 
         .ciphers = limits->ciphers,
         .prefer_cipher = limits->prefer_cipher,
         .replay_window = limits->replay_window,
+        .grant_policy = (uint16_t)limits->grant_policy,
         .entropy = host_entropy,
         .lane_addresses = addresses,
     };
