@@ -67,6 +67,8 @@ static void run(struct incast *c)
     net_run(&net, 50000000); /* idle */
     net.nodes[c->senders].work = receiver_work;
     net.nodes[c->senders].queued_most = 0;
+    for (uint32_t i = 0; i <= c->senders; i++) /* some of 64 Hails at once wait for their bucket */
+        net.nodes[i].refused = net.nodes[i].dropped = 0;
     done = 0;
     begin = net.now_ns;
     for (uint32_t i = 0; i < c->senders; i++) {
