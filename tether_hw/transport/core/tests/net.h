@@ -259,8 +259,8 @@ static inline void net_connect(struct net *net)
         CHECK_EQ(tether_channel_open(net->nodes[i].ep, net->now_ns, last + 1, 0, NULL, &net->nodes[i].channel), 0);
         net_wake(net, i, net->now_ns);
     }
-    for (int tries = 0; up < last && tries < 4000; tries++) {
-        net_run(net, net->nodes[last].config.rtt_ns);
+    for (int tries = 0; up < last && tries < 20000; tries++) {
+        net_run(net, net->nodes[last].config.rtt_ns > 1000000 ? net->nodes[last].config.rtt_ns : 1000000);
         for (uint32_t i = 0; i < last; i++)
             while (tether_endpoint_event(net->nodes[i].ep, &event))
                 up += event.kind == TETHER_EVENT_CHANNEL_UP;
