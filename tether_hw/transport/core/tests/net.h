@@ -258,6 +258,7 @@ static inline void net_connect(struct net *net)
     for (uint32_t i = 0; i < last; i++) {
         CHECK_EQ(tether_channel_open(net->nodes[i].ep, net->now_ns, last + 1, 0, NULL, &net->nodes[i].channel), 0);
         net_wake(net, i, net->now_ns);
+        net_run(net, 5000000); /* a Hail that has to wait for a bucket would try smaller frames */
     }
     for (int tries = 0; up < last && tries < 20000; tries++) {
         net_run(net, net->nodes[last].config.rtt_ns > 1000000 ? net->nodes[last].config.rtt_ns : 1000000);
