@@ -7,7 +7,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-from tether_hw.transport.protocol import float16, hail, tags
+from tether_hw.transport.protocol import cookie, float16, hail, tags
 from tether_hw.transport.protocol.frame import seal
 from tether_hw.transport.protocol.header import (
     BLOCKED,
@@ -45,7 +45,7 @@ class Sent:
 
 
 def exchange(cipher: int = AES_256_GCM) -> tuple[list[Sent], str]:
-    """A Hail, its reply, and every kind of frame that follows; and the key log of it."""
+    """A Hail, a cookie as an answer to it, its reply, and every kind of frame that follows; and the key log of it."""
     publics = [public_key(secret) for secret in SECRETS]
     initiator = Handshake(SECRETS[0], publics[1])
     responder = Handshake(SECRETS[1], None)
@@ -56,7 +56,8 @@ def exchange(cipher: int = AES_256_GCM) -> tuple[list[Sent], str]:
     reply = hail.write_reply(responder, EPHEMERALS[1], A_INDEX, B_INDEX, 2_000_000, answer)
     hail.read_reply(initiator, reply, 3)
     forth, back = responder.split()
-    sent = [Sent("hail", True, first, None), Sent("reply", False, reply, None)]
+    asked = cookie.write_cookie(publics[1], first, bytes(range(32)))
+    sent = [Sent("hail", True, first, None), Sent("cookie", False, asked, None), Sent("reply", False, reply, None)]
 
     def add(name: str, by_initiator: bool, header: Header, payload: bytes = b"") -> None:
         key = frame_key(forth if by_initiator else back, cipher, header.epoch)

@@ -99,9 +99,10 @@ def test_words_for_people(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     code, out, _err = decode(capsys, str(file))
     assert code == 0
     for words in ("a Hail, counter 77", "the reply to a Hail", "UDP 192.0.2.1:40001 -> 192.0.2.7:7411",
-                  "NACK [22, +44)", "BLOCKED", "want 5000", "10 Tether frames in 11 packets (Ethernet)"):  # fmt: skip
+                  "NACK [22, +44)", "BLOCKED", "want 5000", "a cookie instead of a reply",
+                  "11 Tether frames in 12 packets (Ethernet)"):  # fmt: skip
         assert words in out
-    assert "please repair slots 22 to 66" in decode(capsys, str(file), "--number", "8")[1]
+    assert "please repair slots 22 to 66" in decode(capsys, str(file), "--number", "9")[1]
     assert "packet 1 of" in decode(capsys, str(file), "--number", "1")[2]
 
 
@@ -171,7 +172,7 @@ def test_damaged_files(capsys: pytest.CaptureFixture[str], tmp_path: Path, chang
 def test_udp_of_others_is_left_out_unless_its_port_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     other = captures.Sent("dns", True, b"\x02" + bytes(99), None)
     file = tmp_path / "x.pcap"
-    file.write_bytes(captures.pcap([captures.udp(other, ports=(53, 99)), captures.udp(SENT[1])]))
+    file.write_bytes(captures.pcap([captures.udp(other, ports=(53, 99)), captures.udp(SENT[2])]))
     assert [frame["number"] for frame in document(capsys, str(file))["frames"]] == [2]
     frames = document(capsys, str(file), "--udp-port", "99")["frames"]
     assert [frame["problem"] is None for frame in frames] == [False, True]

@@ -100,13 +100,13 @@ def test_a_wrong_key_is_said(tmp_path: Path) -> None:
     sent, log = captures.exchange()
     wrong = re.sub(r"[0-9a-f]{64}", "00" * 32, log)
     text = dissect(tmp_path, packaged(sent)["no VLAN"], wrong, "-V", "-O", "tether")
-    assert text.count("[Group: Decryption]") == len(sent) - 2
+    assert text.count("[Group: Decryption]") == len(sent) - 3
     assert "Sealed by" not in text
 
 
 def test_udp_of_others_is_not_taken_unless_told_to(tmp_path: Path) -> None:
     sent, _log = captures.exchange()
-    other = captures.Sent("", True, b"\x02" + sent[2].frame[1:], None)
+    other = captures.Sent("", True, b"\x02" + sent[3].frame[1:], None)
     assert "Tether" not in dissect(tmp_path, [captures.udp(other)], None)
     text = dissect(tmp_path, [captures.udp(other)], None, "-d", "udp.port==7411,tether", "-V", "-O", "tether")
     assert "no version that this dissector knows" in text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tether_hw.transport.protocol import float16, tags
 from tether_hw.transport.protocol.capture import VLAN_TYPES, Capture
+from tether_hw.transport.protocol.cookie import TAG_LENGTH as COOKIE_LENGTH
 from tether_hw.transport.protocol.header import BLOCK_SIZE, BLOCKED, BUSY, ECHO, END, FIRST, LAMP, Header
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ TAG_WORDS: dict[str, dict[int, str]] = {
     "kind": {0: "bytes", 1: "messages"},
     "reliability": {0: "reliable", 1: "expiring"},
     "order": {0: "ordered", 1: "unordered"},
-    "status": {0: "ok", 1: "stale"},
+    "status": {0: "ok", 1: "stale", 2: "gone"},
     "ciphers": {1: "ChaCha20-Poly1305", 2: "AES-256-GCM", 3: "ChaCha20-Poly1305, AES-256-GCM"},
 }
 
@@ -143,7 +144,9 @@ def summary(capture: Capture, opened: bytes | None = None) -> str:
 def kind(header: Header) -> str:
     """One phrase for what sort of frame this is."""
     if header.flags & LAMP:
-        return "a Hail" if header.channel == 0 else "the reply to a Hail"
+        if header.channel == 0:
+            return "a Hail"
+        return "a cookie instead of a reply to a Hail" if header.length == COOKIE_LENGTH else "the reply to a Hail"
     if header.channel == 0:
         return "channel 0 without LAMP: no receiver accepts it"
     if header.length:
@@ -187,6 +190,10 @@ def _lamp(header: Header) -> Iterator[str]:
     if header.channel == 0:
         yield f"a peer asks for a channel; Hail counter {header.sequence} (modulo 2^48)"
         yield f"the reply may have {header.GrantAmount} blocks, its header counted"
+    elif header.length == COOKIE_LENGTH:
+        yield f"under load: hail again from index {header.channel:#010x}, with a mac2 by this cookie"
+        yield "tag: whoever sent this has seen the Hail"
+        return
     else:
         yield f"the peer answers the Hail that the initiator sent under index {header.channel:#010x}"
     yield "tag is mac1: whoever sent this knows the receiver's public key"
