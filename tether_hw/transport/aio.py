@@ -22,7 +22,7 @@ from .channel import Channel
 from .config import Address, Lane, Limits, Link, Roster
 from .engine import Engine
 from .errors import ChannelDown, EngineError, FlowClosed, TimedOut
-from .flow import Flow
+from .flow import Flow, Piece
 from .structs import tether_event
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ _WRITE = 1
 _DRAIN = 2
 _FLOW_EVENTS = {
     binding.EVENT_FLOW_READABLE: _READ,
+    binding.EVENT_FLOW_HOLE: _READ,
     binding.EVENT_FLOW_WRITABLE: _WRITE,
     binding.EVENT_FLOW_DRAINED: _DRAIN,
 }
@@ -45,9 +46,9 @@ class AsyncFlow:
         self.engine = engine
         self.flow = flow
 
-    async def send(self, message: Any) -> None:
-        """Queue one whole message."""
-        await self._retry(_WRITE, lambda: self.flow.send(message, 0))
+    async def send(self, message: Any) -> int:
+        """Queue one whole message; its number."""
+        return await self._retry(_WRITE, lambda: self.flow.send(message, 0))
 
     async def recv(self) -> bytes:
         """The next whole message."""
@@ -66,6 +67,10 @@ class AsyncFlow:
     async def read(self, size: int = 65536) -> bytes:
         """At most `size` bytes, at least one; empty at the end of the stream."""
         return await self._retry(_READ, lambda: self.flow.read(size, 0))
+
+    async def read_at(self, size: int = 65536) -> Optional[Piece]:
+        """The next piece with its place, or a hole; None at the end of the stream."""
+        return await self._retry(_READ, lambda: self.flow.read_at(size, 0))
 
     async def drain(self) -> None:
         """Wait until everything written has arrived in the peer's buffers."""
@@ -116,9 +121,9 @@ class AsyncChannel:
         """Name of the peer."""
         return self.channel.peer
 
-    def open_flow(self, kind: str = "bytes", bound: int = 0) -> AsyncFlow:
+    def open_flow(self, kind: str = "bytes", bound: int = 0, **options: Any) -> AsyncFlow:
         """As Channel.open_flow."""
-        return AsyncFlow(self.engine, self.channel.open_flow(kind, bound))
+        return AsyncFlow(self.engine, self.channel.open_flow(kind, bound, **options))
 
     async def accept_flow(self) -> AsyncFlow:
         """The next flow that the peer opened."""

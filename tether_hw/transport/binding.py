@@ -26,9 +26,14 @@ ABI_VERSION = 2
 
 FLOW_BYTES = 0
 FLOW_MESSAGE = 1
+FLOW_RELIABLE = 0
+FLOW_EXPIRING = 1
+FLOW_ORDERED = 0
+FLOW_UNORDERED = 1
 WRITE_FLUSH = 1
 WRITE_END = 2
 READ_END = 2
+READ_HOLE = 4
 ADDRESS_MAC = 1
 ADDRESS_UDP4 = 2
 ADDRESS_UDP6 = 3
@@ -47,6 +52,8 @@ EVENT_FLOW_DRAINED = 6
 EVENT_FLOW_CLOSED = 7
 EVENT_PEER_LANES = 8
 EVENT_NEED_COUNTER = 9
+EVENT_FLOW_HOLE = 10
+EVENT_MESSAGE_UNKNOWN = 11
 
 CHANNEL_STATES = ("free", "hailing", "unconfirmed", "up", "closing")
 CHANNEL_UP = 3
@@ -95,6 +102,14 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "tether_channel_close": (c_int, (_endpoint, c_uint64, c_uint32)),
     "tether_flow_open": (c_int, (_endpoint, c_uint64, c_uint32, c_uint8, c_uint64, POINTER(c_uint16))),
+    "tether_flow_open_options": (
+        c_int,
+        (_endpoint, c_uint64, c_uint32, POINTER(s.tether_flow_options), POINTER(c_uint16)),
+    ),
+    "tether_flow_read_at": (
+        c_int64,
+        (_endpoint, c_uint64, c_uint32, c_uint16, POINTER(c_uint64), c_void_p, c_size_t, POINTER(c_uint32)),
+    ),
     "tether_flow_write": (c_int64, (_endpoint, c_uint64, c_uint32, c_uint16, c_void_p, c_size_t, c_uint32)),
     "tether_flow_read": (c_int64, (_endpoint, c_uint64, c_uint32, c_uint16, c_void_p, c_size_t, POINTER(c_uint32))),
     "tether_flow_message_size": (c_int, (_endpoint, c_uint32, c_uint16, POINTER(c_uint64))),
@@ -123,6 +138,14 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tether_engine_wait": (c_int, (_engine, c_int64, POINTER(s.tether_event), c_size_t)),
     "tether_engine_eventfd": (c_int, (_engine,)),
     "tether_engine_flow_open": (c_int, (_engine, c_uint64, c_uint8, c_uint64, POINTER(c_uint16))),
+    "tether_engine_flow_open_options": (
+        c_int,
+        (_engine, c_uint64, POINTER(s.tether_flow_options), POINTER(c_uint16)),
+    ),
+    "tether_engine_flow_read_at": (
+        c_int64,
+        (_engine, c_uint64, c_uint16, POINTER(c_uint64), c_void_p, c_size_t, POINTER(c_uint32), c_int64),
+    ),
     "tether_engine_flow_write": (c_int64, (_engine, c_uint64, c_uint16, c_void_p, c_size_t, c_uint32, c_int64)),
     "tether_engine_flow_read": (
         c_int64,
@@ -150,6 +173,7 @@ STRUCTS: tuple[type[ctypes.Structure], ...] = (
     s.tether_address,
     s.tether_endpoint_config,
     s.tether_peer,
+    s.tether_flow_options,
     s.tether_flow_state,
     s.tether_event,
     s.tether_channel_info,

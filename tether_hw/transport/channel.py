@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import queue
 import threading
+import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Optional
 
@@ -14,7 +15,7 @@ from .address import from_native
 from .config import Address
 from .errors import ChannelDown, EngineError, TimedOut
 from .flow import Flow
-from .structs import tether_address, tether_channel_info
+from .structs import tether_address, tether_channel_info, tether_flow_options
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -32,22 +33,51 @@ class Channel:
         self.initiator = True
         self._opened: queue.SimpleQueue[Optional[Flow]] = queue.SimpleQueue()
         self._peer_lanes = threading.Event()
+        self._flows: weakref.WeakValueDictionary[int, Flow] = weakref.WeakValueDictionary()
 
-    def open_flow(self, kind: str = "bytes", bound: int = 0) -> Flow:
-        """Open a flow of kind "bytes" or "message". `bound`: largest message, bytes; 0 = what both ends allow."""
+    def open_flow(
+        self,
+        kind: str = "bytes",
+        bound: int = 0,
+        *,
+        order: str = "ordered",
+        deadline_s: float = 0,
+        scale: int = 0,
+        budget: int = 0,
+        latency_s: float = 0,
+    ) -> Flow:
+        """Open a flow of kind "bytes" or "message"; what is said here holds in both directions.
+
+        `bound`: largest message, bytes; 0 = what both ends allow. `order`: "ordered" or "unordered". With `deadline_s`
+        the flow is expiring: what is older is skipped. `scale`: a slot has 64 << scale bytes (0 or 1, up to 3 in
+        jumbo frames). `budget`, bytes per second, and `latency_s` are for the receivers' schedulers.
+        Byte flows that are unordered or expiring are read by Flow.read_at.
+        """
         if kind not in ("bytes", "message"):
             raise ValueError(f"a flow is of kind bytes or message, not {kind!r}")
+        if order not in ("ordered", "unordered"):
+            raise ValueError(f"a flow is ordered or unordered, not {order!r}")
         number = ctypes.c_uint16()
         native_kind = binding.FLOW_MESSAGE if kind == "message" else binding.FLOW_BYTES
         native = self.engine.native
-        code = native.library.tether_engine_flow_open(
-            native.engine, self.handle, native_kind, bound, ctypes.byref(number)
+        options = tether_flow_options(
+            kind=native_kind,
+            order=binding.FLOW_UNORDERED if order == "unordered" else binding.FLOW_ORDERED,
+            reliability=binding.FLOW_EXPIRING if deadline_s else binding.FLOW_RELIABLE,
+            scale=scale,
+            bound=bound,
+            budget=budget,
+            latency_ns=int(latency_s * 1e9),
+            deadline_ns=int(deadline_s * 1e9),
+        )
+        code = native.library.tether_engine_flow_open_options(
+            native.engine, self.handle, ctypes.byref(options), ctypes.byref(number)
         )
         if code < 0:
             if self.down is not None:
                 raise ChannelDown(f"open a flow on {self!r}: {self.down}", code)
             raise native.error(code, f"open a flow on {self!r}")
-        return Flow(self, number.value, native_kind, bound)
+        return self.add_flow(number.value, native_kind, bound)
 
     def accept_flow(self, timeout: Optional[float] = None) -> Flow:
         """The next flow that the peer opened. TimedOut, or ChannelDown when the channel ended."""
@@ -108,9 +138,21 @@ class Channel:
 
     # -- called by the engine's dispatcher
 
-    def flow_opened(self, flow: Flow) -> None:
+    def add_flow(self, number: int, kind: int, bound: int) -> Flow:
+        """Make the object of a flow, which hears of its events as long as somebody holds it."""
+        flow = self._flows[number] = Flow(self, number, kind, bound)
+        return flow
+
+    def flow_opened(self, number: int, kind: int, bound: int) -> None:
         """The peer opened a flow."""
-        self._opened.put(flow)
+        self._opened.put(self.add_flow(number, kind, bound))
+
+    def messages_lost(self, number: int, first: int, unknown: int, unsent: int) -> None:
+        """A flow ended before all of its messages had a receipt."""
+        flow = self._flows.get(number)
+        if flow is not None:
+            flow.unknown = range(first, first + unknown)
+            flow.unsent = range(first + unknown, first + unknown + unsent)
 
     def lanes_arrived(self) -> None:
         """The peer's Manifest with addresses is here."""

@@ -17,7 +17,6 @@ from .address import to_native
 from .channel import Channel
 from .config import Address, EngineConfig, Lane, Limits, Link, Roster
 from .errors import ChannelDown, EngineError, TimedOut
-from .flow import Flow
 from .native import DebugFiles, Native, lanes_in_order, words_of_down
 from .structs import tether_carrier_stats, tether_event, tether_lane_info, tether_stats
 
@@ -257,7 +256,9 @@ class Engine:
                 channel.initiator = False
                 self._accepted.put(channel)
             elif event.kind == binding.EVENT_FLOW_OPENED:
-                channel.flow_opened(Flow(channel, event.flow, event.status, event.value))
+                channel.flow_opened(event.flow, event.status, event.value)
+            elif event.kind == binding.EVENT_MESSAGE_UNKNOWN:
+                channel.messages_lost(event.flow, event.value, event.status, event.extra)
             elif event.kind == binding.EVENT_PEER_LANES:
                 channel.lanes_arrived()
             elif event.kind == binding.EVENT_CHANNEL_DOWN:

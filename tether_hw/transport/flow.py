@@ -8,7 +8,7 @@ import errno
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from . import binding
 from .buffers import pinned
@@ -34,10 +34,24 @@ def deadline_of(timeout: Optional[float]) -> Optional[float]:
     return None if timeout is None else time.monotonic() + timeout
 
 
+class Piece(NamedTuple):
+    """Part of a flow: `data` at `offset`, or a hole of `missing` bytes that will not come.
+
+    In a message flow `offset` and `missing` count slots: they tell the order of messages, and that some are missing.
+    """
+
+    offset: int
+    data: bytes
+    missing: int
+
+
 class Flow:
     """A flow in both directions. Timeouts are seconds: None = wait for ever, 0 = try.
 
-    A message flow carries whole messages (send, recv, iteration); a byte flow a stream (write, read, readinto).
+    A message flow carries whole messages (send, recv, iteration); a byte flow a stream (write, read, readinto),
+    or, when it is unordered or expiring, pieces with their place (read_at).
+    After the flow's or the channel's end `unknown` has the numbers of the messages that were sent and have no receipt:
+    each was delivered once or not at all. Those in `unsent` were not sent. The transport sends neither again.
     Safe for one reading and one writing thread at a time. Every call raises FlowClosed after the flow's end,
     ChannelDown after the channel's, TimedOut when the time is over.
     """
@@ -48,15 +62,23 @@ class Flow:
         self.kind = kind
         self.bound = bound
         self.at_end = False
+        self.unknown = range(0)
+        self.unsent = range(0)
+        self._sent = 0
         self._native = channel.engine.native
         self._handle = channel.handle
 
     # -- messages
 
-    def send(self, message: Any, timeout: Optional[float] = None) -> None:
-        """Queue one message (any contiguous buffer, 1 byte or more), whole. MessageTooLarge above the bound."""
+    def send(self, message: Any, timeout: Optional[float] = None) -> int:
+        """Queue one message (any contiguous buffer, 1 byte or more), whole. MessageTooLarge above the bound.
+
+        Returns its number: 0 for the first one that was sent by this object, and so on.
+        """
         with pinned(message) as (address, length):
             self._write(address, length, 0, timeout)
+        self._sent += 1
+        return self._sent - 1
 
     def recv(self, timeout: Optional[float] = None) -> bytes:
         """The next whole message."""
@@ -125,6 +147,38 @@ class Flow:
                 break
             done += got
         return done
+
+    def read_at(self, size: int = READ_BYTES, timeout: Optional[float] = None) -> Optional[Piece]:
+        """The next piece that is there, in whatever order pieces come, or a hole; None at the end of the stream.
+
+        For flows of every kind; a message is read whole, and must fit into `size`.
+        """
+        if self.at_end:
+            return None
+        offset, flags = ctypes.c_uint64(), ctypes.c_uint32()
+        buffer = bytearray(size)
+        with pinned(buffer, writable=True) as (address, length):
+            got = self._wait(
+                lambda ns: self._native.library.tether_engine_flow_read_at(
+                    self._native.engine,
+                    self._handle,
+                    self.number,
+                    ctypes.byref(offset),
+                    address,
+                    length,
+                    ctypes.byref(flags),
+                    ns,
+                ),
+                deadline_of(timeout),
+                "read",
+            )
+        if flags.value & binding.READ_HOLE:
+            return Piece(offset.value, b"", got)
+        if flags.value & binding.READ_END:
+            self.at_end = True
+            if got == 0:
+                return None
+        return Piece(offset.value, bytes(memoryview(buffer)[:got]), 0)
 
     # -- both
 

@@ -112,12 +112,29 @@ class tether_peer(ctypes.Structure):  # noqa: N801
     )
 
 
+class tether_flow_options(Sized):  # noqa: N801
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("kind", c_uint8),
+        ("reliability", c_uint8),
+        ("order", c_uint8),
+        ("scale", c_uint8),
+        ("bound", c_uint64),
+        ("budget", c_uint64),
+        ("latency_ns", c_uint64),
+        ("deadline_ns", c_uint64),
+    )
+
+
 class tether_flow_state(Sized):  # noqa: N801
     _fields_ = (
         ("struct_size", c_uint32),
         ("kind", c_uint8),
         ("flags", c_uint8),
-        ("reserved", c_uint16),
+        ("reliability", c_uint8),
+        ("order", c_uint8),
+        ("scale", c_uint8),
+        ("reserved", c_uint8 * 7),
         ("bound", c_uint64),
         ("unsent_bytes", c_uint64),
         ("unacknowledged_bytes", c_uint64),
@@ -130,6 +147,14 @@ class tether_flow_state(Sized):  # noqa: N801
         ("arrived_slots", c_uint64),
         ("delivered_slots", c_uint64),
         ("demand_slots", c_uint64),
+        ("skipped_slots", c_uint64),
+        ("budget", c_uint64),
+        ("latency_ns", c_uint64),
+        ("deadline_ns", c_uint64),
+        ("messages_written", c_uint64),
+        ("messages_begun", c_uint64),
+        ("messages_receipted", c_uint64),
+        ("messages_dropped", c_uint64),
     )
 
 
@@ -142,7 +167,7 @@ class tether_event(ctypes.Structure):  # noqa: N801
         ("status", c_int32),
         ("value", c_uint64),
         ("peer_id", c_uint32),
-        ("reserved", c_uint32),
+        ("extra", c_uint32),
     )
 
 

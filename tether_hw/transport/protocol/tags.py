@@ -74,14 +74,16 @@ class Define(_Fixed):
     """Open a flow."""
 
     TYPE = 0x02
-    FORMAT = struct.Struct("<HBBBB2xQQ")
+    FORMAT = struct.Struct("<HBBBB2xQQQQ")
     flow: int
     kind: int  # 0 bytes, 1 message
-    reliability: int = 0
-    order: int = 0
-    scale: int = 0
+    reliability: int = 0  # 0 reliable, 1 expiring
+    order: int = 0  # 0 ordered, 1 unordered
+    scale: int = 0  # a slot is 64 << scale bytes
     bound: int = 0  # bytes of the largest message
     latency_ns: int = 0
+    budget: int = 0  # bytes per second
+    deadline_ns: int = 0  # expiring flows: age at which data is skipped
 
 
 @dataclass

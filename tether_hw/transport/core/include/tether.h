@@ -43,6 +43,13 @@ enum tether_cipher { TETHER_CIPHER_CHACHA20_POLY1305 = 1, TETHER_CIPHER_AES_256_
 /* Kinds of flow */
 #define TETHER_FLOW_BYTES 0u
 #define TETHER_FLOW_MESSAGE 1u
+/* Reliability: what happens to data that is older than its deadline */
+#define TETHER_FLOW_RELIABLE 0u
+#define TETHER_FLOW_EXPIRING 1u /* its sender skips it, sent or not; the reader learns of the hole */
+/* Order in which the reader gets it */
+#define TETHER_FLOW_ORDERED 0u
+#define TETHER_FLOW_UNORDERED 1u /* messages as each is whole, bytes with their offset as they come */
+#define TETHER_FLOW_SCALE_MAX 3u /* a slot is 64 << scale bytes: 0 or 1, up to 3 in jumbo frames */
 
 /* Policies of granting */
 #define TETHER_POLICY_FAIR 0u     /* in turn, equal shares */
@@ -54,7 +61,8 @@ enum tether_cipher { TETHER_CIPHER_CHACHA20_POLY1305 = 1, TETHER_CIPHER_AES_256_
 #define TETHER_WRITE_END 2u   /* byte flow: nothing follows in this direction */
 
 /* Flags of tether_flow_read */
-#define TETHER_READ_END 2u /* byte flow: the peer has ended, everything was read */
+#define TETHER_READ_END 2u  /* byte flow: the peer has ended, everything was read */
+#define TETHER_READ_HOLE 4u /* tether_flow_read_at: nothing will come there; no data with it */
 
 /* Kinds of address */
 #define TETHER_ADDRESS_MAC 1u  /* MAC (6), VLAN u16 little-endian, 0xffff = none */
@@ -312,6 +320,24 @@ TETHER_API int tether_channel_close(tether_endpoint *endpoint, uint64_t now_ns, 
  */
 TETHER_API int tether_flow_open(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint8_t kind,
                                 uint64_t bound, uint16_t *flow);
+struct tether_flow_options {
+    uint32_t struct_size;
+    uint8_t kind;         /* TETHER_FLOW_BYTES, TETHER_FLOW_MESSAGE */
+    uint8_t reliability;  /* TETHER_FLOW_RELIABLE, TETHER_FLOW_EXPIRING */
+    uint8_t order;        /* TETHER_FLOW_ORDERED, TETHER_FLOW_UNORDERED */
+    uint8_t scale;        /* a slot is 64 << scale bytes */
+    uint64_t bound;       /* message flows: largest message; 0 = the most both ends allow */
+    uint64_t budget;      /* bytes per second that the receivers should keep for it; 0 = none */
+    uint64_t latency_ns;  /* latency that is asked of the receivers' schedulers; 0 = none */
+    uint64_t deadline_ns; /* expiring flows: age at which data is skipped, not 0 */
+};
+/*
+ * The same with all that a flow can be; what it says holds in both directions. A byte flow that is unordered or
+ * expiring is *positioned*: it is read by tether_flow_read_at, with the offset of each piece, and takes no
+ * TETHER_WRITE_FLUSH, since only its last frame may be short.
+ */
+TETHER_API int tether_flow_open_options(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel,
+                                        const struct tether_flow_options *options, uint16_t *flow);
 /*
  * Queue data. Byte flow: takes what fits and returns its count, -EAGAIN when none
  * does. Message flow: one call is one message (1 byte or more), all or -EAGAIN;
@@ -330,6 +356,13 @@ TETHER_API int64_t tether_flow_write(tether_endpoint *endpoint, uint64_t now_ns,
  */
 TETHER_API int64_t tether_flow_read(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint16_t flow,
                                     void *data, size_t capacity, uint32_t *flags);
+/*
+ * The same with the place: `offset` of the first byte in a byte flow, in a message flow the slot at which the
+ * message began, which only tells their order. With TETHER_READ_HOLE in *flags the count is that of bytes
+ * (message flow: of slots) from `offset` on that will not come. Flows of every kind.
+ */
+TETHER_API int64_t tether_flow_read_at(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel, uint16_t flow,
+                                       uint64_t *offset, void *data, size_t capacity, uint32_t *flags);
 /* Size of the next whole message; -EAGAIN when there is none. */
 TETHER_API int tether_flow_message_size(const tether_endpoint *endpoint, uint32_t channel, uint16_t flow,
                                         uint64_t *size);
@@ -358,7 +391,9 @@ struct tether_flow_state {
     uint32_t struct_size;
     uint8_t kind;
     uint8_t flags; /* TETHER_FLOW_* flags */
-    uint16_t reserved;
+    uint8_t reliability, order;
+    uint8_t scale;
+    uint8_t reserved[7];
     uint64_t bound;                /* largest message, bytes */
     uint64_t unsent_bytes;         /* queued, not sent yet */
     uint64_t unacknowledged_bytes; /* sent, not known to have arrived */
@@ -371,6 +406,12 @@ struct tether_flow_state {
     uint64_t arrived_slots;        /*                   arrived or skipped without a gap */
     uint64_t delivered_slots;      /*                   handed to the application */
     uint64_t demand_slots;         /*                   declared by the peer */
+    uint64_t skipped_slots;        /*                   that will not come: cancelled, expired */
+    uint64_t budget, latency_ns, deadline_ns;
+    uint64_t messages_written;     /* message flows: ordinal of the next message that is written */
+    uint64_t messages_begun;       /* those below have been sent, in part at least */
+    uint64_t messages_receipted;   /* those below have arrived at the peer, or were dropped here */
+    uint64_t messages_dropped;     /* cancelled, or expired here */
 };
 TETHER_API int tether_flow_state(const tether_endpoint *endpoint, uint32_t channel, uint16_t flow,
                                  struct tether_flow_state *state);
@@ -387,7 +428,10 @@ enum tether_event_kind {
     TETHER_EVENT_FLOW_DRAINED,   /* everything written has arrived at the peer */
     TETHER_EVENT_FLOW_CLOSED,    /* by the peer (value = reason), or with the channel (status < 0) */
     TETHER_EVENT_PEER_LANES,     /* the peer's Manifest with addresses has arrived; value = lanes */
-    TETHER_EVENT_NEED_COUNTER    /* value = last counter seen by a peer that called ours stale, or 0 */
+    TETHER_EVENT_NEED_COUNTER,   /* value = last counter seen by a peer that called ours stale, or 0 */
+    TETHER_EVENT_FLOW_HOLE,      /* the peer skipped slots that were declared: value = all of them so far */
+    TETHER_EVENT_MESSAGE_UNKNOWN /* the flow ended before receipts came: messages [value, value + status) may have
+                                    been delivered or not, the `extra` ones after them were never sent */
 };
 
 struct tether_event {
@@ -398,7 +442,7 @@ struct tether_event {
     int32_t status;
     uint64_t value;
     uint32_t peer_id;
-    uint32_t reserved;
+    uint32_t extra;
 };
 /* 1 = one event, 0 = none. Level-triggered underneath: nothing is lost however late it is called. */
 TETHER_API int tether_endpoint_event(tether_endpoint *endpoint, struct tether_event *event);

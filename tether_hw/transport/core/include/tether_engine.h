@@ -170,14 +170,18 @@ static inline uint64_t tether_engine_handle(const struct tether_event *event)
  */
 TETHER_API int tether_engine_flow_open(tether_engine *engine, uint64_t handle, uint8_t kind, uint64_t bound,
                                        uint16_t *flow);
+TETHER_API int tether_engine_flow_open_options(tether_engine *engine, uint64_t handle,
+                                               const struct tether_flow_options *options, uint16_t *flow);
 TETHER_API int64_t tether_engine_flow_write(tether_engine *engine, uint64_t handle, uint16_t flow, const void *data,
                                             size_t length, uint32_t flags, int64_t timeout_ns);
 TETHER_API int64_t tether_engine_flow_read(tether_engine *engine, uint64_t handle, uint16_t flow, void *data,
                                            size_t capacity, uint32_t *flags, int64_t timeout_ns);
+TETHER_API int64_t tether_engine_flow_read_at(tether_engine *engine, uint64_t handle, uint16_t flow, uint64_t *offset,
+                                              void *data, size_t capacity, uint32_t *flags, int64_t timeout_ns);
 /* Waits until a whole message can be read and gives its size. */
 TETHER_API int tether_engine_flow_message_size(tether_engine *engine, uint64_t handle, uint16_t flow, uint64_t *size,
                                                int64_t timeout_ns);
-/* Waits until everything written has arrived in the peer's buffers. */
+/* Flushes, and waits until everything written has arrived in the peer's buffers. */
 TETHER_API int tether_engine_flow_drain(tether_engine *engine, uint64_t handle, uint16_t flow, int64_t timeout_ns);
 TETHER_API int tether_engine_flow_cancel(tether_engine *engine, uint64_t handle, uint16_t flow);
 TETHER_API int tether_engine_flow_close(tether_engine *engine, uint64_t handle, uint16_t flow);

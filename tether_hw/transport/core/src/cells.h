@@ -19,15 +19,20 @@ struct tether_cell {
     uint64_t sent_ns;  /* tx: our Timestamp of the last sending, endpoint clock; rx: bytes of the message (first cell) */
     uint32_t next;     /* list of the flow; free list */
     uint32_t prev;     /* tx only */
-    uint32_t link;     /* tx: repair queue */
+    uint32_t link;     /* tx: repair queue; rx: end of a fragment, the next one of its bucket */
     uint16_t length;   /* payload bytes */
     uint16_t slots;    /* slots used (at least the peer's floor) */
     uint8_t flags;     /* FIRST, END as on the wire */
     uint8_t marks;     /* TETHER_CELL_* */
     uint16_t offset;   /* rx byte flow: bytes of it that were read */
-    uint32_t tags;     /* tx Flow 0: what control state rides in this cell */
+    union {
+        uint32_t tags;    /* tx Flow 0: what control state rides in this cell */
+        uint32_t ordinal; /* tx message flows: of its message, low bits */
+        uint32_t other;   /* rx: end of a fragment, its other end */
+    };
     uint32_t mile;     /* tx milestone: the next one of its bucket */
-    uint32_t owner;    /* tx milestone: its flow */
+    uint32_t owner;    /* its flow (tx: milestones; rx: ends of fragments) */
+    uint64_t queued_ns; /* tx of expiring flows: when it was written */
 };
 
 enum {

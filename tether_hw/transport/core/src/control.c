@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "endpoint.h"
+#include "schedule.h"
 
 void tether_manifest_of(const struct tether_endpoint *ep, struct tether_tag_manifest *manifest)
 {
@@ -36,7 +36,6 @@ int tether_manifest_take(struct tether_endpoint *ep, struct tether_channel *ch,
     ch->peer_floor = manifest->floor;
     ch->peer_frame_blocks = manifest->frame_blocks;
     ch->cut_bytes = (uint32_t)blocks * TETHER_BLOCK_BYTES;
-    ch->rx_cut_bytes = ch->cut_bytes;
     ch->peer_max_message = manifest->max_message;
     if (manifest->rtt_ns > ch->rtt.declared_ns && manifest->rtt_ns < UINT64_C(1) << 46)
         ch->rtt.declared_ns = manifest->rtt_ns;
@@ -53,10 +52,11 @@ int tether_manifest_take(struct tether_endpoint *ep, struct tether_channel *ch,
 }
 
 /* Append the Manifest with as many lanes as fit, from `from` on; returns the next lane. */
-static uint16_t put_lanes(const struct tether_endpoint *ep, uint8_t *out, size_t capacity, size_t *size, uint16_t from)
+static uint16_t put_lanes(const struct tether_endpoint *ep, const struct tether_channel *ch, uint8_t *out, size_t capacity, size_t *size, uint16_t from)
 {
     struct tether_tag_manifest manifest;
     tether_manifest_of(ep, &manifest);
+    manifest.max_message = tether_message_most(ep, ch, 0);
     *size = 0;
     for (manifest.lanes = (uint16_t)(ep->config.lanes - from); manifest.lanes > 0; manifest.lanes--) {
         *size = tether_tag_put_manifest(out, capacity, &manifest, ep->addresses + from, from);
@@ -75,7 +75,9 @@ static int put_flow(struct tether_endpoint *ep, struct tether_channel *ch, struc
     if (capacity < TETHER_TAG_DEFINE_SIZE)
         return flow->control ? -1 : 0;
     if (flow->control & TETHER_CONTROL_DEFINE) {
-        struct tether_tag_define define = {.flow = flow->id, .kind = flow->kind, .bound = flow->bound};
+        struct tether_tag_define define = {.flow = flow->id, .kind = flow->kind, .reliability = flow->reliability,
+            .order = flow->order, .scale = flow->scale, .bound = flow->bound, .latency_ns = flow->latency_ns,
+            .budget = flow->budget, .deadline_ns = flow->deadline_ns};
         flow->control &= (uint8_t)~TETHER_CONTROL_DEFINE;
         return (int)tether_tag_put_define(out, &define);
     }
@@ -117,7 +119,7 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
         return 0;
     if (control->tx.cells >= TETHER_CONTROL_FRAMES || control->tx.unsent != TETHER_NIL)
         return 0;
-    if (tether_ledger_next(&control->tx.ledger) + (uint64_t)tether_tx_cell_slots(ch, ch->cut_bytes) >
+    if (tether_ledger_next(&control->tx.ledger) + (uint64_t)tether_tx_cell_slots(control, ch->cut_bytes) >
         tether_ledger_limit(&control->tx.ledger))
         return 0; /* its pool is full: a grant of Flow 0 brings us back */
     cell = tether_cells_take(&ep->tx);
@@ -133,7 +135,7 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
                 size = (int)tether_tag_put_bye(out + length, (uint32_t)ch->down_value);
             } else if (flow->control & TETHER_CONTROL_MANIFEST) {
                 size_t whole;
-                uint16_t next = put_lanes(ep, out + length, capacity - length, &whole, (uint16_t)flow->refresh_round);
+                uint16_t next = put_lanes(ep, ch, out + length, capacity - length, &whole, (uint16_t)flow->refresh_round);
                 flow->refresh_round = (uint8_t)next; /* lanes said so far */
                 if (next >= ep->config.lanes)
                     flow->control &= (uint8_t)~TETHER_CONTROL_MANIFEST;
@@ -172,7 +174,7 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
     c->flags = 0;
     c->marks = TETHER_CELL_SEALED;
     c->tags = marks;
-    tether_tx_append(ep, ch, control, cell);
+    tether_tx_append(ep, control, cell);
     behind += c->slots;
     for (uint32_t i = 1; marks && i < ep->flow_nodes; i++) {
         flow = tether_flow_at(ep, ch, i);
@@ -199,13 +201,22 @@ void tether_control_acked(struct tether_endpoint *ep, struct tether_channel *ch)
 static int define(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_tag_define *tag,
                   uint64_t now_ns)
 {
-    struct tether_flow *flow;
+    struct tether_flow_options options = {.kind = tag->kind, .reliability = tag->reliability, .order = tag->order,
+        .scale = tag->scale, .bound = tag->bound, .budget = tag->budget, .latency_ns = tag->latency_ns,
+        .deadline_ns = tag->reliability == TETHER_FLOW_EXPIRING ? tag->deadline_ns : 0};
+    struct tether_flow *flow = tether_flow_find(ep, ch, tag->flow);
     /* initiator opens even, responder odd ids */
-    if (tag->flow == 0 || (tag->flow & 1) != ch->initiator || tether_flow_find(ep, ch, tag->flow) != NULL)
+    if (tag->flow == 0 || (tag->flow & 1) != ch->initiator || (flow != NULL && !flow->gone))
         return -1;
-    flow = tag->kind <= TETHER_FLOW_MESSAGE && tag->reliability == 0 && tag->order == 0 && tag->scale == 0
-               ? tether_flow_take(ep, ch, tag->flow, tag->kind, tag->bound, now_ns)
+    if (flow != NULL)
+        options.kind = UINT8_MAX; /* the former flow of this id is not read to its end yet: no room for another one */
+    flow = (options.bound || options.kind == TETHER_FLOW_BYTES) && tether_flow_check(ep, ch, &options) == 0
+               ? tether_flow_take(ep, ch, tag->flow, &options, now_ns)
                : NULL;
+    if (flow != NULL && tether_schedule_admit(ep, flow, options.budget)) {
+        tether_flow_release(ep, flow);
+        flow = NULL;
+    }
     if (flow == NULL) {
         uint64_t *word = &ch->refused[tag->flow >> 7], bit = UINT64_C(1) << (tag->flow >> 1 & 63);
         ch->refused_count += !(*word & bit);
@@ -222,7 +233,7 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
                   uint64_t now_ns)
 {
     struct tether_flow *flow = tether_flow_find(ep, ch, tag->flow);
-    if (flow == NULL)
+    if (flow == NULL || flow->gone)
         return 0; /* both ends were done with it */
     if (tag->reason == TETHER_CLOSE_END) {
         flow->remote_end = 1;
@@ -252,7 +263,7 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
     }
     flow->remote_gone = 1;
     if (flow->mute) {
-        if (tag->final % ep->floor || tag->final < flow->rx.contig || tag->final - flow->rx.contig >= UINT64_C(1) << 31)
+        if (tag->final % flow->rx.floor || tag->final < flow->rx.contig || tag->final - flow->rx.contig >= UINT64_C(1) << 31)
             return -1;
         tether_rx_finish(ep, flow, tag->final);
         tether_flow_settle(ep, flow);
@@ -278,7 +289,7 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, const stru
             return -1; /* Flow 0 loses nothing and ends with its channel only */
         flow = tether_flow_find(ep, ch, tag->skip.flow);
         TETHER_COUNT(ep, skips_received);
-        if (flow == NULL)
+        if (flow == NULL || flow->gone)
             return 0;
         if (tag->skip.count == 0 || tag->skip.first + tag->skip.count < tag->skip.first)
             return -1;
@@ -314,7 +325,7 @@ void tether_control_read(struct tether_endpoint *ep, struct tether_channel *ch, 
         tether_channel_fail(ep, ch, now_ns, TETHER_BYE_PROTOCOL);
         return;
     }
-    control->rx.granted = control->rx.contig + (uint64_t)TETHER_CONTROL_FRAMES * ep->floor;
-    if (control->rx.granted - control->rx.told >= (uint64_t)TETHER_CONTROL_FRAMES / 4 * ep->floor)
+    control->rx.granted = control->rx.contig + (uint64_t)TETHER_CONTROL_FRAMES * control->rx.floor;
+    if (control->rx.granted - control->rx.told >= (uint64_t)TETHER_CONTROL_FRAMES / 4 * control->rx.floor)
         tether_grant_tell(ep, control);
 }

@@ -46,6 +46,7 @@ static int check(const struct tether_endpoint_config *c)
 
 static void defaults(struct tether_endpoint_config *c)
 {
+    uint64_t frames;
     c->silence_ns = c->silence_ns ? c->silence_ns : 1000000;
     c->purse_frames = c->purse_frames ? c->purse_frames : 256;
     c->purse_frames = c->purse_frames < 4 ? 4 : c->purse_frames;
@@ -56,6 +57,11 @@ static void defaults(struct tether_endpoint_config *c)
     c->agreement_per_s = c->agreement_per_s ? c->agreement_per_s : 500;
     c->rekey_s = c->rekey_s ? c->rekey_s : 120;
     c->replay_window = c->replay_window ? c->replay_window : TETHER_REPLAY_DEFAULT;
+    /* What is promised can be reserved whole (T-MSG-8): in cells, and in slots that do not alias. */
+    frames = (UINT32_C(1) << 31) / c->frame_blocks - 1;
+    frames = c->rx_cells < frames ? c->rx_cells : frames;
+    if (c->max_message > frames * c->frame_blocks * TETHER_BLOCK_BYTES)
+        c->max_message = frames * c->frame_blocks * TETHER_BLOCK_BYTES;
 }
 
 static int open_channels(struct tether_endpoint *ep)
@@ -117,9 +123,13 @@ static int open_all(struct tether_endpoint *ep)
     for (ep->mile_mask = 15; ep->mile_mask < c->tx_cells / 32; )
         ep->mile_mask = ep->mile_mask * 2 + 1;
     ep->miles = malloc((ep->mile_mask + 1) * sizeof *ep->miles);
-    if (failed || ep->miles == NULL)
+    for (ep->fragment_mask = 15; ep->fragment_mask < c->rx_cells; )
+        ep->fragment_mask = ep->fragment_mask * 2 + 1;
+    ep->fragments = malloc((ep->fragment_mask + 1) * sizeof *ep->fragments);
+    if (failed || ep->miles == NULL || ep->fragments == NULL)
         return failed ? failed : -ENOMEM;
     memset(ep->miles, 0xff, (ep->mile_mask + 1) * sizeof *ep->miles); /* all NIL */
+    memset(ep->fragments, 0xff, (ep->fragment_mask + 1) * sizeof *ep->fragments);
     ep->rx_spare = tether_cells_take(&ep->rx);
     for (int i = 0; i < TETHER_Q_COUNT; i++)
         ep->queues[i].head = ep->queues[i].tail = TETHER_NIL;
@@ -182,6 +192,7 @@ TETHER_API void tether_endpoint_free(tether_endpoint *ep)
     free(ep->accounts);
     free(ep->paced);
     free(ep->miles);
+    free(ep->fragments);
     free(ep->replay_bits);
     free(ep->peer_addresses);
     free(ep->peers);
@@ -228,6 +239,8 @@ TETHER_API int tether_endpoint_event(tether_endpoint *ep, struct tether_event *e
     while ((flow = tether_queue_peek(ep, &ep->queues[TETHER_Q_EVENT])) != NULL) {
         struct tether_channel *ch = tether_channel_of(ep, flow);
         uint32_t kind = flow->events ? (uint32_t)__builtin_ctz(flow->events) : 0;
+        if (flow->events >> TETHER_EVENT_MESSAGE_UNKNOWN & 1)
+            kind = TETHER_EVENT_MESSAGE_UNKNOWN; /* before the flow's end, with which it may be forgotten */
         if (kind == TETHER_EVENT_CHANNEL_DOWN && flow->events >> TETHER_EVENT_PEER_LANES & 1)
             flow->events = (uint16_t)(flow->events & ~(1u << TETHER_EVENT_PEER_LANES));
         flow->events = (uint16_t)(flow->events & ~(kind ? 1u << kind : 0u));
@@ -253,6 +266,14 @@ TETHER_API int tether_endpoint_event(tether_endpoint *ep, struct tether_event *e
         case TETHER_EVENT_FLOW_OPENED:
             event->status = flow->kind;
             event->value = flow->bound;
+            break;
+        case TETHER_EVENT_FLOW_HOLE:
+            event->value = flow->rx.skipped;
+            break;
+        case TETHER_EVENT_MESSAGE_UNKNOWN:
+            event->value = flow->unknown_first;
+            event->status = (int32_t)(flow->unknown_count < INT32_MAX ? flow->unknown_count : INT32_MAX);
+            event->extra = (uint32_t)(flow->unsent_count < UINT32_MAX ? flow->unsent_count : UINT32_MAX);
             break;
         case TETHER_EVENT_FLOW_CLOSED:
             event->status = flow->close_status;

@@ -12,6 +12,8 @@
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
  *   milestone.c  which sent cell holds a slot                     account.c    which peer has how much of us
  *   pace.c       how fast: what we state and what we obey          schedule.c   policies: whose turn, and how much
+ *   milestone.c  which sent cell holds a slot                     flow_whole.c what comes in no order
+ *   flow_read.c  what the application fetches                      flow_expire.c what is older than its deadline
  *
  * Everything is in a few arrays made by tether_endpoint_new; nodes refer to each other by index.
  */
@@ -47,6 +49,8 @@ enum {
     TETHER_FRAME_OVERHEAD = 64 + 38, /* bytes of a full frame on Ethernet beside its payload */
     TETHER_LINGER_TRIES = 4,
     TETHER_ANSWERS = 64,            /* frames that answer without a channel, until they are sent */
+    TETHER_JUMBO_BLOCKS = 139,      /* payload blocks of a frame at MTU 9000 */
+    TETHER_ID_GROUP = 4096,         /* flow ids that share the time at which one of them was gone last */
     TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
 };
@@ -71,8 +75,7 @@ struct tether_channel {
     uint16_t cipher;
     uint16_t generation;
     uint16_t peer_floor, peer_frame_blocks;
-    uint32_t cut_bytes;     /* payload of a full frame to the peer */
-    uint32_t rx_cut_bytes;  /* the most a frame of the peer carries */
+    uint32_t cut_bytes;     /* payload of a full frame, in both directions */
     uint32_t peer_id;
     uint8_t peer_key[TETHER_KEY_SIZE];
     struct tether_address address;
@@ -115,6 +118,8 @@ struct tether_channel {
     uint64_t refused[TETHER_REFUSED_WORDS]; /* the peer's flows that wait for CLOSE(REFUSED), a bit for each id of its parity */
     uint32_t refused_count;
     uint16_t next_flow_id;
+    uint8_t ids_again;      /* our ids have been used once: each may be taken again 2 RTT after it was gone */
+    uint64_t gone_ns[65536 / TETHER_ID_GROUP];
     uint16_t peer_lanes;
     uint64_t down_value;
     int32_t down_status;
@@ -166,6 +171,8 @@ struct tether_endpoint {
     struct tether_gap_pool gap_pool;
     uint32_t *miles;         /* [mile_mask + 1] first milestone of each bucket (milestone.c) */
     uint32_t mile_mask;
+    uint32_t fragment_mask;
+    uint32_t *fragments;     /* [fragment_mask + 1] ends of fragments of unordered messages (flow_whole.c) */
     struct tether_purse purse;
     struct tether_purse lamps;      /* Lamps with a good mac1, and the cookies that they fund */
     struct tether_purse proven;     /* those with a good mac2 when `lamps` is empty */
@@ -175,6 +182,7 @@ struct tether_endpoint {
     struct tether_jar jar;
     struct tether_queue queues[TETHER_Q_COUNT]; /* endpoint's own start at TETHER_Q_EVENT */
     uint64_t timer_ns;       /* lower bound over all channels */
+    uint64_t now_ns;         /* of the last call that told it */
     uint64_t counter_next, counter_limit, counter_stale;
     uint64_t births;
     uint8_t need_counter;    /* event pending */
@@ -234,6 +242,24 @@ static inline struct tether_flow *tether_flow_at(const struct tether_endpoint *e
     return &ep->flows[tether_channel_slot(ep, ch) * ep->flow_nodes + slot];
 }
 
+/* Is the first unsent cell complete? The last one of a byte flow may still grow (T-FLW-3). */
+static inline int tether_tx_ready(const struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    return flow->tx.unsent != TETHER_NIL && ep->tx.cells[flow->tx.unsent].marks & TETHER_CELL_SEALED;
+}
+
+/* The message of a cell that is still queued. */
+static inline uint64_t tether_tx_ordinal(const struct tether_flow_tx *tx, const struct tether_cell *c)
+{
+    return tx->written - (uint32_t)((uint32_t)tx->written - c->ordinal);
+}
+
+/* A byte flow of which pieces can be missing or early: each is read with its offset. */
+static inline int tether_flow_positioned(const struct tether_flow *flow)
+{
+    return flow->kind == TETHER_FLOW_BYTES && (flow->order | flow->reliability) != 0;
+}
+
 static inline uint32_t tether_flow_node(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     return (uint32_t)(flow - ep->flows);
@@ -285,8 +311,13 @@ uint64_t tether_channel_silence(struct tether_endpoint *ep, struct tether_channe
 
 /* flow.c */
 struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id);
-struct tether_flow *tether_flow_take(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id, uint8_t kind,
-                                     uint64_t bound, uint64_t now_ns);
+struct tether_flow *tether_flow_lookup(struct tether_endpoint *ep, uint32_t channel, uint16_t id,
+                                       struct tether_channel **ch);
+uint64_t tether_message_most(const struct tether_endpoint *ep, const struct tether_channel *ch, uint8_t scale);
+int tether_flow_check(const struct tether_endpoint *ep, const struct tether_channel *ch,
+                      struct tether_flow_options *options);
+struct tether_flow *tether_flow_take(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id,
+                                     const struct tether_flow_options *options, uint64_t now_ns);
 void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                        uint64_t now_ns);
 void tether_flow_drop(struct tether_endpoint *ep, struct tether_flow *flow); /* its cells and credit */
@@ -302,10 +333,18 @@ int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, stru
 void tether_tx_truncate(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_tx_drop(struct tether_endpoint *ep, struct tether_flow *flow);
 uint32_t tether_tx_repair_next(struct tether_endpoint *ep, struct tether_flow *flow);
-int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length);
-void tether_tx_append(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell);
+uint32_t tether_tx_cell_slots(const struct tether_flow *flow, uint32_t length);
+void tether_tx_append(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
 uint32_t tether_tx_room(const struct tether_endpoint *ep);
 void tether_tx_wake(struct tether_endpoint *ep);
+void tether_tx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
+void tether_tx_moved(struct tether_endpoint *ep, struct tether_flow *flow);
+
+/* flow_expire.c */
+uint64_t tether_tx_expires(const struct tether_endpoint *ep, const struct tether_flow *flow);
+void tether_tx_expire(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
+int tether_tx_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
+                   uint64_t end, uint64_t now_ns);
 
 /* milestone.c */
 void tether_mile_set(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);

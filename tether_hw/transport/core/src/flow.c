@@ -33,6 +33,16 @@ struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_c
     return NULL;
 }
 
+/* What the application names; *ch is NULL when there is no such channel. */
+struct tether_flow *tether_flow_lookup(struct tether_endpoint *ep, uint32_t channel, uint16_t id,
+                                       struct tether_channel **ch)
+{
+    *ch = tether_channel_find(ep, channel);
+    if (*ch == NULL || id == 0)
+        return NULL;
+    return tether_flow_find(ep, *ch, id);
+}
+
 static void table_rebuild(struct tether_endpoint *ep, struct tether_channel *ch)
 {
     uint16_t *table = table_of(ep, ch);
@@ -48,49 +58,104 @@ static void table_rebuild(struct tether_endpoint *ep, struct tether_channel *ch)
     }
 }
 
+/* Payload of a full frame of a flow whose slots are 64 << scale bytes: whole slots. */
+static uint32_t cut_bytes(const struct tether_channel *ch, uint8_t scale)
+{
+    return (ch->cut_bytes / TETHER_BLOCK_BYTES >> scale << scale) * TETHER_BLOCK_BYTES;
+}
+
+/* The largest message that fits our cells on this channel, whose frames may be smaller than they are (T-MSG-8). */
+uint64_t tether_message_most(const struct tether_endpoint *ep, const struct tether_channel *ch, uint8_t scale)
+{
+    uint64_t cells = (uint64_t)ep->config.rx_cells * cut_bytes(ch, scale);
+    return cells < ep->config.max_message ? cells : ep->config.max_message;
+}
+
+/* The largest of a flow: a scale that does not fill the frames needs more of the peer's cells too (T-MSG-7). */
+static uint64_t most_bytes(const struct tether_endpoint *ep, const struct tether_channel *ch, uint8_t scale)
+{
+    uint64_t own = tether_message_most(ep, ch, scale), peer = ch->peer_max_message;
+    if (cut_bytes(ch, scale) < ch->cut_bytes)
+        peer = peer / ch->cut_bytes * cut_bytes(ch, scale);
+    return own < peer ? own : peer;
+}
+
+/*
+ * Can there be such a flow on this channel? 0, -EINVAL, -EMSGSIZE. A bound of 0 becomes the most that both ends allow:
+ * the opener's short form, never what a DEFINE says.
+ */
+int tether_flow_check(const struct tether_endpoint *ep, const struct tether_channel *ch,
+                      struct tether_flow_options *options)
+{
+    uint32_t blocks = ch->cut_bytes / TETHER_BLOCK_BYTES;
+    uint64_t most;
+    if (options->kind > TETHER_FLOW_MESSAGE || options->reliability > TETHER_FLOW_EXPIRING ||
+        options->order > TETHER_FLOW_UNORDERED)
+        return -EINVAL;
+    if (options->scale > (blocks < TETHER_JUMBO_BLOCKS ? 1u : TETHER_FLOW_SCALE_MAX) || blocks >> options->scale == 0)
+        return -EINVAL;
+    if (options->reliability == TETHER_FLOW_EXPIRING ? options->deadline_ns == 0 : options->deadline_ns != 0)
+        return -EINVAL;
+    if (options->kind == TETHER_FLOW_BYTES) {
+        options->bound = 0;
+        return 0;
+    }
+    most = most_bytes(ep, ch, options->scale);
+    if (options->bound == 0)
+        options->bound = most;
+    return options->bound == 0 || options->bound > most ? -EMSGSIZE : 0;
+}
+
 /* Everything but id, kind, bound and links to its beginning. */
 void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                        uint64_t now_ns)
 {
     struct tether_flow_tx *tx = &flow->tx;
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t frames = ch->cut_bytes ? (flow->bound + ch->cut_bytes - 1) / ch->cut_bytes : 0;
+    uint32_t cut = cut_bytes(ch, flow->scale), peer_floor = (uint32_t)ch->peer_floor >> flow->scale;
+    uint64_t frames = cut ? flow->bound / cut + (flow->bound % cut != 0) : 0;
     memset(tx, 0, sizeof *tx);
     memset(rx, 0, sizeof *rx);
     tether_ledger_init(&tx->ledger, 0, 0);
     tx->head = tx->tail = tx->unsent = tx->declared_cell = TETHER_NIL;
     tx->repair_head = tx->repair_tail = TETHER_NIL;
-    tx->bound_slots = frames * (uint64_t)tether_tx_cell_slots(ch, ch->cut_bytes);
+    flow->cut_bytes = cut;
+    tx->floor = peer_floor ? peer_floor : 1;
+    tx->bound_slots = frames * tether_tx_cell_slots(flow, cut);
     tx->clock.since_ns = rx->clock.since_ns = now_ns;
     rx->head = rx->tail = rx->ahead = rx->ahead_tail = rx->message_cell = rx->message_prev = TETHER_NIL;
-    rx->final = UINT64_MAX;
-    rx->bound_slots = frames * ep->floor;
+    rx->fragments = TETHER_NIL;
+    rx->final = rx->end = UINT64_MAX;
+    rx->floor = ep->floor >> flow->scale ? ep->floor >> flow->scale : 1;
+    rx->bound_slots = frames * rx->floor;
     tether_gaps_init(&rx->gaps);
     flow->flags = flow->news = flow->control = flow->refresh_round = 0;
     flow->close_sent = flow->close_acked = flow->remote_gone = flow->remote_end = flow->mute = flow->write_ended = 0;
     flow->drained_told = 1;
-    flow->ember_in = flow->ember_out = 0;
-    flow->budget_bps = flow->latency_ns = 0;
+    flow->ember_in = flow->ember_out = flow->gone = 0;
+    flow->budget_bps = 0;
     flow->close_reason = 0;
     flow->close_status = 0;
     flow->close_at = 0;
 }
 
-/* A flow with this id; NULL when the table is full or a message of `bound` could never be received here. */
-struct tether_flow *tether_flow_take(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id, uint8_t kind,
-                                     uint64_t bound, uint64_t now_ns)
+/* A flow with this id and checked options; NULL when the table is full. */
+struct tether_flow *tether_flow_take(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id,
+                                     const struct tether_flow_options *options, uint64_t now_ns)
 {
-    if (kind == TETHER_FLOW_MESSAGE &&
-        (bound == 0 || bound > ep->config.max_message ||
-         (bound + ch->rx_cut_bytes - 1) / ch->rx_cut_bytes > ep->config.rx_cells))
-        return NULL;
     for (uint32_t i = 1; i < ep->flow_nodes; i++) {
         struct tether_flow *flow = tether_flow_at(ep, ch, i);
         if (flow->used || flow->events)
             continue;
         flow->id = id;
-        flow->kind = kind;
-        flow->bound = bound;
+        flow->kind = options->kind;
+        flow->reliability = options->reliability;
+        flow->order = options->order;
+        flow->scale = options->scale;
+        flow->bound = options->bound;
+        flow->budget = options->budget;
+        flow->latency_ns = options->latency_ns;
+        flow->deadline_ns = options->deadline_ns;
         flow->channel = tether_channel_slot(ep, ch);
         tether_flow_setup(ep, ch, flow, now_ns);
         flow->used = 1;
@@ -151,7 +216,9 @@ void tether_flow_release(struct tether_endpoint *ep, struct tether_flow *flow)
     tether_flow_drop(ep, flow);
     tether_rx_mute(ep, flow);
     flow->used = 0;
-    flow->events &= 1u << TETHER_EVENT_FLOW_CLOSED;
+    ep->admitted_bps -= flow->budget_bps;
+    flow->budget_bps = 0;
+    flow->events &= 1u << TETHER_EVENT_FLOW_CLOSED | 1u << TETHER_EVENT_MESSAGE_UNKNOWN;
     if (!flow->events)
         tether_queue_remove(ep, &ep->queues[TETHER_Q_EVENT], TETHER_Q_EVENT, flow);
     ch->flow_count--;
@@ -189,7 +256,13 @@ void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow)
         if (!(flow->flags & TETHER_FLOW_LOCAL_CLOSED)) /* who met the last gap with -EAGAIN meets -EPIPE now */
             tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
     }
-    if (!flow->close_acked || readable(flow))
+    if (!flow->close_acked)
+        return;
+    if (!flow->gone) {
+        flow->gone = 1; /* on the wire; what is unread stays until it is read */
+        ch->gone_ns[flow->id / TETHER_ID_GROUP] = ep->now_ns;
+    }
+    if (readable(flow))
         return;
     if (flow->flags & TETHER_FLOW_LOCAL_CLOSED || !(flow->events >> TETHER_EVENT_FLOW_CLOSED & 1))
         tether_flow_release(ep, flow);

@@ -9,6 +9,8 @@
 #include "pace.h"
 #include "repair.h"
 
+enum { TETHER_HOLES = 8 }; /* of an unordered flow that wait to be read; more are told as a sum only */
+
 /* FIFO of flow nodes, linked through tether_flow.link[which]. */
 struct tether_queue {
     uint32_t head, tail;
@@ -53,6 +55,7 @@ struct tether_flow_tx {
     uint64_t next_end;      /* message flows: end of the first message behind `declared`, 0 = not looked up */
     uint64_t told;          /* highest demand that a frame has told */
     uint64_t bound_slots;   /* slots of the largest message */
+    uint64_t written, begun, receipted, dropped; /* messages, by their ordinal */
     uint64_t unsent_bytes, unacked_bytes;
     uint64_t skip_first, skip_end;
     uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
@@ -62,8 +65,13 @@ struct tether_flow_tx {
     uint32_t repair_head, repair_tail;
     uint32_t wanted_cells;  /* the application waits for so many */
     uint32_t cells;
+    uint32_t floor;         /* slots that a frame to the peer uses at least */
     struct tether_pacer pacer;
     struct tether_backoff clock;
+};
+
+struct tether_hole {
+    uint64_t first, end;    /* slots */
 };
 
 struct tether_flow_rx {
@@ -77,6 +85,10 @@ struct tether_flow_rx {
     uint64_t arrived;       /* slots arrived or skipped, in any order */
     uint64_t delivered;     /* slots handed to the application */
     uint64_t final;         /* by CLOSE; UINT64_MAX = open */
+    uint64_t end;           /* unordered byte flow: slot behind its END frame; UINT64_MAX = not seen */
+    uint64_t skipped;       /* slots that will not come */
+    uint64_t read_bytes;    /* byte flow: read so far */
+    struct tether_hole holes[TETHER_HOLES]; /* unordered: skipped and not told yet */
     uint64_t bound_slots;
     uint64_t newest_sequence; /* of the frame that gave `upper` */
     uint64_t regrant_at;    /* grant again when outstanding frames fall to this */
@@ -88,10 +100,13 @@ struct tether_flow_rx {
     uint32_t ahead, ahead_tail; /* behind the first gap */
     uint32_t message_cell;  /* first cell of the message being assembled; NIL = none */
     uint32_t message_prev;  /* cell before it */
+    uint32_t fragments;     /* unordered messages: first cell of the first fragment */
+    uint32_t hole_count;
     uint32_t untold;        /* frames arrived and not told */
     uint32_t held;          /* cells with data of this flow */
     uint32_t reserved;      /* cells reserved: (reserved_to - arrived) / floor */
     uint32_t outstanding;   /* frames granted and not arrived */
+    uint32_t floor;         /* slots of one frame to us */
     uint64_t fed_ns;        /* when the last of them came, or the first of them was granted */
     uint64_t share_bps, stated_bps; /* of the link; and what of it was told */
     uint32_t pace_epoch;    /* of the endpoint when the share was computed */
@@ -102,6 +117,7 @@ struct tether_flow_rx {
 struct tether_flow {
     uint16_t id;
     uint8_t kind;
+    uint8_t reliability, order, scale;
     uint8_t used;
     uint8_t flags;          /* TETHER_FLOW_* of the public header */
     uint8_t news;
@@ -111,6 +127,7 @@ struct tether_flow {
     uint8_t close_acked;
     uint8_t remote_gone;    /* the peer's CLOSE(CLOSED) was processed */
     uint8_t remote_end;     /* the peer's CLOSE(END): `final` is the end of its bytes, not a cut */
+    uint8_t gone;           /* closed at both ends: no frame belongs to it, only unread data keeps it */
     uint8_t mute;           /* closed here: arriving data is dropped */
     uint8_t write_ended;
     uint8_t drained_told;
@@ -123,10 +140,11 @@ struct tether_flow {
     uint32_t close_reason;
     int32_t close_status;
     uint32_t channel;       /* slot */
-    uint64_t bound;
-    uint64_t latency_ns;    /* as DEFINE asks; 0 = none */
     uint64_t budget_bps;    /* admitted: part of our link that is kept for it */
     uint32_t paced;         /* place + 1 in the heap of those who wait for their time; 0 = none */
+    uint64_t unknown_first, unknown_count, unsent_count; /* of the event MESSAGE_UNKNOWN */
+    uint64_t bound, budget, latency_ns, deadline_ns;
+    uint32_t cut_bytes;     /* payload of a full frame, in both directions */
     uint32_t link[TETHER_Q_COUNT];
     struct tether_flow_tx tx;
     struct tether_flow_rx rx;

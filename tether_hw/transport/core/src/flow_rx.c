@@ -30,7 +30,7 @@ void tether_rx_cover_last(struct tether_endpoint *ep, struct tether_flow *flow)
     /* No cell for the channel's next ember (T-STA-5): that one is refused until this flow is read or gone. */
     if (rx->reserved_to <= rx->granted && tether_grant_free(ep) == 0)
         return;
-    rx->granted += ep->floor;
+    rx->granted += rx->floor;
     if (rx->reserved_to < rx->granted) {
         rx->reserved_to = rx->granted;
     } else {
@@ -60,16 +60,6 @@ void tether_rx_break_message(struct tether_endpoint *ep, struct tether_flow *flo
     rx->message_bytes = 0;
 }
 
-static void append(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint32_t cell)
-{
-    ep->rx.cells[cell].next = TETHER_NIL;
-    if (rx->tail == TETHER_NIL)
-        rx->head = cell;
-    else
-        ep->rx.cells[rx->tail].next = cell;
-    rx->tail = cell;
-}
-
 /* Has what was just delivered ended the channel? Then the flow has given everything back; Flow 0 goes on for BYE. */
 static int ended(const struct tether_channel *ch, const struct tether_flow *flow)
 {
@@ -92,7 +82,7 @@ static void deliver(struct tether_endpoint *ep, struct tether_channel *ch, struc
         tether_rx_free(ep, flow, cell);
     } else if (flow->kind == TETHER_FLOW_BYTES) {
         c->offset = 0;
-        append(ep, rx, cell);
+        tether_rx_append(ep, rx, cell, cell);
         rx->readable_bytes += c->length;
         tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
     } else {
@@ -106,7 +96,7 @@ static void deliver(struct tether_endpoint *ep, struct tether_channel *ch, struc
                 rx->message_cell = cell;
                 rx->message_bytes = 0;
             }
-            append(ep, rx, cell);
+            tether_rx_append(ep, rx, cell, cell);
             rx->message_bytes += c->length;
             if (rx->message_bytes > flow->bound) {
                 tether_channel_fail(ep, ch, now_ns, TETHER_BYE_PROTOCOL);
@@ -164,9 +154,9 @@ static void insert_ahead(struct tether_endpoint *ep, struct tether_flow_rx *rx, 
         rx->ahead_tail = cell;
 }
 
-static uint64_t widest(const struct tether_endpoint *ep)
+static uint64_t widest(const struct tether_flow_rx *rx)
 {
-    return UINT16_MAX / ep->floor * ep->floor;
+    return UINT16_MAX / rx->floor * rx->floor;
 }
 
 /* Open a gap at the high end. 0, or -1 when the pool is empty. */
@@ -174,7 +164,7 @@ int tether_rx_open_gap(struct tether_endpoint *ep, struct tether_channel *ch, st
                        uint64_t ready_ns, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    if (tether_gaps_open(&ep->gap_pool, &rx->gaps, rx->high, end, widest(ep), rx->ahead_tail, ready_ns))
+    if (tether_gaps_open(&ep->gap_pool, &rx->gaps, rx->high, end, widest(rx), rx->ahead_tail, ready_ns))
         return -1;
     rx->high = end;
     if (ready_ns <= now_ns)
@@ -213,7 +203,7 @@ static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const s
         return; /* Flow 0 has its standing pool */
     }
     if (least - rx->contig >= UINT64_C(1) << 31 && (int64_t)(least - rx->contig) > 0)
-        least = most = rx->contig + (UINT64_C(1) << 31) - ep->floor; /* slots would alias */
+        least = most = rx->contig + (UINT64_C(1) << 31) - rx->floor; /* slots would alias */
     if (rx->final != UINT64_MAX && least > rx->final)
         least = most = rx->final;
     if (least > rx->demand)
@@ -254,11 +244,15 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
                    const struct tether_header *header, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t start = tether_expand32(rx->contig, header->slot), end = start + ep->floor;
+    uint64_t start = tether_expand32(rx->contig, header->slot), end = start + rx->floor;
     uint32_t cell = ep->rx_spare, spare, gap = TETHER_NIL, before;
     int duplicate = start < rx->contig, ember = 0, broken_now = 0;
     struct tether_cell *c = &ep->rx.cells[cell];
-    if (start != rx->contig && start % ep->floor != 0)
+    if (start != rx->contig && start % rx->floor != 0)
+        return -TETHER_E_FLOW;
+    /* Where a frame's place says which bytes it has, all but the last are full (T-FLW-20). */
+    if ((flow->order || tether_flow_positioned(flow)) && !(header->flags & TETHER_FLAG_END) &&
+        header->length != flow->cut_bytes)
         return -TETHER_E_FLOW;
     if (end > rx->granted && !duplicate) {
         /* The ember: one frame per channel beyond the grant, when nothing of the grant is left. */
@@ -297,8 +291,8 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     c->flags = header->flags & (TETHER_FLAG_FIRST | TETHER_FLAG_END);
     c->marks = 0;
     TETHER_COUNT(ep, data_frames_received);
-    ep->stats.slots_received += ep->floor;
-    rx->arrived += ep->floor;
+    ep->stats.slots_received += rx->floor;
+    rx->arrived += rx->floor;
     if (flow->id != 0) {
         ep->stats.bytes_received += header->length;
         tether_count_held(ep, flow, 1);
@@ -313,7 +307,16 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
         }
         tether_grant_freed(ep);
     }
-    if (start == rx->contig) {
+    if (flow->order == TETHER_FLOW_UNORDERED) {
+        if (gap != TETHER_NIL) {
+            (void)tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, start, end, TETHER_NIL);
+            rx->contig = rx->gaps.head == TETHER_NIL ? rx->high : ep->gap_pool.gaps[rx->gaps.head].start;
+        } else {
+            rx->high = end;
+            rx->contig = rx->gaps.count ? rx->contig : end;
+        }
+        tether_rx_place(ep, ch, flow, cell, now_ns);
+    } else if (start == rx->contig) {
         if (rx->gaps.count == 0) {
             rx->contig = rx->high = end;
             deliver(ep, ch, flow, cell, now_ns);
@@ -362,7 +365,7 @@ void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, str
     tether_backoff_heard(&rx->clock, now_ns, 0);
     demand(ep, flow, header, high);
     seen = high < rx->granted ? high : rx->granted;
-    seen -= seen % ep->floor;
+    seen -= seen % rx->floor;
     if (rx->final != UINT64_MAX && seen > rx->final)
         seen = rx->final;
     if (seen > rx->high) {

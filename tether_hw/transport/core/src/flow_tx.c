@@ -9,10 +9,13 @@
 
 #include <errno.h>
 
-int tether_tx_cell_slots(const struct tether_channel *ch, uint32_t length)
+enum { WALK_PER_NACK = 256 }; /* steps along the sent cells that one NACK may cost in the long run */
+
+/* Slots that a frame of `length` bytes uses: of 64 << scale bytes each, and at least what a cell of the peer takes. */
+uint32_t tether_tx_cell_slots(const struct tether_flow *flow, uint32_t length)
 {
-    uint32_t blocks = tether_blocks(length);
-    return (int)(blocks > ch->peer_floor ? blocks : ch->peer_floor);
+    uint32_t slots = (tether_blocks(length) + (1u << flow->scale) - 1) >> flow->scale;
+    return slots > flow->tx.floor ? slots : flow->tx.floor;
 }
 
 uint32_t tether_tx_room(const struct tether_endpoint *ep)
@@ -20,13 +23,13 @@ uint32_t tether_tx_room(const struct tether_endpoint *ep)
     return ep->config.tx_cells - ep->tx_used;
 }
 
-void tether_tx_append(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint32_t cell)
+void tether_tx_append(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
     struct tether_cell *c = &ep->tx.cells[cell];
     struct tether_flow_tx *tx = &flow->tx;
     uint32_t padding = (TETHER_BLOCK_BYTES - c->length % TETHER_BLOCK_BYTES) % TETHER_BLOCK_BYTES;
     memset(tether_cell_payload(&ep->tx, cell) + c->length, 0, padding);
-    c->slots = (uint16_t)tether_tx_cell_slots(ch, c->length);
+    c->slots = (uint16_t)tether_tx_cell_slots(flow, c->length);
     c->slot = tx->tail_slot;
     c->next = TETHER_NIL;
     c->prev = tx->tail;
@@ -67,8 +70,13 @@ uint64_t tether_tx_declare(struct tether_endpoint *ep, struct tether_flow *flow)
     uint64_t base;
     if (tx->declared == tx->tail_slot)
         return tx->declared;
+    if (flow->kind == TETHER_FLOW_BYTES) { /* but for a last frame that may still grow (T-FLW-3) */
+        const struct tether_cell *last = tx->unsent != TETHER_NIL ? &ep->tx.cells[tx->tail] : NULL;
+        tx->declared = tx->tail_slot - (last != NULL && !(last->marks & TETHER_CELL_SEALED) ? last->slots : 0u);
+        return tx->declared;
+    }
     base = tether_ledger_limit(&tx->ledger);
-    if (flow->kind != TETHER_FLOW_MESSAGE || tx->tail_slot <= base + tx->bound_slots) {
+    if (tx->tail_slot <= base + tx->bound_slots) {
         tx->declared = tx->tail_slot;
         tx->declared_cell = TETHER_NIL;
         tx->next_end = 0;
@@ -111,7 +119,7 @@ static int can_send(const struct tether_endpoint *ep, const struct tether_channe
 
 void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
 {
-    if (flow->tx.unsent == TETHER_NIL || ch->state != TETHER_CHANNEL_UP)
+    if (!tether_tx_ready(ep, flow) || ch->state != TETHER_CHANNEL_UP)
         return;
     if (can_send(ep, ch, flow)) {
         tether_enqueue(ep, flow, TETHER_Q_DATA);
@@ -125,7 +133,7 @@ void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struc
     tether_timed(ep, ch, flow, now_ns);
 }
 
-static void free_cell(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+void tether_tx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
     struct tether_cell *c = &ep->tx.cells[cell];
     tether_mile_clear(ep, flow, cell);
@@ -136,6 +144,27 @@ static void free_cell(struct tether_endpoint *ep, struct tether_flow *flow, uint
         c->marks |= TETHER_CELL_DONE; /* given back when the repair queue reaches it */
     else
         tether_cells_give(&ep->tx, cell);
+}
+
+static void drained(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    if (flow->id == 0 || flow->drained_told || flow->tx.head != TETHER_NIL)
+        return;
+    flow->drained_told = 1;
+    tether_event_set(ep, flow, TETHER_EVENT_FLOW_DRAINED);
+}
+
+/* Cells went from the front of the queue. */
+void tether_tx_moved(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    if (tx->head != TETHER_NIL) {
+        ep->tx.cells[tx->head].prev = TETHER_NIL;
+        return;
+    }
+    tx->tail = TETHER_NIL;
+    tx->receipted = tx->written;
+    drained(ep, flow);
 }
 
 /* Everything below `upto` has arrived: its cells are free. */
@@ -150,14 +179,14 @@ static int acknowledge(struct tether_endpoint *ep, struct tether_flow *flow, uin
             break;
         tx->head = c->next;
         tx->unacked_bytes -= c->length;
-        tags |= c->tags != 0;
-        free_cell(ep, flow, cell);
+        tags |= flow->id == 0 && c->tags != 0;
+        if (flow->kind == TETHER_FLOW_MESSAGE && c->flags & TETHER_FLAG_END)
+            tx->receipted = tether_tx_ordinal(tx, c) + 1;
+        tether_tx_free(ep, flow, cell);
         moved = 1;
     }
-    if (tx->head == TETHER_NIL)
-        tx->tail = TETHER_NIL;
-    else if (moved)
-        ep->tx.cells[tx->head].prev = TETHER_NIL;
+    if (moved)
+        tether_tx_moved(ep, flow);
     if (tags)
         tether_control_acked(ep, tether_channel_of(ep, flow));
     return moved;
@@ -210,14 +239,6 @@ uint32_t tether_tx_repair_next(struct tether_endpoint *ep, struct tether_flow *f
         tether_cells_give(&ep->tx, cell);
     }
     return TETHER_NIL;
-}
-
-static void drained(struct tether_endpoint *ep, struct tether_flow *flow)
-{
-    if (flow->id == 0 || flow->drained_told || flow->tx.head != TETHER_NIL)
-        return;
-    flow->drained_told = 1;
-    tether_event_set(ep, flow, TETHER_EVENT_FLOW_DRAINED);
 }
 
 /* What every verified frame says about our direction: its grant, and what has arrived or is missing. */
@@ -278,62 +299,80 @@ void tether_tx_wake(struct tether_endpoint *ep)
     }
 }
 
-/* Drop every cell that was not sent; the queue ends at `next`. */
-void tether_tx_truncate(struct tether_endpoint *ep, struct tether_flow *flow)
+/* Drop the queue from `cell` on, which is sent or the first unsent one; it ends at `slot`. */
+static void cut_off(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell, uint64_t slot)
 {
     struct tether_flow_tx *tx = &flow->tx;
-    uint32_t cell = tx->unsent;
-    if (cell == TETHER_NIL)
-        return;
+    int sent = cell != tx->unsent;
     tx->tail = ep->tx.cells[cell].prev;
     if (tx->tail == TETHER_NIL)
         tx->head = TETHER_NIL;
     else
         ep->tx.cells[tx->tail].next = TETHER_NIL;
     while (cell != TETHER_NIL) {
-        uint32_t following = ep->tx.cells[cell].next;
-        free_cell(ep, flow, cell);
+        const struct tether_cell *c = &ep->tx.cells[cell];
+        uint32_t following = c->next;
+        sent = sent && cell != tx->unsent;
+        tx->unacked_bytes -= sent ? c->length : 0u;
+        tx->dropped += flow->kind == TETHER_FLOW_MESSAGE && c->flags & TETHER_FLAG_END;
+        tether_tx_free(ep, flow, cell);
         cell = following;
     }
     tx->unsent = tx->declared_cell = TETHER_NIL;
     tx->unsent_bytes = 0;
     tx->next_end = 0;
-    tx->tail_slot = tether_ledger_next(&tx->ledger);
+    tx->tail_slot = slot;
+    if (tx->head == TETHER_NIL)
+        tx->receipted = tx->written;
     drained(ep, flow);
     tether_tx_wake(ep);
 }
 
-/* Drop what was not sent. Declared or granted slots that will not be used are Skipped. */
+/* Drop every cell that was not sent; the queue ends at `next`. */
+void tether_tx_truncate(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    if (flow->tx.unsent != TETHER_NIL)
+        cut_off(ep, flow, flow->tx.unsent, tether_ledger_next(&flow->tx.ledger));
+}
+
+/* Drop what was not sent completely. Declared or granted slots that will not be used are Skipped. */
 int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
 {
     struct tether_flow_tx *tx = &flow->tx;
-    uint64_t next = tether_ledger_next(&tx->ledger), end = tether_ledger_limit(&tx->ledger);
-    if (tx->unsent == TETHER_NIL)
+    uint64_t next = tether_ledger_next(&tx->ledger), end = tether_ledger_limit(&tx->ledger), first = next;
+    uint32_t cell = tx->unsent;
+    if (cell == TETHER_NIL)
         return 0;
-    /* An earlier Skip still waits and data went between: one tag cannot say both, so the earlier one goes first. */
-    if (flow->control & TETHER_CONTROL_SKIP && tx->skip_end != next) {
-        (void)tether_control_compose(ep, ch, now_ns);
-        if (flow->control & TETHER_CONTROL_SKIP)
-            return -EAGAIN;
-    }
-    tether_tx_truncate(ep, flow);
+    /* Where order does not tell the receiver that a message stands half sent, the Skip names all of it. */
+    if (flow->reliability == TETHER_FLOW_EXPIRING || flow->order == TETHER_FLOW_UNORDERED)
+        while (!(ep->tx.cells[cell].flags & TETHER_FLAG_FIRST) && ep->tx.cells[cell].prev != TETHER_NIL) {
+            cell = ep->tx.cells[cell].prev;
+            first = ep->tx.cells[cell].slot;
+        }
     end = tx->declared > end ? tx->declared : end;
     end = end > next ? end : next;
     /* Nothing to give back, but a message may stand half sent: its receiver must know that it will not end. */
-    if (end == next)
-        end += ch->peer_floor;
-    if (!(flow->control & TETHER_CONTROL_SKIP))
-        tx->skip_first = next;
-    tx->skip_end = end;
-    tether_ledger_grant(&tx->ledger, end);
-    tether_ledger_skip(&tx->ledger, end);
-    tx->tail_slot = tx->declared = end;
-    if (tx->told < end)
-        tx->told = end;
-    flow->control |= TETHER_CONTROL_SKIP;
-    tether_enqueue(ep, flow, TETHER_Q_CONTROL);
-    tether_work(ep, ch);
+    if (end == first)
+        end += tx->floor;
+    if (tether_tx_skip(ep, ch, flow, first, end, now_ns))
+        return -EAGAIN;
+    cut_off(ep, flow, cell, end);
+    tx->declared = end;
     return 0;
+}
+
+/* Messages without a receipt, and those never sent, go back to who wrote them, unless it has closed the flow itself. */
+static void unknown(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    if (flow->id == 0 || flow->kind != TETHER_FLOW_MESSAGE || flow->flags & TETHER_FLOW_LOCAL_CLOSED ||
+        tx->receipted == tx->written)
+        return;
+    flow->unknown_first = tx->receipted;
+    flow->unknown_count = tx->begun > tx->receipted ? tx->begun - tx->receipted : 0;
+    flow->unsent_count = tx->written - tx->receipted - flow->unknown_count;
+    tx->receipted = tx->written;
+    tether_event_set(ep, flow, TETHER_EVENT_MESSAGE_UNKNOWN);
 }
 
 /* The flow ends: every cell goes back, sent or not. */
@@ -341,9 +380,10 @@ void tether_tx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_tx *tx = &flow->tx;
     uint32_t cell = tx->head;
+    unknown(ep, flow);
     while (cell != TETHER_NIL) {
         uint32_t following = ep->tx.cells[cell].next;
-        free_cell(ep, flow, cell);
+        tether_tx_free(ep, flow, cell);
         cell = following;
     }
     tx->head = tx->tail = tx->unsent = tx->declared_cell = TETHER_NIL;

@@ -4,36 +4,29 @@
 
 #include "account.h"
 
-/*
- * Slots that will never be sent (Skip, or Close to the grant): they count as arrived, and what was reserved for
- * them is free. 0, or -1 when they are not what the peer may skip.
- */
-int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
-                   uint64_t end, uint64_t now_ns)
+/* An unordered flow's reader has no place where a hole would show: it is told of each. */
+static void note_hole(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t first, uint64_t end)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t at = first, floor = ep->floor;
-    if (end <= rx->contig)
-        return 0;
-    if (first >= end || first % floor || end % floor || first < rx->contig ||
-        end - rx->contig >= UINT64_C(1) << 31 || (first > rx->granted && first - rx->granted > floor))
-        return -1;
-    while (at < end && at < rx->high) { /* nothing of it may have arrived or been skipped before */
-        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
-        if (gap == TETHER_NIL)
-            return -1;
-        at = ep->gap_pool.gaps[gap].end;
+    end = end < rx->final ? end : rx->final;
+    if (first >= end) /* what is granted beyond the end of the flow */
+        return;
+    rx->skipped += end - first;
+    if (flow->order == TETHER_FLOW_UNORDERED) {
+        if (rx->hole_count && rx->holes[rx->hole_count - 1].end == first)
+            rx->holes[rx->hole_count - 1].end = end;
+        else if (rx->hole_count < TETHER_HOLES)
+            rx->holes[rx->hole_count++] = (struct tether_hole){.first = first, .end = end};
     }
-    /* Behind an ember: its cell, and the channel's next one, must be there. Else skipping behind ember after ember, read
-     * by nobody, would take the cells of every other channel. One for each channel is spare, so that only who does it
-     * again and again meets this. */
-    if (first > rx->granted && rx->reserved_to <= rx->granted &&
-        (uint64_t)ep->held + ep->reserved + flow->ember_in >=
-            (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels)
-        return -1;
-    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_VOID, .flow = flow->id, .slot = first, .count = end - first);
-    at = first;
-    /* Credit first: granted slots are given back, and so are reserved ones. */
+    if (!flow->mute)
+        tether_event_set(ep, flow, TETHER_EVENT_FLOW_HOLE);
+}
+
+/* Credit of [first, end), none of which has arrived: granted slots are given back, and so are reserved ones. 0 or -1. */
+static int give_back(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t first, uint64_t end)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t floor = rx->floor;
     if (first < rx->granted) {
         uint32_t back = (uint32_t)(((end < rx->granted ? end : rx->granted) - first) / floor);
         if (TETHER_BROKEN(ep, rx->outstanding >= back && rx->reserved >= back))
@@ -65,52 +58,122 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
     rx->arrived += end - first;
     if (rx->reserved_to > rx->upper || ep->waiter == tether_flow_node(ep, flow))
         tether_grant_release(ep, flow);
-    /* Then order: a message that is open before `first` will not end. */
-    if (first >= rx->high) {
-        if (first > rx->high) {
-            if (tether_rx_open_gap(ep, ch, flow, first, now_ns + tether_rtt_now(&ch->rtt) / 4, now_ns))
-                return -1;
-            ep->gap_pool.gaps[rx->gaps.tail].broken = 1;
-        } else if (rx->ahead_tail != TETHER_NIL) {
-            ep->rx.cells[rx->ahead_tail].marks |= TETHER_CELL_BROKEN;
-        } else if (rx->gaps.count == 0) {
-            tether_rx_break_message(ep, flow);
-        }
-        rx->high = end;
-        if (rx->gaps.count == 0)
-            rx->contig = end;
-    } else {
-        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, first);
+    return 0;
+}
+
+/* A message of an ordered flow that is open before `first` will not end; `gap` holds `first`. */
+static void mark_broken(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t gap, uint64_t first)
+{
+    struct tether_gap *g = &ep->gap_pool.gaps[gap];
+    if (first == flow->rx.contig)
+        tether_rx_break_message(ep, flow);
+    else if (first == g->start && g->cell != TETHER_NIL)
+        ep->rx.cells[g->cell].marks |= TETHER_CELL_BROKEN;
+}
+
+/* [first, end) lies in one gap. 0, or -1 when the pool of gaps is empty. */
+static int void_in_gap(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t gap, uint64_t first, uint64_t end)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    int behind = first > ep->gap_pool.gaps[gap].start;
+    mark_broken(ep, flow, gap, first);
+    if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, first, end, TETHER_NIL))
+        return -1;
+    if (behind)
+        ep->gap_pool.gaps[gap].broken = 1;
+    if (flow->order == TETHER_FLOW_UNORDERED && flow->kind == TETHER_FLOW_MESSAGE)
+        tether_whole_void(ep, flow, first, end);
+    return 0;
+}
+
+/* [first, end) lies behind everything seen. 0, or -1 when the pool of gaps is empty. */
+static int void_behind(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
+                       uint64_t end, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    if (first > rx->high) {
+        if (tether_rx_open_gap(ep, ch, flow, first, now_ns + tether_rtt_now(&ch->rtt) / 4, now_ns))
+            return -1;
+        ep->gap_pool.gaps[rx->gaps.tail].broken = 1;
+    } else if (rx->ahead_tail != TETHER_NIL) {
+        ep->rx.cells[rx->ahead_tail].marks |= TETHER_CELL_BROKEN;
+    } else if (rx->gaps.count == 0) {
+        tether_rx_break_message(ep, flow);
+    }
+    if (flow->order == TETHER_FLOW_UNORDERED && flow->kind == TETHER_FLOW_MESSAGE)
+        tether_whole_void(ep, flow, first, end);
+    rx->high = end;
+    if (rx->gaps.count == 0)
+        rx->contig = end;
+    return 0;
+}
+
+/* The gap that holds `slot`, or the first one behind it; NIL = none. */
+static uint32_t gap_from(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint64_t slot)
+{
+    uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, slot);
+    if (gap != TETHER_NIL)
+        return gap;
+    for (gap = rx->gaps.head; gap != TETHER_NIL && ep->gap_pool.gaps[gap].end <= slot;)
+        gap = ep->gap_pool.gaps[gap].next;
+    return gap;
+}
+
+/*
+ * Slots that will never be sent (Skip, or Close to the grant): they count as arrived, and what was reserved for
+ * them is free. In an expiring or unordered flow a Skip may name what was sent too: what has arrived of it stays. 0, or
+ * -1 when they are not what the peer may skip.
+ */
+int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
+                   uint64_t end, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint64_t at, floor = rx->floor;
+    int lenient = flow->reliability == TETHER_FLOW_EXPIRING || flow->order == TETHER_FLOW_UNORDERED;
+    if (end <= rx->contig)
+        return 0;
+    if (lenient && first < rx->contig && first % floor == 0)
+        first = rx->contig;
+    if (first >= end || first % floor || end % floor || first < rx->contig ||
+        end - rx->contig >= UINT64_C(1) << 31 || (first > rx->granted && first - rx->granted > floor))
+        return -1;
+    for (at = first; !lenient && at < end && at < rx->high;) { /* nothing of it arrived or was skipped before */
+        uint32_t gap = tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
         if (gap == TETHER_NIL)
             return -1;
-        if (first == rx->contig)
-            tether_rx_break_message(ep, flow);
-        else if (first == ep->gap_pool.gaps[gap].start && ep->gap_pool.gaps[gap].cell != TETHER_NIL)
-            ep->rx.cells[ep->gap_pool.gaps[gap].cell].marks |= TETHER_CELL_BROKEN;
-        while (at < end) {
-            struct tether_gap *g;
-            uint64_t upto;
-            gap = at >= rx->high ? TETHER_NIL : tether_gaps_find(&ep->gap_pool, &rx->gaps, at);
-            if (gap == TETHER_NIL) {
-                if (at < rx->high)
-                    return -1; /* data arrived where the peer says there is none */
-                rx->high = end;
-                break;
-            }
-            g = &ep->gap_pool.gaps[gap];
-            upto = end < g->end ? end : g->end;
-            if (at > g->start) {
-                if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL))
-                    return -1;
-                ep->gap_pool.gaps[gap].broken = 1;
-            } else if (tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, at, upto, TETHER_NIL)) {
-                return -1;
-            }
-            at = upto;
-        }
-        if (first == rx->contig)
-            tether_rx_splice(ep, ch, flow, now_ns);
+        at = ep->gap_pool.gaps[gap].end;
     }
+    /* Behind an ember: its cell, and the channel's next one, must be there. Else skipping behind ember after ember, read
+     * by nobody, would take the cells of every other channel. One for each channel is spare, so that only who does it
+     * again and again meets this. */
+    if (first > rx->granted && rx->reserved_to <= rx->granted &&
+        (uint64_t)ep->held + ep->reserved + flow->ember_in >=
+            (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels)
+        return -1;
+    TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_VOID, .flow = flow->id, .slot = first, .count = end - first);
+    for (at = first; at < end && at < rx->high;) {
+        uint32_t gap = gap_from(ep, rx, at);
+        uint64_t upto;
+        if (gap == TETHER_NIL || ep->gap_pool.gaps[gap].start >= end) {
+            at = rx->high < end ? rx->high : end;
+            break;
+        }
+        at = at > ep->gap_pool.gaps[gap].start ? at : ep->gap_pool.gaps[gap].start;
+        upto = end < ep->gap_pool.gaps[gap].end ? end : ep->gap_pool.gaps[gap].end;
+        if (give_back(ep, flow, at, upto) || void_in_gap(ep, flow, gap, at, upto))
+            return -1;
+        note_hole(ep, flow, at, upto);
+        at = upto;
+    }
+    if (at < end) {
+        if (give_back(ep, flow, at, end) || void_behind(ep, ch, flow, at, end, now_ns))
+            return -1;
+        note_hole(ep, flow, at, end);
+    }
+    tether_rx_splice(ep, ch, flow, now_ns);
+    if (ch->state != TETHER_CHANNEL_UP)
+        return 0;
+    tether_rx_ended(ep, flow);
     tether_grant_freed(ep);
     tether_news(ep, ch, flow, TETHER_NEWS_ACK);
     if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
@@ -127,7 +190,7 @@ int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struc
     struct tether_flow_rx *rx = &flow->rx;
     if (rx->final != UINT64_MAX)
         return rx->final == final ? 0 : -1;
-    if (final % ep->floor || final < rx->contig || final - rx->contig >= UINT64_C(1) << 31)
+    if (final % rx->floor || final < rx->contig || final - rx->contig >= UINT64_C(1) << 31)
         return -1;
     rx->final = final;
     if (rx->demand > final)
@@ -159,6 +222,7 @@ void tether_rx_mute(struct tether_endpoint *ep, struct tether_flow *flow)
     struct tether_flow_rx *rx = &flow->rx;
     flow->mute = 1;
     tether_rx_cover_last(ep, flow);
+    tether_whole_drop(ep, flow);
     free_list(ep, flow, rx->head);
     rx->head = rx->tail = rx->message_cell = TETHER_NIL;
     rx->readable_bytes = rx->readable_messages = rx->message_bytes = 0;

@@ -64,9 +64,9 @@ void tether_grant_tell(struct tether_endpoint *ep, struct tether_flow *flow)
     tether_news(ep, tether_channel_of(ep, flow), flow, TETHER_NEWS_GRANT);
 }
 
-static uint64_t floor_up(const struct tether_endpoint *ep, uint64_t slots)
+static uint64_t floor_up(const struct tether_flow_rx *rx, uint64_t slots)
 {
-    return (slots + ep->floor - 1) / ep->floor * ep->floor;
+    return (slots + rx->floor - 1) / rx->floor * rx->floor;
 }
 
 static void unwait(struct tether_endpoint *ep, const struct tether_flow *flow)
@@ -85,7 +85,7 @@ static void give_back(struct tether_endpoint *ep, struct tether_flow *flow, uint
     if (keep < rx->granted)
         keep = rx->granted;
     if (rx->reserved_to > keep) {
-        back = (uint32_t)((rx->reserved_to - keep) / ep->floor);
+        back = (uint32_t)((rx->reserved_to - keep) / rx->floor);
         if (TETHER_BROKEN(ep, rx->reserved >= back))
             return;
         tether_count_reserved(ep, flow, -(int64_t)back);
@@ -99,7 +99,7 @@ static void give_back(struct tether_endpoint *ep, struct tether_flow *flow, uint
 void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t keep = floor_up(ep, rx->upper);
+    uint64_t keep = floor_up(rx, rx->upper);
     give_back(ep, flow, keep);
     if (ep->waiter == tether_flow_node(ep, flow) && keep <= rx->reserved_to) {
         rx->whole = rx->reserved_to;
@@ -112,7 +112,7 @@ void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow)
 static void reserve(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t frames)
 {
     tether_count_reserved(ep, flow, frames);
-    flow->rx.reserved_to += (uint64_t)frames * ep->floor;
+    flow->rx.reserved_to += (uint64_t)frames * flow->rx.floor;
 }
 
 /* Message flows: reserve all that is declared, or gather for it, or wait for one's turn. */
@@ -120,7 +120,7 @@ static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, 
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint32_t node = tether_flow_node(ep, flow), there = tether_grant_free(ep);
-    uint64_t target = floor_up(ep, rx->upper), most = rx->granted + rx->bound_slots, need;
+    uint64_t target = floor_up(rx, rx->upper), most = rx->granted + rx->bound_slots, need;
     if (target > most)
         target = most;
     if (target <= rx->reserved_to) {
@@ -129,7 +129,7 @@ static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, 
         rx->whole = rx->reserved_to;
         return;
     }
-    need = (target - rx->reserved_to) / ep->floor;
+    need = (target - rx->reserved_to) / rx->floor;
     if (!tether_schedule_may_reserve(ep, flow, round, need)) {
         if (ep->waiter == node) {
             give_back(ep, flow, rx->whole); /* another peer's turn */
@@ -159,9 +159,9 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint32_t step;
-    if (rx->reserved_to < rx->granted + (uint64_t)frames * ep->floor)
-        reserve(ep, flow, (uint32_t)((rx->granted + (uint64_t)frames * ep->floor - rx->reserved_to) / ep->floor));
-    rx->granted += (uint64_t)frames * ep->floor;
+    if (rx->reserved_to < rx->granted + (uint64_t)frames * rx->floor)
+        reserve(ep, flow, (uint32_t)((rx->granted + (uint64_t)frames * rx->floor - rx->reserved_to) / rx->floor));
+    rx->granted += (uint64_t)frames * rx->floor;
     if (flow->ember_in) {
         frames--; /* it has arrived already, in the channel's standing cell */
         tether_count_reserved(ep, flow, -1);
@@ -182,7 +182,7 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
 static uint64_t reach(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_channel *ch = tether_channel_of(ep, flow);
-    uint64_t rtt = tether_rtt_now(&ch->rtt), pace = tether_pace_slots(ep, flow) / ep->floor;
+    uint64_t rtt = tether_rtt_now(&ch->rtt), pace = tether_pace_slots(ep, flow) / flow->rx.floor;
     uint64_t us;
     if (pace == 0)
         return UINT32_MAX;
@@ -224,15 +224,17 @@ static int grant_one(struct tether_endpoint *ep, struct tether_flow *flow, const
                      uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint64_t target = rx->demand / ep->floor * ep->floor, want;
+    uint64_t target = rx->demand / rx->floor * rx->floor, want;
+    uint64_t most = rx->contig + ((UINT64_C(1) << 31) - 1) / rx->floor * rx->floor;
     uint32_t cap, piece;
     if (flow->kind == TETHER_FLOW_MESSAGE) {
         reserve_whole(ep, flow, round);
         target = target < rx->whole ? target : rx->whole;
     }
+    target = target < most ? target : most; /* slots would alias (T-SER-5) */
     if (target <= rx->granted)
         return rx->demand <= rx->granted;
-    want = (target - rx->granted) / ep->floor;
+    want = (target - rx->granted) / rx->floor;
     piece = piece_for(ep, flow, round, &cap);
     if (piece >= want) {
         raise_grant(ep, flow, (uint32_t)want, now_ns);
@@ -246,10 +248,10 @@ static int grant_one(struct tether_endpoint *ep, struct tether_flow *flow, const
     return 0;
 }
 
-static int asks(const struct tether_endpoint *ep, const struct tether_flow *flow)
+static int asks(const struct tether_flow *flow)
 {
     const struct tether_flow_rx *rx = &flow->rx;
-    return !flow->mute && (rx->demand / ep->floor * ep->floor > rx->granted || floor_up(ep, rx->upper) > rx->reserved_to);
+    return !flow->mute && (rx->demand / rx->floor * rx->floor > rx->granted || floor_up(rx, rx->upper) > rx->reserved_to);
 }
 
 /* One round over those who ask for more, in the order of the policy. */
@@ -264,20 +266,20 @@ void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
     for (uint32_t i = 0; i < round.count; i++) {
         struct tether_flow *flow = &ep->flows[round.nodes[i]];
         uint64_t before = flow->rx.granted;
-        if (!asks(ep, flow))
+        if (!asks(flow))
             continue;
         if (!grant_one(ep, flow, &round, now_ns))
             tether_schedule_starved(ep, flow);
         if (flow->rx.outstanding) /* the grant itself may be lost: the receiver's clock runs from here */
             tether_timed(ep, tether_channel_of(ep, flow), flow, now_ns);
         /* Who got nothing keeps its place among those who wait longest. */
-        if (flow->rx.granted == before && asks(ep, flow))
+        if (flow->rx.granted == before && asks(flow))
             tether_queue_push(ep, queue, TETHER_Q_GRANT, flow);
         else
             round.nodes[round.served++] = round.nodes[i];
     }
     for (uint32_t i = 0; i < round.served; i++)
-        if (asks(ep, &ep->flows[round.nodes[i]]))
+        if (asks(&ep->flows[round.nodes[i]]))
             tether_queue_push(ep, queue, TETHER_Q_GRANT, &ep->flows[round.nodes[i]]);
     ep->starved |= round.more; /* there are more than one round looks at */
     if (round.more && round.served)

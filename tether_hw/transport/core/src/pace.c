@@ -66,7 +66,7 @@ static uint64_t share_of(struct tether_endpoint *ep, const struct tether_flow *f
     uint64_t link = ep->config.rate_bps, own = account->active ? account->rate_bps : rate_of(ep, ch);
     uint64_t all = ep->active_bps + (account->active ? 0 : own), share, least = link / 64;
     uint32_t flows = account->active + (flow->rx.outstanding == 0);
-    if (link == 0 || ch->cut_bytes == 0)
+    if (link == 0 || flow->cut_bytes == 0)
         return 0;
     link -= ep->kept_bps < link / 4 * 3 ? ep->kept_bps : link / 4 * 3;
     share = all > link ? part_of(link, own, all) : own;
@@ -79,9 +79,9 @@ static uint64_t share_of(struct tether_endpoint *ep, const struct tether_flow *f
     return share;
 }
 
-static uint64_t slots_of(const struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t bps)
+static uint64_t slots_of(const struct tether_flow *flow, uint64_t bps)
 {
-    uint64_t slots = bps / 8 * ep->floor / (tether_channel_of((struct tether_endpoint *)(uintptr_t)ep, flow)->cut_bytes + TETHER_FRAME_OVERHEAD);
+    uint64_t slots = bps / 8 * flow->rx.floor / (flow->cut_bytes + TETHER_FRAME_OVERHEAD);
     return slots ? slots : 1;
 }
 
@@ -89,7 +89,7 @@ static uint64_t slots_of(const struct tether_endpoint *ep, const struct tether_f
 uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     uint64_t share = share_of(ep, flow);
-    return share ? slots_of(ep, flow, share) : 0;
+    return share ? slots_of(flow, share) : 0;
 }
 
 /*
@@ -118,7 +118,7 @@ uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow,
     }
     if (rx->stated_bps != rx->share_bps) {
         uint64_t bps = ceded(ep, flow);
-        uint16_t pace = tether_float16(slots_of(ep, flow, bps));
+        uint16_t pace = tether_float16(slots_of(flow, bps));
         ep->stated_bps += bps - rx->stated_bps;
         rx->stated_bps = bps;
         if (pace != rx->pace)
@@ -134,7 +134,7 @@ uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct teth
 {
     const struct tether_flow_rx *rx = &flow->rx;
     uint64_t slots = rx->outstanding ? tether_unfloat16(rx->pace) : 0;
-    uint64_t theirs = slots ? (uint64_t)ep->floor * UINT64_C(1000000000) / slots : 0;
+    uint64_t theirs = slots ? (uint64_t)flow->rx.floor * UINT64_C(1000000000) / slots : 0;
     uint64_t ours = tether_pacer_ns(&flow->tx.pacer, ep->channels[flow->channel].peer_floor);
     return 4 * (theirs > ours ? theirs : ours);
 }

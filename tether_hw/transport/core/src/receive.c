@@ -20,7 +20,7 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
     struct tether_flow *flow = tether_flow_find(ep, ch, header->flow);
     uint64_t slot, duplicates = ep->stats.duplicates_received;
     int refused = 0;
-    if (__builtin_expect(flow == NULL, 0))
+    if (__builtin_expect(flow == NULL || flow->gone, 0))
         return -TETHER_E_FLOW;
     /* A slot below the beginning of the flow would be a huge one. */
     slot = tether_expand32(flow->rx.contig, header->slot);
@@ -153,7 +153,9 @@ static void reject(struct tether_endpoint *ep, uint64_t now_ns, const uint8_t *f
 TETHER_API int tether_endpoint_receive(tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
                                        uint8_t *frame, size_t length)
 {
-    int refused = receive(ep, now_ns, from, frame, length);
+    int refused;
+    ep->now_ns = now_ns;
+    refused = receive(ep, now_ns, from, frame, length);
     if (__builtin_expect(refused <= -TETHER_E_SHORT && refused > -TETHER_E_END_, 0))
         reject(ep, now_ns, frame, length, refused);
     return refused;

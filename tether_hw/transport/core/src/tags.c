@@ -8,7 +8,7 @@ static size_t padded(size_t length)
 
 /* Lengths of the values of the fixed tags; a longer value of a known type is for later versions and is read as its
  * known beginning, a shorter one is malformed. */
-enum { HAIL_VALUE = 16, DEFINE_VALUE = 24, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8, REKEY_VALUE = 8 };
+enum { HAIL_VALUE = 16, DEFINE_VALUE = 40, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8, REKEY_VALUE = 8 };
 
 static size_t least_value(uint8_t type)
 {
@@ -100,7 +100,8 @@ int tether_tag_next(struct tether_tag_cursor *cursor, struct tether_tag *tag)
             return 1;
         case TETHER_TAG_DEFINE:
             tag->define = (struct tether_tag_define){.flow = tether_get16(at), .kind = at[2], .reliability = at[3],
-                .order = at[4], .scale = at[5], .bound = tether_get64(at + 8), .latency_ns = tether_get64(at + 16)};
+                .order = at[4], .scale = at[5], .bound = tether_get64(at + 8), .latency_ns = tether_get64(at + 16),
+                .budget = tether_get64(at + 24), .deadline_ns = tether_get64(at + 32)};
             return 1;
         case TETHER_TAG_MANIFEST:
             return parse_manifest(&tag->manifest, at, length) ? -TETHER_E_TAGS : 1;
@@ -185,6 +186,8 @@ size_t tether_tag_put_define(uint8_t *out, const struct tether_tag_define *defin
     at[5] = define->scale;
     tether_put64(at + 8, define->bound);
     tether_put64(at + 16, define->latency_ns);
+    tether_put64(at + 24, define->budget);
+    tether_put64(at + 32, define->deadline_ns);
     return TETHER_TAG_DEFINE_SIZE;
 }
 

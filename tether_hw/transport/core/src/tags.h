@@ -30,7 +30,7 @@ enum { TETHER_BYE_CLOSED = 0, TETHER_BYE_PROTOCOL = 1, TETHER_BYE_HOARD = 2 };
 enum {
     TETHER_TAG_HEAD = 4,
     TETHER_TAG_HAIL_SIZE = 24, /* whole tag, padded */
-    TETHER_TAG_DEFINE_SIZE = 32,
+    TETHER_TAG_DEFINE_SIZE = 48,
     TETHER_TAG_MANIFEST_SIZE = 56, /* without lanes */
     TETHER_TAG_SKIP_SIZE = 32,
     TETHER_TAG_CLOSE_SIZE = 24,
@@ -45,7 +45,7 @@ struct tether_tag_hail {
 };
 
 struct tether_tag_define {
-    uint64_t bound, latency_ns;
+    uint64_t bound, latency_ns, budget, deadline_ns;
     uint16_t flow;
     uint8_t kind, reliability, order, scale;
 };

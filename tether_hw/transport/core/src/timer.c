@@ -46,9 +46,10 @@ static int receiver_misses(const struct tether_flow_rx *rx)
     return rx->contig < upto || rx->gaps.count;
 }
 
-static int sender_waits(const struct tether_flow_tx *tx)
+/* A frame that may still grow waits for the application, not for the peer. */
+static int sender_waits(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
-    return tx->head != TETHER_NIL;
+    return flow->tx.head != TETHER_NIL && (flow->tx.head != flow->tx.unsent || tether_tx_ready(ep, flow));
 }
 
 /* When this flow needs a look; UINT64_MAX = not at all. */
@@ -63,9 +64,11 @@ static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, 
         at = tether_gaps_due(&ep->gap_pool, &flow->rx.gaps);
         due = at < due ? at : due;
     }
+    at = tether_tx_expires(ep, flow);
+    due = at < due ? at : due;
     if (receiver_misses(&flow->rx) && !(flow->news & TETHER_NEWS_REFRESH))
         clock = tether_backoff_due(&flow->rx.clock, silence_ns);
-    if (sender_waits(&flow->tx) && !(flow->news & TETHER_NEWS_BLOCKED)) {
+    if (sender_waits(ep, flow) && !(flow->news & TETHER_NEWS_BLOCKED)) {
         at = tether_backoff_due(&flow->tx.clock, silence_ns);
         clock = at < clock ? at : clock;
     }
@@ -99,13 +102,14 @@ static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch
     uint64_t payable;
     silence_ns = slower(ep, flow, silence_ns);
     payable = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
+    tether_tx_expire(ep, ch, flow, now_ns);
     if (flow->rx.untold && flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8 <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_ACK);
     if (flow->rx.gaps.count && ch->receipts && tether_gaps_due(&ep->gap_pool, &flow->rx.gaps) <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_GAP);
     if (receiver_misses(&flow->rx) && tether_backoff_due(&flow->rx.clock, silence_ns) <= now_ns && payable <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_REFRESH);
-    if (sender_waits(&flow->tx) && tether_backoff_due(&flow->tx.clock, silence_ns) <= now_ns && payable <= now_ns)
+    if (sender_waits(ep, flow) && tether_backoff_due(&flow->tx.clock, silence_ns) <= now_ns && payable <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_BLOCKED);
     return flow_due(ep, ch, flow, silence_ns);
 }
@@ -179,7 +183,7 @@ static uint64_t channel_timer(struct tether_endpoint *ep, struct tether_channel 
         }
         /* News that is pending needs no timer itself, but what follows from it does: whoever is listed is looked at. */
         if (due == UINT64_MAX && (flow->news || flow->rx.untold || flow->rx.gaps.count ||
-                                  receiver_misses(&flow->rx) || sender_waits(&flow->tx)))
+                                  receiver_misses(&flow->rx) || sender_waits(ep, flow)))
             due = now_ns + silence;
         if (due != UINT64_MAX)
             tether_enqueue(ep, flow, TETHER_Q_TIMED);

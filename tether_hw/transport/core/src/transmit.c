@@ -59,7 +59,7 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
         header->nack_count = (uint16_t)(g->end - g->start);
     } else if (flow->news & TETHER_NEWS_REFRESH && rx->gaps.count == 0) {
         uint64_t upto = rx->granted < rx->demand ? rx->granted : rx->demand;
-        uint64_t most = UINT16_MAX / ep->floor * ep->floor;
+        uint64_t most = UINT16_MAX / rx->floor * rx->floor;
         if (upto > rx->contig && rx->gaps.since_count0 < 7) {
             header->nack_count = (uint16_t)(upto - rx->contig < most ? upto - rx->contig : most);
             rx->gaps.since_count0++;
@@ -79,7 +79,6 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     if (__builtin_expect(rx->gaps.count != 0, 0) && tether_gaps_due(&ep->gap_pool, &rx->gaps) <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_GAP);
     header->timestamp_ns = tether_stamp(ch, now_ns);
-    header->timestamp_ns += header->timestamp_ns == 0; /* 0 is never a Timestamp */
     if (ch->peer_stamp_ns && now_ns - ch->peer_stamp_ns <= hold_max(ch)) {
         header->echo_ns = (ch->peer_stamp + (now_ns - ch->peer_stamp_ns)) & TETHER_MASK48;
         header->flags |= TETHER_FLAG_ECHO;
@@ -165,6 +164,7 @@ static int send_repair(struct tether_endpoint *ep, struct tether_channel *ch, ui
         uint32_t cell;
         if (!in_time(ep, flow, now_ns))
             continue;
+        tether_tx_expire(ep, ch, flow, now_ns);
         cell = tether_tx_repair_next(ep, flow);
         if (flow->tx.repair_head != TETHER_NIL)
             tether_queue_push(ep, queue, TETHER_Q_REPAIR, flow);
@@ -181,13 +181,14 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
                      uint8_t *frame)
 {
     struct tether_flow_tx *tx = &flow->tx;
-    uint32_t cell = tx->unsent;
     uint16_t ember = 0;
     struct tether_cell *c;
     uint64_t slot;
-    if (cell == TETHER_NIL)
+    uint32_t cell;
+    tether_tx_expire(ep, ch, flow, now_ns);
+    if (!tether_tx_ready(ep, flow))
         return 0;
-    c = &ep->tx.cells[cell];
+    c = &ep->tx.cells[cell = tx->unsent];
     if (!tether_ledger_debit(&tx->ledger, c->slots, &slot)) {
         if (flow->id == 0 || ch->ember_out || !tether_ledger_ember(&tx->ledger, c->slots, &slot))
             return 0;
@@ -208,6 +209,7 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
     ep->stats.slots_sent += c->slots;
     if (flow->id != 0) {
         ep->stats.bytes_sent += c->length;
+        tx->begun = flow->kind == TETHER_FLOW_MESSAGE ? tether_tx_ordinal(tx, c) + 1 : 0;
         ep->stats.messages_sent += flow->kind == TETHER_FLOW_MESSAGE && c->flags & TETHER_FLAG_END;
     }
     tether_timed(ep, ch, flow, now_ns);
@@ -362,6 +364,7 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
     struct tether_flow *node;
     if (capacity < ((size_t)ep->config.frame_blocks + 1) * TETHER_BLOCK_BYTES || capacity < TETHER_HEADER_BYTES + 320)
         return -EINVAL;
+    ep->now_ns = now_ns;
     if (now_ns >= ep->timer_ns)
         tether_timers_run(ep, now_ns);
     if (ep->paced_count)

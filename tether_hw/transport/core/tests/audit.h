@@ -289,9 +289,12 @@ static inline int audit_sent(void *context, const uint8_t *frame, size_t length)
         const struct tether_flow *flow =
             ch ? tether_flow_find(p->end[e->number], (struct tether_channel *)(uintptr_t)ch, h->flow) : NULL;
         uint64_t told = position + tether_unfloat16(h->want);
-        if (flow != NULL && !way->messages) /* all that is queued is declared */
-            AUDIT(a, AUDIT_WANT, told <= flow->tx.tail_slot &&
-                                     flow->tx.tail_slot <= position + tether_unfloat16_ceiling(h->want));
+        if (flow != NULL && !way->messages) { /* all that is queued is declared, but a last frame that may still grow */
+            const struct tether_endpoint *ep = p->end[e->number];
+            const struct tether_cell *last = flow->tx.unsent != TETHER_NIL ? &ep->tx.cells[flow->tx.tail] : NULL;
+            uint64_t queued = flow->tx.tail_slot - (last && !(last->marks & TETHER_CELL_SEALED) ? last->slots : 0u);
+            AUDIT(a, AUDIT_WANT, told <= queued && queued <= position + tether_unfloat16_ceiling(h->want));
+        }
         if (way->messages && (h->length == 0 || position == way->next)) /* a repair may go before the SKIP that explains it */
             AUDIT(a, AUDIT_DECLARED, h->want == 0 || told <= (way->limit > way->next ? way->limit : way->next) +
                                                                  (way->bound + e->cut - 1) / e->cut * e->floor);

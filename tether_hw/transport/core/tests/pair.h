@@ -12,7 +12,10 @@
 #ifndef PAIR_FLIGHT
 #define PAIR_FLIGHT 65536 /* frames on the way at most, per direction */
 #endif
-enum { PAIR_FRAME = 2048, PAIR_EVENTS = 4096 };
+#ifndef PAIR_FRAME
+#define PAIR_FRAME 2048 /* bytes of one frame at most */
+#endif
+enum { PAIR_EVENTS = 4096 };
 
 struct pair_frame {
     uint64_t at_ns;
@@ -201,7 +204,7 @@ static inline void pair_check(struct pair *p)
                 used += flow->tx.cells;
                 CHECK(flow->rx.reserved >= flow->rx.outstanding);
                 CHECK(ep->channels[c].state != TETHER_CHANNEL_UP || /* else its credit went back and its slots say nothing */
-                      (flow->rx.granted + (flow->ember_in ? ep->floor : 0) - flow->rx.arrived) / ep->floor ==
+                      (flow->rx.granted + (flow->ember_in ? flow->rx.floor : 0) - flow->rx.arrived) / flow->rx.floor ==
                           flow->rx.outstanding);
                 /* I1 but for the ember */
                 CHECK(tether_ledger_next(&flow->tx.ledger) <=

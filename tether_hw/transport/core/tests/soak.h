@@ -110,6 +110,11 @@ static inline void finish_talks(void)
         for (int at = 0; at < 2; at++)
             if (talks[i].used && talks[i].closing[1 - at] && !talks[i].closing[at])
                 talks[i].closing[at] = tether_flow_close(pair.end[at], pair.now_ns, pair.channel[at], talks[i].id) == 0;
+    for (int i = 0; i < FLOWS; i++) /* the last frames will not be filled any more */
+        for (int at = 0; at < 2; at++)
+            if (talks[i].used && talks[i].kind == TETHER_FLOW_BYTES && !talks[i].closing[at])
+                (void)tether_flow_write(pair.end[at], pair.now_ns, pair.channel[at], talks[i].id, NULL, 0,
+                                        TETHER_WRITE_FLUSH);
     for (int left = 1; left;) {
         left = 0;
         CHECK(pair.now_ns < until);

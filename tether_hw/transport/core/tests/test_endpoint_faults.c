@@ -26,7 +26,7 @@ static uint16_t open_flow(int from, uint8_t kind)
 
 static int64_t write_to(int from, uint16_t flow, size_t length)
 {
-    return tether_flow_write(pair.end[from], pair.now_ns, pair.channel[from], flow, bytes, length, 0);
+    return tether_flow_write(pair.end[from], pair.now_ns, pair.channel[from], flow, bytes, length, TETHER_WRITE_FLUSH);
 }
 
 static int64_t read_from(int at, uint16_t flow)

@@ -83,7 +83,7 @@ static void flags_out_of_place(void)
 {
     PROVES("T-HDR-16");
     struct tether_tag_define tag = {.flow = 2, .kind = TETHER_FLOW_BYTES};
-    struct tether_header header = {.length = 32, .flags = TETHER_FLAG_END | TETHER_FLAG_FIRST};
+    struct tether_header header = {.length = TETHER_TAG_DEFINE_SIZE, .flags = TETHER_FLAG_END | TETHER_FLAG_FIRST};
     struct tether_header plain = {.flow = 2, .slot = 22, .flags = TETHER_FLAG_END | TETHER_FLAG_FIRST};
     struct tether_header blocked = {.flow = 2, .length = 64, .flags = TETHER_FLAG_BLOCKED};
     struct tether_flow *flow;

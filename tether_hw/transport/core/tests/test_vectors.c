@@ -202,6 +202,8 @@ static void on_tag(const struct record *record, const struct tether_tag *tag)
         CHECK(tag->define.scale == number(record, "scale"));
         CHECK(tag->define.bound == number(record, "bound"));
         CHECK(tag->define.latency_ns == number(record, "latency_ns"));
+        CHECK(tag->define.budget == number(record, "budget"));
+        CHECK(tag->define.deadline_ns == number(record, "deadline_ns"));
         break;
     case TETHER_TAG_MANIFEST:
         CHECK(tag->manifest.floor == number(record, "floor"));

@@ -126,6 +126,8 @@ static int64_t feed(struct bench *bench, uint64_t limit)
         else if (took != -EAGAIN)
             return words_fail((int)took, "write: %s", tether_strerror((int)took));
     }
+    for (uint32_t i = 0; bench->written == limit && i < bench->config.flows; i++) /* nothing follows to fill their frames */
+        (void)tether_flow_write(end->endpoint, host_now_ns(), end->channel, end->flows[i], NULL, 0, TETHER_WRITE_FLUSH);
     return 0;
 }
 

@@ -35,5 +35,9 @@ void engine_want_counter(struct tether_engine *engine);
 struct lane *engine_lane(tether_engine *engine, uint64_t number, int *status);
 /* Words for `status` that the endpoint gave; returns it. */
 int engine_words(int status, const char *what);
+/* The lane of a handle, or NULL with *status. */
+struct lane *engine_handle_lane(struct tether_engine *engine, uint64_t handle, int *status);
+/* A status of the endpoint with its words; counts pass. */
+int64_t engine_told(int64_t status, const char *what);
 
 #endif
