@@ -352,9 +352,7 @@ static int channel_transmit(struct tether_endpoint *ep, struct tether_channel *c
         if (flow->queued >> TETHER_Q_DATA & 1)
             break; /* it can send, so something else failed: try again later */
     }
-    if (ch->queues[TETHER_Q_NEWS].head != TETHER_NIL)
-        return send_news(ep, ch, now_ns, frame);
-    return 0;
+    return ch->queues[TETHER_Q_NEWS].head != TETHER_NIL ? send_news(ep, ch, now_ns, frame) : 0;
 }
 
 TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, uint8_t *frame, size_t capacity,
