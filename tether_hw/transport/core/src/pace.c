@@ -135,7 +135,8 @@ uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct teth
     const struct tether_flow_rx *rx = &flow->rx;
     uint64_t slots = rx->outstanding ? tether_unfloat16(rx->pace) : 0;
     uint64_t theirs = slots ? (uint64_t)flow->rx.floor * UINT64_C(1000000000) / slots : 0;
-    uint64_t ours = tether_pacer_ns(&flow->tx.pacer, ep->channels[flow->channel].peer_floor);
+    uint64_t ours = tether_pacer_ns(&flow->tx.pacer, flow->tx.floor);
+    (void)ep;
     return 4 * (theirs > ours ? theirs : ours);
 }
 
