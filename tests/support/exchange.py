@@ -168,9 +168,10 @@ class Exchange:
         side = self.sides[who]
         side.party.close_channel(self.wire.now_ns, side.channel)
 
-    def do_down(self, who: str, status: str) -> None:
+    def do_down(self, who: str, status: str | list[str]) -> None:
         event = self._wait_event(who, Happened.CHANNEL_DOWN)
-        assert event.status == (-getattr(errno, status) if status else 0), event
+        words = [status] if isinstance(status, str) else status
+        assert event.status in [-getattr(errno, word) if word else 0 for word in words], event
 
     def do_flow(self, who: str, name: str, kind: str, bound: int = 0) -> None:
         side = self.sides[who]
