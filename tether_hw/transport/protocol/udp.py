@@ -175,7 +175,7 @@ def _peers(words: Sequence[str]) -> list[Peer]:
     return peers
 
 
-def _echo(peer: UdpPeer) -> None:
+def _echo(peer: UdpPeer) -> int:
     flows: set[tuple[int, int]] = set()
 
     def heard(event: Event) -> None:
@@ -256,7 +256,7 @@ def main(words: Sequence[str] | None = None) -> int:
     peer.endpoint.roster(peer.now_ns, _peers(args.peer))
     print(f"listening on {peer.address[0]}:{peer.address[1]}", file=sys.stderr, flush=True)
     try:
-        return _send(peer, args.text) if args.verb == "send" else _echo(peer) or 0
+        return _send(peer, args.text) if args.verb == "send" else _echo(peer)
     except KeyboardInterrupt:
         return 130
     finally:
