@@ -68,6 +68,7 @@ struct hail {
     uint32_t key;
     uint32_t sender_index;
     uint16_t blocks; /* of its payload */
+    uint16_t funded; /* payload blocks that its reply may have */
 };
 
 /* An answer without a channel: stale counter, or a channel that is not known here. */
@@ -139,7 +140,7 @@ static int leave_reply(struct tether_endpoint *ep, struct tether_channel *ch, co
     if (length < 0)
         return length;
     ch->reply_length = (uint32_t)length;
-    ch->hail_blocks = hail->blocks;
+    ch->hail_blocks = hail->funded;
     ch->hail_due = 1;
     tether_work(ep, ch);
     return 0;
@@ -262,6 +263,7 @@ static int verified(struct tether_endpoint *ep, uint64_t now_ns, const struct te
     /* The reply must be funded: no larger than the Lamp says, nor than the Lamp itself. */
     if (header->grant_amount < TETHER_REPLY_BLOCKS + 1 || header->grant_amount > hail->blocks + UINT64_C(1))
         return -TETHER_E_GRANT;
+    hail->funded = (uint16_t)(header->grant_amount - 1);
     last = &hail->entry->last_counter[hail->key][offer->lane];
     if (offer->counter < *last) { /* kept as newest + 1 */
         /* The buckets have paid for it: an old Hail, replayed for ever, costs our timers and Hails nothing. */
