@@ -220,8 +220,8 @@ static void first_word_of_the_initiator(void)
         struct tether_header header;
         uint32_t channel = waiting(5, &hail);
         for (int round = 0; round < 8 && tether_channel_find(p.end[0], channel)->state != TETHER_CHANNEL_UP; round++) {
-            hail.length = 0; /* it may hail again, larger, to find out what the path takes */
-            pair_run(&p, 100000);
+            for (hail.length *= round == 0; hail.length == 0;) /* it may hail again, larger, to see what the path takes */
+                pair_run(&p, 50000);
             l.blocks = hail.length / 64 - 1;
             CHECK_EQ(reply_with(&l, &hail), 0);
         }
