@@ -304,8 +304,9 @@ TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *endpoint);
 
 /*
  * Begin a channel to a lane of a peer by a Hail (retried with back-off until
- * it is answered or closed). CHANNEL_UP follows. `to` NULL = the roster's hail
- * address. A standing channel to the same lane pair is replaced when the new one
+ * it is answered or closed). CHANNEL_UP follows. `to` NULL = the lane's address by
+ * the peer's Manifest, or the roster's hail address. Where a Hail for that lane is
+ * out already, *channel is the one that it is for. A standing channel to the same lane pair is replaced when the new one
  * verifies. -ENOENT no such peer, -ENOSPC no free channel.
  */
 TETHER_API int tether_channel_open(tether_endpoint *endpoint, uint64_t now_ns, uint32_t peer_id, uint16_t remote_lane,

@@ -238,10 +238,16 @@ TETHER_API int tether_channel_open(tether_endpoint *ep, uint64_t now_ns, uint32_
         return -ENOENT;
     if (remote_lane > 255 || channel == NULL)
         return -EINVAL;
+    ch = tether_channel_hailing(ep, peer_id, remote_lane);
+    if (ch != NULL && ch->visible) { /* one Hail for a lane pair is enough */
+        *channel = ch->index;
+        return 0;
+    }
+    to = to != NULL ? to : tether_channel_known(ep, peer_id, remote_lane);
     to = to != NULL ? to : &entry->peer.hail;
     if (to->kind == 0 || to->length > sizeof to->bytes)
         return -EINVAL;
-    ch = tether_channel_take(ep, now_ns);
+    ch = tether_channel_own(ep, now_ns);
     if (ch == NULL)
         return -ENOSPC;
     ch->state = TETHER_CHANNEL_HAILING;

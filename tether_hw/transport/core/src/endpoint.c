@@ -136,8 +136,8 @@ static int open_all(struct tether_endpoint *ep)
     tether_purse_init(&ep->purse, c->purse_frames, c->purse_per_s);
     tether_purse_init(&ep->lamps, c->lamp_per_s / 16 + 64, c->lamp_per_s);
     tether_purse_init(&ep->proven, c->lamp_per_s / 64 + 16, c->lamp_per_s / 8 + 1);
-    tether_purse_init(&ep->agreements, c->agreement_per_s / 8 + 16, c->agreement_per_s);
-    tether_purse_init(&ep->replies, c->agreement_per_s / 8 + 16, c->agreement_per_s);
+    tether_purse_init(&ep->agreements, c->agreement_per_s / 2 + 16, c->agreement_per_s);
+    tether_purse_init(&ep->replies, c->agreement_per_s / 2 + 16, c->agreement_per_s);
     if (tether_sources_open(&ep->sources, c->lamp_source_per_s / 4 + 8, c->lamp_source_per_s))
         return -ENOMEM;
     if (c->entropy(c->context, ep->sources.secret, sizeof ep->sources.secret))

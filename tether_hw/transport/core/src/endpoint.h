@@ -301,6 +301,9 @@ struct tether_channel *tether_channel_admit(struct tether_endpoint *ep, uint64_t
                                             uint16_t lane);
 uint32_t tether_channel_index(struct tether_endpoint *ep, struct tether_channel *ch);
 uint64_t tether_channel_patience(struct tether_endpoint *ep, struct tether_channel *ch);
+struct tether_channel *tether_channel_own(struct tether_endpoint *ep, uint64_t now_ns);
+struct tether_channel *tether_channel_hailing(struct tether_endpoint *ep, uint32_t peer_id, uint16_t lane);
+const struct tether_address *tether_channel_known(struct tether_endpoint *ep, uint32_t peer_id, uint16_t lane);
 void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns);
 void tether_channel_down(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, int32_t status,
                          uint64_t value);

@@ -60,6 +60,8 @@ static void run(struct incast *c)
         net.nodes[i].config.rx_cells = (uint32_t)frames + 64;
     net_start(&net);
     net_connect(&net);
+    for (uint32_t i = 0; i <= c->senders; i++)
+        net.nodes[i].refused = 0; /* a reply that comes after the next Hail has left is late */
     for (uint32_t i = 0; i < c->senders; i++)
         CHECK_EQ(tether_flow_open(net.nodes[i].ep, net.now_ns, net.nodes[i].channel, TETHER_FLOW_MESSAGE, 0, &flows[i]), 0);
     for (uint32_t i = 0; i < c->senders; i++)
