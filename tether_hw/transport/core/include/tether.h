@@ -311,6 +311,11 @@ TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *endpoint);
  */
 TETHER_API int tether_channel_open(tether_endpoint *endpoint, uint64_t now_ns, uint32_t peer_id, uint16_t remote_lane,
                                    const struct tether_address *to, uint32_t *channel);
+/*
+ * A lane of this node (any, not only this endpoint's) has another address now: the peers of all channels are told,
+ * and send there as soon as they hear from there. -EINVAL.
+ */
+TETHER_API int tether_endpoint_moved(tether_endpoint *endpoint, uint16_t lane, const struct tether_address *address);
 /* Tell the peer (BYE) and free the channel. CHANNEL_DOWN (status 0) follows. */
 TETHER_API int tether_channel_close(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel);
 

@@ -67,7 +67,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->stamp_offset = tether_get64(random) & TETHER_MASK48;
     ch->born = ++ep->births;
     ch->remote = 0;
-    ch->initiator = ch->hail_due = ch->visible = ch->proven = ch->last_word = 0;
+    ch->initiator = ch->hail_due = ch->visible = ch->proven = ch->last_word = ch->moves = 0;
     ch->linger = 0;
     ch->peer_floor = ch->peer_frame_blocks = ch->peer_lanes = 0;
     ch->hails_sent = ch->frames_sent = ch->frames_received = 0;

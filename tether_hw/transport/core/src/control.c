@@ -47,6 +47,8 @@ int tether_manifest_take(struct tether_endpoint *ep, struct tether_channel *ch,
         if (ch->peer_addresses[lane].kind == 0)
             ch->peer_lanes++;
         ch->peer_addresses[lane] = address;
+        if (lane == ch->remote_lane) /* we go over when it is heard from there */
+            ch->moves = !tether_same_address(&address, &ch->address);
     }
     return 0;
 }

@@ -13,6 +13,7 @@ int tether_jar_turn(struct tether_jar *jar, uint64_t now_ns, tether_entropy *ent
 {
     uint64_t age = now_ns > jar->since_ns ? now_ns - jar->since_ns : 0;
     uint8_t fresh[TETHER_KEY_SIZE];
+    int follows;
     if (jar->valid && age < TETHER_COOKIE_LIFE_NS)
         return 0;
     if (entropy(context, fresh, sizeof fresh)) {
@@ -22,8 +23,10 @@ int tether_jar_turn(struct tether_jar *jar, uint64_t now_ns, tether_entropy *ent
     memcpy(jar->secret[1], jar->secret[0], TETHER_KEY_SIZE);
     memcpy(jar->secret[0], fresh, TETHER_KEY_SIZE);
     tether_wipe(fresh, sizeof fresh);
-    jar->valid = jar->valid && age < 2 * TETHER_COOKIE_LIFE_NS ? 2 : 1;
-    jar->since_ns = now_ns;
+    /* Counted from when its time had come, not from when somebody first needed it: so none lives longer than it may. */
+    follows = jar->valid && age < 2 * TETHER_COOKIE_LIFE_NS;
+    jar->since_ns = follows ? jar->since_ns + TETHER_COOKIE_LIFE_NS : now_ns;
+    jar->valid = follows ? 2 : 1;
     return 0;
 }
 

@@ -222,6 +222,25 @@ TETHER_API int tether_endpoint_counter(tether_endpoint *ep, uint64_t first, uint
     return 0;
 }
 
+/* A lane of ours is reached elsewhere from now on. */
+TETHER_API int tether_endpoint_moved(tether_endpoint *ep, uint16_t lane, const struct tether_address *address)
+{
+    if (lane >= ep->config.lanes || address == NULL || address->kind == 0 || address->length > sizeof address->bytes)
+        return -EINVAL;
+    ep->addresses[lane] = *address;
+    for (uint32_t slot = 0; slot < ep->channel_high; slot++) {
+        struct tether_channel *ch = &ep->channels[slot];
+        struct tether_flow *control = tether_flow_at(ep, ch, 0);
+        if (ch->state != TETHER_CHANNEL_UP)
+            continue;
+        control->control |= TETHER_CONTROL_MANIFEST;
+        control->refresh_round = 0;
+        tether_enqueue(ep, control, TETHER_Q_CONTROL);
+        tether_work(ep, ch);
+    }
+    return 0;
+}
+
 /* ------------------------------------------------------------------ events */
 
 TETHER_API int tether_endpoint_event(tether_endpoint *ep, struct tether_event *event)

@@ -71,6 +71,7 @@ struct tether_channel {
     uint8_t proven;         /* a frame under its keys has verified */
     uint8_t accounted;      /* `account` is set */
     uint8_t last_word;      /* BYE received: one receipt, then free */
+    uint8_t moves;          /* the peer's Manifest says another address than we send to */
     uint16_t remote_lane;
     uint16_t cipher;
     uint16_t generation;
@@ -273,6 +274,11 @@ static inline uint32_t tether_flow_slot(const struct tether_endpoint *ep, const 
 static inline int tether_channel_live(const struct tether_channel *ch)
 {
     return ch->state == TETHER_CHANNEL_UP || ch->state == TETHER_CHANNEL_CLOSING;
+}
+
+static inline int tether_same_address(const struct tether_address *a, const struct tether_address *b)
+{
+    return a->kind == b->kind && a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
 }
 
 /* What makes the order of the frame in hand out of its sequence. */

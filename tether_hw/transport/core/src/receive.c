@@ -59,6 +59,16 @@ static void stamps(struct tether_endpoint *ep, struct tether_channel *ch, const 
     }
 }
 
+/* The newest frame comes from where the peer's Manifest says that its lane is: so that is where we send from now on. */
+static void follow(struct tether_channel *ch, const struct tether_address *from, const struct tether_header *header)
+{
+    const struct tether_address *said = &ch->peer_addresses[ch->remote_lane];
+    if (from == NULL || header->sequence != ch->peer_stamp_sequence || !tether_same_address(from, said))
+        return;
+    ch->address = *said;
+    ch->moves = 0;
+}
+
 /* The channel to which an index on the wire leads, by its present keys or by those to come or to go. */
 static struct tether_channel *by_wire(struct tether_endpoint *ep, uint32_t wire)
 {
@@ -130,6 +140,8 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
         tether_channel_confirmed(ep, ch, now_ns);
     ch->unanswered_ns = 0;
     stamps(ep, ch, &header, now_ns);
+    if (__builtin_expect(ch->moves, 0))
+        follow(ch, from, &header);
     refused = accept_frame(ep, ch, &header, now_ns);
     if (refused)
         return refused;
