@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a frame costs: two endpoints in one thread hand each other frames, without a carrier, in steady state. bench/core.py
+ * runs it under callgrind, which collects inside the measured_* functions only: the application's and the carrier's calls
+ * of one end, `send` or `receive`. One byte flow, full frames, every byte written and read.
+ *
+ * Usage: core_cost send|receive FRAMES CIPHER      CIPHER: 1 ChaCha20-Poly1305, 2 AES-256-GCM; prints what went
+ */
+#include "../tests/pair.h"
+
+enum { PIECE = 16 * 1408, BATCH = 32, WARM_UP = 2000 };
+
+static struct pair pair;
+static uint16_t flow;
+static uint8_t out[PIECE], in[PIECE], frames[BATCH][PAIR_FRAME];
+static int lengths[BATCH];
+
+#define MEASURED __attribute__((noinline, noclone))
+MEASURED int64_t measured_write(int end);
+MEASURED int64_t measured_read(int end);
+MEASURED int measured_transmit(int end, uint8_t *frame);
+MEASURED int measured_receive(int end, uint8_t *frame, int length);
+MEASURED int64_t other_write(int end);
+MEASURED int64_t other_read(int end);
+MEASURED int other_transmit(int end, uint8_t *frame);
+MEASURED int other_receive(int end, uint8_t *frame, int length);
+
+/* The same calls under two names: those of the end that is looked at, and all others. */
+#define CALLS(prefix)                                                                                              \
+    int64_t prefix##_write(int end)                                                                                \
+    {                                                                                                              \
+        return tether_flow_write(pair.end[end], pair.now_ns, pair.channel[end], flow, out, sizeof out, 0);         \
+    }                                                                                                              \
+    int64_t prefix##_read(int end)                                                                                 \
+    {                                                                                                              \
+        return tether_flow_read(pair.end[end], pair.now_ns, pair.channel[end], flow, in, sizeof in, NULL);         \
+    }                                                                                                              \
+    int prefix##_transmit(int end, uint8_t *frame)                                                                 \
+    {                                                                                                              \
+        struct tether_address to;                                                                                  \
+        return tether_endpoint_transmit(pair.end[end], pair.now_ns, frame, PAIR_FRAME, &to);                       \
+    }                                                                                                              \
+    int prefix##_receive(int end, uint8_t *frame, int length)                                                      \
+    {                                                                                                              \
+        return tether_endpoint_receive(pair.end[end], pair.now_ns, &pair.address[1 - end], frame, (size_t)length); \
+    }
+CALLS(measured)
+CALLS(other)
+
+/* One turn of both ends: write, a batch of frames there, what comes back, read; 10 us of virtual time. */
+static void turn(int looked_at)
+{
+    int64_t got;
+    while ((looked_at == 0 ? measured_write(0) : other_write(0)) > 0)
+        continue;
+    for (int from = 0; from < 2; from++) {
+        int count = 0, to = 1 - from;
+        while (count < BATCH &&
+               (lengths[count] = (looked_at == from ? measured_transmit : other_transmit)(from, frames[count])) > 0)
+            count++;
+        pair.now_ns += 5000;
+        for (int i = 0; i < count; i++)
+            CHECK_EQ((looked_at == to ? measured_receive : other_receive)(to, frames[i], lengths[i]), 0);
+    }
+    while ((got = looked_at == 1 ? measured_read(1) : other_read(1)) > 0)
+        continue;
+    pair_events(&pair);
+}
+
+static uint64_t data_frames(void)
+{
+    return pair_stats(&pair, 0).data_frames_sent;
+}
+
+int main(int count, char **words)
+{
+    int looked_at = count == 4 && strcmp(words[1], "send") == 0 ? 0 : 1;
+    uint64_t wanted, begin;
+    struct tether_stats before, after;
+    if (count != 4) {
+        fputs("usage: core_cost send|receive FRAMES CIPHER\n", stderr);
+        return 64;
+    }
+    wanted = strtoull(words[2], NULL, 10);
+    pair_open(&pair, 1);
+    for (int i = 0; i < 2; i++) {
+        pair.config[i].ciphers = TETHER_CIPHER_CHACHA20_POLY1305 | TETHER_CIPHER_AES_256_GCM;
+        pair.config[i].prefer_cipher = (uint16_t)strtoul(words[3], NULL, 10);
+        pair.config[i].rx_cells = pair.config[i].tx_cells = 4096;
+    }
+    pair_start(&pair);
+    pair_connect(&pair);
+    CHECK_EQ(tether_flow_open(pair.end[0], pair.now_ns, pair.channel[0], TETHER_FLOW_BYTES, 0, &flow), 0);
+    pair_run(&pair, 1000000);
+    begin = data_frames();
+    for (uint64_t stuck = 0; data_frames() - begin < WARM_UP; stuck++) {
+        CHECK(stuck < 1000000);
+        turn(2);
+    }
+    before = pair_stats(&pair, 1);
+    begin = data_frames();
+    for (uint64_t stuck = 0; data_frames() - begin < wanted; stuck++) {
+        CHECK(stuck < 1000000);
+        turn(looked_at);
+    }
+    after = pair_stats(&pair, 1);
+    printf("data_frames %llu header_frames %llu repairs %llu\n", (unsigned long long)(data_frames() - begin),
+           (unsigned long long)(after.frames_sent - before.frames_sent),
+           (unsigned long long)pair_stats(&pair, 0).repairs_sent);
+    pair_check(&pair);
+    pair_close(&pair);
+    return 0;
+}
