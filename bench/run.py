@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,12 @@ def crypto_line(document: dict[str, Any]) -> str:
     return "seal + open: " + ", ".join(words)
 
 
+def core_line(document: dict[str, Any]) -> str:
+    rows = document["instructions_per_frame"]
+    words = [f"{'+'.join(row['calls'])} {row['cipher']} {row['without_aead_and_copies']:.0f}" for row in rows]
+    return "instructions per frame at both ends, without AEAD and copies: " + ", ".join(words)
+
+
 def engine_line(document: dict[str, Any]) -> str:
     words = [f"{document['goodput_bps'] / 1e9:.2f} Gbit/s"]
     for field, limit in (("share_of_aead_limit", "raw AEAD"), ("share_of_xdp_ceiling", "bare AF_XDP")):
@@ -73,6 +80,12 @@ def main() -> int:
         failed += [] if document else ["crypto"]
     else:
         print("bench: crypto not run: needs libsodium-dev")
+    if shutil.which("valgrind"):
+        document = run("core", [sys.executable, str(ROOT / "bench" / "core.py")])
+        print(core_line(document) if document else "core failed")
+        failed += [] if document else ["core"]
+    else:
+        print("bench: core not run: needs valgrind")
     for carrier in ("pipe", "udp", "af_xdp"):
         if carrier == "af_xdp" and os.geteuid() != 0:
             print("bench: af_xdp not run: needs root")
