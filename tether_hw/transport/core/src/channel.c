@@ -78,6 +78,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->refused_count = 0;
     memset(ch->refused, 0, sizeof ch->refused);
     ch->last_slot = 0;
+    ch->unmet = 0;
     tether_brake_init(&ch->brake);
     ch->account = slot; /* nothing is counted there before the peer is known */
     ch->accounted = 0;
@@ -111,7 +112,7 @@ int tether_channel_ready(struct tether_endpoint *ep, struct tether_channel *ch, 
     tether_flow_setup(ep, ch, control, now_ns);
     control->used = 1;
     tether_ledger_init(&control->tx.ledger, 0, manifest->pool_slots);
-    control->rx.granted = control->rx.told = (uint64_t)TETHER_CONTROL_FRAMES * ep->floor;
+    control->rx.granted = control->rx.told = (uint64_t)ep->pool_frames * ep->floor;
     ch->next_flow_id = ch->initiator ? 2 : 1;
     return 0;
 }

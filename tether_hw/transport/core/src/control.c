@@ -12,7 +12,7 @@ void tether_manifest_of(const struct tether_endpoint *ep, struct tether_tag_mani
     memset(manifest, 0, sizeof *manifest);
     manifest->floor = (uint16_t)ep->floor;
     manifest->frame_blocks = ep->config.frame_blocks;
-    manifest->pool_slots = TETHER_CONTROL_FRAMES * ep->floor;
+    manifest->pool_slots = ep->pool_frames * ep->floor;
     manifest->ring_frames = ep->config.ring_frames;
     manifest->ember_frames = 1;
     manifest->max_message = ep->config.max_message;
@@ -327,7 +327,7 @@ void tether_control_read(struct tether_endpoint *ep, struct tether_channel *ch, 
         tether_channel_fail(ep, ch, now_ns, TETHER_BYE_PROTOCOL);
         return;
     }
-    control->rx.granted = control->rx.contig + (uint64_t)TETHER_CONTROL_FRAMES * control->rx.floor;
-    if (control->rx.granted - control->rx.told >= (uint64_t)TETHER_CONTROL_FRAMES / 4 * control->rx.floor)
+    control->rx.granted = control->rx.contig + (uint64_t)ep->pool_frames * control->rx.floor;
+    if (control->rx.granted - control->rx.told >= ((uint64_t)ep->pool_frames + 3) / 4 * control->rx.floor)
         tether_grant_tell(ep, control);
 }

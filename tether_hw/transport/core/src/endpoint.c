@@ -97,6 +97,9 @@ static int open_all(struct tether_endpoint *ep)
         table *= 2;
     ep->table_mask = table - 1;
     ep->window = c->ring_frames - c->ring_frames / 4;
+    ep->pool_frames = c->ring_frames / 4 / c->max_channels; /* with the ember: T-GRT-9 */
+    ep->pool_frames = ep->pool_frames < 2 ? 1 : ep->pool_frames - 1;
+    ep->pool_frames = ep->pool_frames < TETHER_CONTROL_FRAMES ? ep->pool_frames : TETHER_CONTROL_FRAMES;
     ep->addresses = calloc(c->lanes, sizeof *ep->addresses);
     ep->channels = calloc(channels, sizeof *ep->channels);
     ep->flows = calloc(nodes, sizeof *ep->flows);
@@ -327,7 +330,7 @@ TETHER_API void tether_endpoint_stats(const tether_endpoint *ep, struct tether_s
         channels++;
         flows += ch->flow_count;
         slots += control->rx.granted - control->rx.arrived;
-        standing += (uint64_t)TETHER_CONTROL_FRAMES * ep->floor;
+        standing += (uint64_t)ep->pool_frames * ep->floor;
     }
     *stats = ep->stats;
     stats->struct_size = sizeof *stats;

@@ -94,6 +94,7 @@ struct tether_channel {
     uint64_t receipt_ns;    /* when the last one was spent */
     uint32_t receipts;
     uint32_t flow_count;
+    uint32_t unmet;         /* flows of the peer that wait for a grant */
     uint32_t ember_out, ember_in; /* flow slot whose ember is out / in; 0 = none (Flow 0 needs none) */
     uint64_t unanswered_ns;       /* first timer frame since the peer was heard last; 0 = none */
     uint64_t timer_frame_ns;      /* last unfunded timer frame that did not come from the purse */
@@ -211,6 +212,7 @@ struct tether_endpoint {
     uint32_t embers;         /* channels whose ember is in and not covered by a grant */
     uint32_t outstanding;    /* frames granted and not arrived */
     uint32_t window;         /* the most of them: 3/4 of the ring */
+    uint32_t pool_frames;    /* Flow 0's pool: with an ember, a channel's part of the last quarter */
     uint32_t freed;          /* cells freed and frames arrived since the last round of grants */
     uint32_t waiter;         /* flow node that gathers cells for a whole message; NIL */
     uint32_t starved;        /* a flow got less than it asks for in the last round */
@@ -425,6 +427,7 @@ void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct 
 
 /* transmit.c */
 uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns);
+void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch);
 void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news);
 
 /* roster.c */

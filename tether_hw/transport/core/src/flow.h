@@ -22,6 +22,7 @@ enum tether_queue_name {
     TETHER_Q_REPAIR,  /* channel: cells that a NACK asked for */
     TETHER_Q_CONTROL, /* channel: tags to compose */
     TETHER_Q_TIMED,   /* channel: a clock runs */
+    TETHER_Q_RECEIPT, /* channel: news that may not wait for a clock, and no receipt to tell it by */
     TETHER_Q_EVENT,   /* endpoint */
     TETHER_Q_GRANT,   /* endpoint: demand above grant */
     TETHER_Q_WRITE,   /* endpoint: the application waits for send cells */

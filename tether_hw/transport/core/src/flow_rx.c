@@ -226,9 +226,7 @@ static void untold(struct tether_endpoint *ep, struct tether_channel *ch, struct
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint64_t pause = tether_rtt_now(&ch->rtt) / 8;
-    if (ch->receipts < TETHER_RECEIPTS_MAX)
-        ch->receipts++;
-    TETHER_COUNT(ep, receipts_earned);
+    tether_receipt_earn(ep, ch);
     if (rx->untold++ == 0) {
         rx->untold_ns = now_ns;
         tether_timed(ep, ch, flow, now_ns);
@@ -375,9 +373,7 @@ void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, str
         (void)tether_rx_open_gap(ep, ch, flow, seen, now_ns + wait, now_ns);
     }
     if (blocked) {
-        if (ch->receipts < TETHER_RECEIPTS_MAX)
-            ch->receipts++;
-        TETHER_COUNT(ep, receipts_earned);
+        tether_receipt_earn(ep, ch);
         tether_news(ep, ch, flow, TETHER_NEWS_ANSWER);
     }
 }

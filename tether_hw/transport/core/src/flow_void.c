@@ -146,6 +146,8 @@ int tether_rx_void(struct tether_endpoint *ep, struct tether_channel *ch, struct
     /* Behind an ember: its cell, and the channel's next one, must be there. Else skipping behind ember after ember, read
      * by nobody, would take the cells of every other channel. One for each channel is spare, so that only who does it
      * again and again meets this. */
+    if (first > rx->granted && ep->outstanding >= ep->window + ep->config.max_channels)
+        return -1; /* the same of the ring: what embers cover beyond the window is one frame per channel */
     if (first > rx->granted && rx->reserved_to <= rx->granted &&
         (uint64_t)ep->held + ep->reserved + flow->ember_in >=
             (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels)
@@ -254,5 +256,5 @@ void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
         tether_ember_clear(ep, flow);
     if (ep->waiter == tether_flow_node(ep, flow))
         ep->waiter = TETHER_NIL;
-    tether_grant_freed(ep);
+    ep->grant_dirty |= ep->starved != 0; /* a wait that ends, and perhaps many cells */
 }

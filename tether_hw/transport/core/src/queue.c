@@ -8,6 +8,8 @@ void tether_queue_push(struct tether_endpoint *ep, struct tether_queue *queue, i
     if (flow->queued >> which & 1)
         return;
     flow->queued = (uint16_t)(flow->queued | 1u << which);
+    if (which == TETHER_Q_GRANT)
+        tether_channel_of(ep, flow)->unmet++;
     flow->link[which] = TETHER_NIL;
     if (queue->tail == TETHER_NIL)
         queue->head = node;
@@ -31,6 +33,8 @@ struct tether_flow *tether_queue_pop(struct tether_endpoint *ep, struct tether_q
     if (queue->head == TETHER_NIL)
         queue->tail = TETHER_NIL;
     flow->queued = (uint16_t)(flow->queued & ~(1u << which));
+    if (which == TETHER_Q_GRANT)
+        tether_channel_of(ep, flow)->unmet--;
     return flow;
 }
 
@@ -52,6 +56,8 @@ void tether_queue_remove(struct tether_endpoint *ep, struct tether_queue *queue,
     if (queue->tail == node)
         queue->tail = before;
     flow->queued = (uint16_t)(flow->queued & ~(1u << which));
+    if (which == TETHER_Q_GRANT)
+        tether_channel_of(ep, flow)->unmet--;
 }
 
 static struct tether_queue *queue_of(struct tether_endpoint *ep, struct tether_flow *flow, int which)

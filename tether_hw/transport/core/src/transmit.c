@@ -29,6 +29,19 @@ void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     tether_work(ep, ch);
 }
 
+/* Leave for one header-only frame: whoever waits for one longest may have it. */
+void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)
+{
+    struct tether_flow *flow;
+    if (ch->receipts < TETHER_RECEIPTS_MAX)
+        ch->receipts++;
+    TETHER_COUNT(ep, receipts_earned);
+    if (__builtin_expect(ch->queues[TETHER_Q_RECEIPT].head == TETHER_NIL, 1))
+        return;
+    flow = tether_queue_pop(ep, &ch->queues[TETHER_Q_RECEIPT], TETHER_Q_RECEIPT);
+    tether_news(ep, ch, flow, flow->news);
+}
+
 /* The header fields that every frame of a flow carries: grant, NACK or cumulative receipt, stamps. */
 static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                  struct tether_header *header, uint64_t now_ns)
@@ -245,7 +258,7 @@ static int send_news(struct tether_endpoint *ep, struct tether_channel *ch, uint
         struct tether_header header;
         uint8_t news = flow->news;
         int clock = news & (TETHER_NEWS_REFRESH | TETHER_NEWS_BLOCKED);
-        int unmet = flow->rx.demand > flow->rx.granted && flow->id != 0;
+        int unmet = (flow->rx.demand > flow->rx.granted && flow->id != 0) || ch->unmet;
         int at_end = tether_flow_node(ep, flow) == last;
         if (news == 0)
             goto next;
@@ -253,7 +266,7 @@ static int send_news(struct tether_endpoint *ep, struct tether_channel *ch, uint
             flow->news &= (uint8_t)~TETHER_NEWS_BLOCKED; /* data says more than the clock would */
             goto next;
         }
-        /* While demand is unmet the last receipt is kept for the grant (H1). */
+        /* While demand of any flow of the channel is unmet the last receipt is kept for the grant (H1). */
         if (!clock && ch->receipts > (unmet && !(news & (TETHER_NEWS_GRANT | TETHER_NEWS_ANSWER)))) {
             ch->receipts--;
             ch->receipt_ns = now_ns;
@@ -268,7 +281,10 @@ static int send_news(struct tether_endpoint *ep, struct tether_channel *ch, uint
             if (news & TETHER_NEWS_DEMAND)
                 clock = TETHER_NEWS_BLOCKED | clock;
         } else {
-            goto next; /* waits for a receipt or a clock; its news bits stay */
+            /* Waits for a receipt or a clock; its news bits stay. */
+            if (news & (TETHER_NEWS_GRANT | TETHER_NEWS_ANSWER | TETHER_NEWS_GAP))
+                tether_enqueue(ep, flow, TETHER_Q_RECEIPT);
+            goto next;
         }
         fill(ep, ch, flow, &header, now_ns);
         header.slot = (uint32_t)tether_ledger_next(&flow->tx.ledger);

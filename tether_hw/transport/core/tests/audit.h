@@ -215,7 +215,7 @@ static inline void audit_reverse(struct audit_end *e, const struct tether_header
         uint64_t contig = 0;
         while (audit_frame(back, contig)->arrived)
             contig++;
-        AUDIT(a, AUDIT_POOL, h->grant_amount == (contig + TETHER_CONTROL_FRAMES) * peer->floor);
+        AUDIT(a, AUDIT_POOL, h->grant_amount == (contig + a->pair->end[e->number]->pool_frames) * peer->floor);
     } else if (back->told > last && !back->closed) {
         uint64_t most = back->asked > back->asked_skip ? back->asked : back->asked_skip;
         AUDIT(a, AUDIT_DEMAND, back->told <= most);
@@ -359,7 +359,7 @@ static inline void audit_begin(struct audit *a, struct pair *p)
         e->cut = (uint32_t)(own < other ? own : other) * 64;
         e->ways = calloc(AUDIT_FLOWS, sizeof *e->ways);
         CHECK(e->ways != NULL);
-        e->ways[0].limit = (uint64_t)TETHER_CONTROL_FRAMES * e->floor;
+        e->ways[0].limit = (uint64_t)p->end[1 - i]->pool_frames * e->floor;
         p->wire[i].filter = audit_sent;
         p->wire[i].arrived = audit_arrived;
         p->wire[i].context = e;
