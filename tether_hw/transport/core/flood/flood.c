@@ -323,7 +323,7 @@ int main(int count, char **words)
         return status;
     memset(recorder.secret, 0x60, 32);
     status = 2;
-    sender = (struct flood_sender){.recording = &recording, .victim = &victim, .options = options};
+    sender = (struct flood_sender){.recording = &recording, .victim = &victim, .peer = &peer, .options = options};
     if (tether_public_key(recorder.secret, recorder_public) == 0 &&
         flood_nodes_open(&victim, &peer, &options, recorder_public) == 0 &&
         flood_nodes_connect(&victim, &peer) == 0 &&

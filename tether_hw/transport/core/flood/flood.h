@@ -114,7 +114,7 @@ struct tether_stats flood_stats(struct flood_node *node, struct tether_carrier_s
 /* flood_send.c: the sender. */
 struct flood_sender {
     const struct flood_recording *recording;
-    struct flood_node *victim;
+    struct flood_node *victim, *peer;
     struct flood_options options;
     bool lamps_only;
     _Atomic bool stopping;

@@ -12,7 +12,7 @@
 #include "flood.h"
 
 enum {
-    STUCK_NS = 50000000,  /* the victim's counters do not move any more: go on without them */
+    STUCK_NS = 2000000000, /* the victim's counters do not move any more: go on without them */
     POOL = 8192,          /* Lamps made beforehand when only they are sent */
 };
 
@@ -82,15 +82,22 @@ static void pause_ns(uint64_t ns)
     nanosleep(&time, NULL);
 }
 
+/* Frames that came to the victim, or were lost before its door, and are not its peer's. */
+static uint64_t taken_by(struct flood_sender *sender)
+{
+    struct tether_carrier_stats victim, peer;
+    (void)flood_stats(sender->victim, &victim);
+    (void)flood_stats(sender->peer, &peer);
+    return victim.rx_frames + victim.kernel_drops - peer.tx_frames;
+}
+
 /* As fast as the victim takes them: what is sent and not counted there yet stays below what its socket holds. */
 static void wait_for_victim(struct flood_sender *sender, uint64_t *base)
 {
     uint64_t begun = host_now_ns(), last = 0;
     int64_t ahead = sender->victim->ring_frames / 4; /* the peer's frames need room too */
     for (;;) {
-        struct tether_carrier_stats carrier;
-        (void)flood_stats(sender->victim, &carrier);
-        uint64_t taken = carrier.rx_frames + carrier.kernel_drops;
+        uint64_t taken = taken_by(sender);
         if ((int64_t)(sender->sent - (taken - *base)) < ahead)
             return;
         if (taken != last) {
@@ -117,14 +124,12 @@ void *flood_send(void *argument)
     struct flood_sender *sender = argument;
     static struct flood_frame pool[POOL];
     struct flood_frame *frames[FLOOD_BATCH];
-    struct tether_carrier_stats carrier;
     uint64_t random = sender->options.seed * 2 + 1, base, begun;
     uint32_t most = sender->victim->ring_frames / 8, batch = most < FLOOD_BATCH ? most : FLOOD_BATCH;
     uint32_t socket = 0, made = sender->lamps_only ? POOL : FLOOD_BATCH, next = 0;
     for (uint32_t i = 0; sender->lamps_only && i < POOL; i++)
         flood_make(sender->recording, lamps[i % (sizeof lamps / sizeof lamps[0])], &random, &pool[i]);
-    (void)flood_stats(sender->victim, &carrier);
-    base = carrier.rx_frames + carrier.kernel_drops - sender->sent;
+    base = taken_by(sender) - sender->sent;
     begun = host_now_ns();
     while (!sender->failed && !atomic_load(&sender->stopping) &&
            (sender->options.frames == 0 || sender->sent < sender->options.frames)) {
