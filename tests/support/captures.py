@@ -66,7 +66,7 @@ def exchange(cipher: int = AES_256_GCM) -> tuple[list[Sent], str]:
 
     opening: list[tags.AnyTag] = [
         tags.Manifest(**{**vars(MANIFEST), "lanes": LANES}),
-        tags.Define(2, 1, 0, 0, 0, 1 << 20, 5_000_000),
+        tags.Define(2, 1, 1, 0, 0, 1 << 20, 5_000_000, 1_000_000, 250_000_000),
         tags.Unknown(0xF3, b"private"),
     ]
     closing: list[tags.AnyTag] = [tags.Skip(2, 88, 22), tags.Close(2, 1, 110), tags.Bye(0)]

@@ -121,6 +121,16 @@ LEGEND = (
 )
 
 
+def slot_bytes(direction: Direction) -> int:
+    """What a slot of this flow has room for: 64 bytes, or as much more as its frames show that it is scaled."""
+    size = BLOCK
+    for event in (*direction.at_sender, *direction.at_receiver):
+        if event.kind in ("sent", "repair", "received"):
+            while event.count and event.bytes > event.count * size:
+                size *= 2
+    return size
+
+
 class _Plot:
     """The marks of one panel while they are collected."""
 
@@ -129,6 +139,7 @@ class _Plot:
         self.sending = [event for event in direction.at_sender if frame.begin <= event.at_ns <= frame.end]
         self.receiving = [event for event in direction.at_receiver if frame.begin <= event.at_ns <= frame.end]
         self.x = Scale(frame.begin, frame.end, LEFT, RIGHT)
+        self.slot_bytes = slot_bytes(direction)
         low, high = self._slots()
         self.y = Scale(low, high, frame.top + PLOT_BOTTOM, frame.top + PLOT_TOP)
 
@@ -302,7 +313,7 @@ def _axes(plot: _Plot) -> list[str]:
     for tick in y.ticks(6):
         grid.append(f"M{LEFT} {number(y(tick))}H{RIGHT}")
         labels.append(text(LEFT - 8, y(tick) + 4, plain(tick), "tick", "end"))
-        labels.append(text(RIGHT + 8, y(tick) + 4, size_of(tick * BLOCK), "tick"))
+        labels.append(text(RIGHT + 8, y(tick) + 4, size_of(tick * plot.slot_bytes), "tick"))
     middle = (top + bottom) / 2
     turn = f' transform="rotate(-90 22 {number(middle)})"'
     labels.append(text(22, middle, "slots", "axis", "middle", turn))

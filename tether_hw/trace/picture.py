@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tether_hw.errors import TetherError
 from tether_hw.trace.flows import Direction, directions
-from tether_hw.trace.panel import BLOCK, HEIGHT, LEGEND, STYLE, WIDTH, Frame, marks_of, panel
+from tether_hw.trace.panel import HEIGHT, LEGEND, STYLE, WIDTH, Frame, marks_of, panel
 from tether_hw.trace.svg import number, plain, text, time_unit
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _summary(trace: Trace, shown: list[Direction], begin: int, end: int, unit: t
     many = "direction" if len(shown) == 1 else "directions"
     return (
         f"{', '.join(trace.nodes())} · {len(shown)} {many} · {plain(frames)} data frames, {plain(repairs)} repairs"
-        f" · {span} from {(begin - trace.events[0].at_ns) / unit[0]:.4g} {unit[1]} on · one slot is {BLOCK} bytes"
+        f" · {span} from {(begin - trace.events[0].at_ns) / unit[0]:.4g} {unit[1]} on"
     )
 
 

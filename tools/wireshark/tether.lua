@@ -80,7 +80,8 @@ local VALUES = {
     [2] = {
         { "flow", 0, 2, "Flow" }, { "kind", 2, 1, "Kind", KINDS }, { "reliability", 3, 1, "Reliability", RELIABILITY },
         { "order", 4, 1, "Order", ORDER }, { "scale", 5, 1, "Scale" }, { "reserved", 6, 2, "Reserved" },
-        { "bound", 8, 8, "Bound (bytes)" }, { "latency", 16, 8, "Latency (ns)" }, { "more", 24, 0, "More" },
+        { "bound", 8, 8, "Bound (bytes)" }, { "latency", 16, 8, "Latency (ns)" },
+        { "budget", 24, 8, "Budget (bytes/s)" }, { "deadline", 32, 8, "Deadline (ns)" },
     },
     [3] = {
         { "floor", 0, 2, "Floor (slots)" }, { "frame_blocks", 2, 2, "Blocks of a frame" },

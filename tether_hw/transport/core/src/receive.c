@@ -19,10 +19,12 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
 {
     struct tether_flow *flow = tether_flow_find(ep, ch, header->flow);
     uint64_t slot, duplicates = ep->stats.duplicates_received;
+    uint32_t used;
     int refused = 0;
     if (__builtin_expect(flow == NULL || flow->gone, 0))
         return -TETHER_E_FLOW;
     /* A slot below the beginning of the flow would be a huge one. */
+    used = header->length ? flow->rx.floor : 0;
     slot = tether_expand32(flow->rx.contig, header->slot);
     if (__builtin_expect(slot > (uint64_t)INT64_MAX, 0))
         return -TETHER_E_FLOW;
@@ -37,7 +39,7 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
         tether_rx_header(ep, ch, flow, header, now_ns);
     }
     if (TETHER_TRACED(ep))
-        tether_trace_received(ep, ch, header, slot, duplicates != ep->stats.duplicates_received, now_ns);
+        tether_trace_received(ep, ch, header, slot, used, duplicates != ep->stats.duplicates_received, now_ns);
     if (tether_channel_live(ch) && flow->used)
         tether_tx_reverse(ep, ch, flow, header, now_ns);
     return 0;

@@ -50,13 +50,13 @@ void tether_trace_put(struct tether_endpoint *ep, const struct tether_channel *c
 }
 
 void tether_trace_received(struct tether_endpoint *ep, const struct tether_channel *ch,
-                           const struct tether_header *header, uint64_t slot, int duplicate, uint64_t now_ns)
+                           const struct tether_header *header, uint64_t slot, uint32_t used, int duplicate,
+                           uint64_t now_ns)
 {
-    uint32_t blocks = tether_blocks(header->length);
     uint64_t sequence = header->sequence - tether_order_base(ch);
     TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_RECEIVED, .flow = header->flow, .sequence = sequence,
                  .flags = duplicate ? TETHER_TRACE_DUPLICATE : 0, .slot = slot,
-                 .count = header->length == 0 ? 0 : blocks > ep->floor ? blocks : ep->floor, .value = header->length);
+                 .count = used, .value = header->length);
     if (header->flags & TETHER_FLAG_BLOCKED && header->length == 0)
         TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_BLOCKED, .flags = TETHER_TRACE_HEARD, .flow = header->flow,
                      .sequence = sequence, .slot = slot, .count = tether_unfloat16(header->want));

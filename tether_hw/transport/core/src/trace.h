@@ -28,9 +28,10 @@ void tether_trace_put(struct tether_endpoint *ep, const struct tether_channel *c
             tether_trace_put(ep, ch, now_ns, &(const struct tether_told){__VA_ARGS__});          \
     } while (0)
 
-/* A frame on a channel was accepted; `slot` is the header's, expanded. */
+/* A frame on a channel was accepted; `slot` is the header's, expanded, `used` the slots that it uses. */
 void tether_trace_received(struct tether_endpoint *ep, const struct tether_channel *ch,
-                           const struct tether_header *header, uint64_t slot, int duplicate, uint64_t now_ns);
+                           const struct tether_header *header, uint64_t slot, uint32_t used, int duplicate,
+                           uint64_t now_ns);
 /* What it says about our direction: a limit raised by `raised` (0 = none), a receipt up to `slot` or a NACK from it. */
 void tether_trace_told(struct tether_endpoint *ep, const struct tether_channel *ch, const struct tether_flow *flow,
                        const struct tether_header *header, uint64_t raised, uint64_t slot, uint64_t now_ns);
