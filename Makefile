@@ -6,7 +6,7 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz spin bundle wheel test lint bench flood clean
+.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz mutants spin bundle wheel test lint bench flood clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60); DDP_INPUTS packages (default 1000000)"
 	@echo "make spin     the model of the protocol in larger sizes; writes docs/proof/model.md"
 	@echo "make flood    FLOOD_FRAMES hostile frames (default 10 million) against a live engine, recorded in docs/proof"
+	@echo "make mutants  the core with 40 MUSTs broken, one at a time: the test of each must notice (MUTANTS_SEED=N repeats)"
 	@echo "make lock     a new requirements.lock from pyproject.toml"
 	@echo "make clean    removes what the build made; .venv and the caches outside the tree stay"
 
@@ -74,6 +75,10 @@ soak: build
 FLOOD_FRAMES ?= 10000000
 flood: build
 	@nice $(VENV)/python tools/flood.py $(FLOOD_FRAMES)
+
+MUTANTS_SEED ?=
+mutants: setup
+	@nice $(VENV)/python tools/mutants.py --record $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED))
 
 FUZZ_SECONDS ?= 60
 DDP_INPUTS ?= 1000000
