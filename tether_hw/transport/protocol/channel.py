@@ -10,7 +10,7 @@ from enum import Enum
 
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.clocks import Link
-from tether_hw.transport.protocol.config import POOL_FRAMES, SECOND, Address, Happened, Peer
+from tether_hw.transport.protocol.config import POOL_FRAMES, SECOND, Address, FlowOptions, Happened, Peer
 from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
@@ -76,7 +76,7 @@ class Channel:
         self.link = Link(own.rtt_ns, own.rate_bps, own.silence_ns, config.frame_blocks)
         self.link.merge(manifest.rtt_ns, manifest.rate_bps, manifest.silence_ns)
         path = hail_blocks if hail_blocks > HAIL_BLOCKS_MIN else config.frame_blocks  # T-PMT-3
-        self.shape = Shape(manifest.floor, min(config.frame_blocks, manifest.frame_blocks, path))
+        self.shape = Shape.of(manifest.floor, min(config.frame_blocks, manifest.frame_blocks, path))
         self.receipts = Receipts()
         self.reorder_ns = 0
         self.ember_held = True  # our cell for the peer's ember (T-STA-4)
@@ -95,9 +95,11 @@ class Channel:
         self._newest_ns = 0
         self.timer_ns: int | None = None  # when the last timer frame left
         self.unanswered_ns: int | None = None  # when the first one left since a frame verified
-        aligned = config.frame_blocks <= config.floor_slots
-        receiver = FlowReceiver(now_ns, config.floor_slots, aligned, node.cells, TagFrames(self._act), node.pool_slots)
-        self.flows[0] = Flow(0, -1, FlowSender(now_ns, TagQueue(self.shape), manifest.pool_slots), receiver)
+        self.aligned = config.frame_blocks <= config.floor_slots  # T-SLT-6
+        own_shape = Shape.of(config.floor_slots, self.shape.blocks)
+        receiver = FlowReceiver(now_ns, own_shape, self.aligned, node.cells, TagFrames(self._act), node.pool_slots)
+        sender = FlowSender(now_ns, TagQueue(self.shape), manifest.pool_slots)
+        self.flows[0] = Flow(0, FlowOptions(), sender, receiver)
         self._now_ns = now_ns
 
     # times
@@ -181,7 +183,7 @@ class Channel:
             self.ember_held = False
             receiver.ember_end = end
         receiver.fill_cell(kind == "ember")
-        was_readable = flow.number and receiver.delivery.readable  # type: ignore[union-attr]
+        was_readable = flow.number and receiver.delivery.readable
         try:
             receiver.arrive(slot, end, header, payload, now_ns, now_ns + self.reorder_ns)
         except TagError as error:
@@ -190,7 +192,7 @@ class Channel:
         except TooLarge:
             self.bye(BYE_PROTOCOL, -errno.EPROTO)
             return
-        if flow.number and receiver.delivery.readable and not was_readable:  # type: ignore[union-attr]
+        if flow.number and receiver.delivery.readable and not was_readable:
             self.node.tell(Happened.FLOW_READABLE, self.index, flow.number, peer=self.peer.id)
 
     def _earn(self) -> None:
@@ -248,7 +250,7 @@ class Channel:
         if self.ember_out is not None and self.ember_out[0] == flow.number:
             self.ember_out = None
         self.gone_flows[flow.number] = self._now_ns + 2 * self.link.rtt_ns
-        if receiver.delivery.readable:  # type: ignore[union-attr]
+        if receiver.delivery.readable:
             self.node.unread.setdefault((self.index, flow.number), []).append(flow)
         else:
             if flow.at_end:

@@ -16,6 +16,8 @@ NEVER = (1 << 64) - 1  # a time that does not come
 POOL_FRAMES = 8  # of Flow 0, per channel (T-STA-1)
 
 BYTES, MESSAGES = 0, 1  # kinds of flow
+RELIABLE, EXPIRING = 0, 1
+ORDERED, UNORDERED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Happened(Enum):
     CHANNEL_DOWN = "channel down"  # status says why
     FLOW_OPENED = "flow opened"  # by the peer; status = kind, value = bound
     FLOW_READABLE = "flow readable"
+    FLOW_HOLE = "flow hole"  # the peer skipped slots; value = all of them so far
     FLOW_DRAINED = "flow drained"  # everything written has a receipt
     FLOW_CLOSED = "flow closed"  # by the peer (value = reason), or with its channel (status < 0)
     PEER_LANES = "peer lanes"  # value = how many the peer's Manifest has named so far
@@ -92,6 +95,44 @@ class Event:
     status: int = 0
     value: int = 0
     peer: int = 0
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """What DEFINE says of a flow; it holds in both directions."""
+
+    kind: int = BYTES
+    bound: int = 0  # message flows: bytes of the largest message, 0 = the most that both ends allow
+    reliability: int = RELIABLE
+    order: int = ORDERED
+    scale: int = 0  # a slot is 64 << scale bytes
+    latency_ns: int = 0
+    budget: int = 0  # bytes per second
+    deadline_ns: int = 0  # expiring flows: the age at which data is skipped
+
+    @property
+    def expires(self) -> bool:
+        """Its sender may skip what it has sent."""
+        return self.reliability == EXPIRING
+
+    @property
+    def positioned(self) -> bool:
+        """A byte flow whose frames are all of one size, so that a slot says an offset (T-FLW-20)."""
+        return self.kind == BYTES and (self.expires or self.order == UNORDERED)
+
+    @property
+    def whole_frames(self) -> bool:
+        """Only frames with END may be shorter than the others."""
+        return self.positioned or self.order == UNORDERED
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What read_at() gives: data and where it belongs, or a hole of so many bytes (message flows: slots)."""
+
+    offset: int  # of the first byte; in a message flow the slot at which the message began
+    data: bytes = b""
+    hole: int = 0
 
 
 @dataclass

@@ -7,18 +7,31 @@ import errno
 from typing import TYPE_CHECKING
 
 from tether_hw.transport.protocol import tags
-from tether_hw.transport.protocol.config import BYTES, MESSAGES, Happened
-from tether_hw.transport.protocol.delivery import Bytes, Delivery, Messages
+from tether_hw.transport.protocol.config import (
+    BYTES,
+    EXPIRING,
+    MESSAGES,
+    ORDERED,
+    RELIABLE,
+    UNORDERED,
+    FlowOptions,
+    Happened,
+)
+from tether_hw.transport.protocol.delivery import Bytes, InOrder, Messages, Place
 from tether_hw.transport.protocol.flow import CLOSED, ENDED, REFUSED, Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
 from tether_hw.transport.protocol.flow_send import FlowSender
-from tether_hw.transport.protocol.queues import ByteQueue, MessageQueue, Queue
+from tether_hw.transport.protocol.header import BLOCK_SIZE
+from tether_hw.transport.protocol.queues import ByteQueue, MessageQueue, Queue, Shape
 from tether_hw.transport.protocol.serial import SPAN
+from tether_hw.transport.protocol.unordered import UnorderedBytes, UnorderedMessages
 
 if TYPE_CHECKING:
     from tether_hw.transport.protocol.channel import Channel
 
 IDS = 1 << 15  # of one end
+JUMBO_BLOCKS = 139
+SCALE_MOST, SCALE_MOST_JUMBO = 1, 3  # T-SCL-1
 
 
 def act(channel: Channel, payload: bytes, now_ns: int) -> None:
@@ -49,43 +62,78 @@ def act(channel: Channel, payload: bytes, now_ns: int) -> None:
 # flows begin
 
 
-def make_flow(channel: Channel, number: int, kind: int, bound: int, now_ns: int) -> Flow:
+def make_flow(channel: Channel, number: int, options: FlowOptions, now_ns: int) -> Flow:
     """A flow with both directions; the caller has seen that it may be."""
-    config = channel.node.config
-    queue: Queue = MessageQueue(channel.shape, bound) if kind == MESSAGES else ByteQueue(channel.shape)
-    delivery: Delivery = Messages(bound) if kind == MESSAGES else Bytes()
-    aligned = config.frame_blocks <= config.floor_slots
-    receiver = FlowReceiver(now_ns, config.floor_slots, aligned, channel.node.cells, delivery)
-    receiver.span = inbound_span(channel, bound) if kind == MESSAGES else 0
-    flow = Flow(number, kind, FlowSender(now_ns, queue), receiver)
+    blocks, scale = channel.shape.blocks, options.scale
+    outward = Shape.of(channel.manifest.floor, blocks, scale)
+    inward = Shape.of(channel.node.config.floor_slots, blocks, scale)
+    queue: Queue
+    delivery: InOrder
+    if options.kind == MESSAGES:
+        queue = MessageQueue(outward, options.bound)
+        unordered = options.order == UNORDERED
+        delivery = UnorderedMessages(options.bound) if unordered else Messages(options.bound)
+    else:
+        queue = ByteQueue(outward, options.whole_frames)
+        place = Place(inward.full, inward.full_slots)
+        if options.order == UNORDERED:
+            delivery = UnorderedBytes(place)
+        else:
+            delivery = Bytes(place if options.positioned else None)
+    receiver = FlowReceiver(
+        now_ns, inward, channel.aligned, channel.node.cells, delivery, whole_frames=options.whole_frames
+    )
+    receiver.span = inward.slots(options.bound)  # S of T-MSG-6, in the direction to us; 0 for bytes
+    flow = Flow(number, options, FlowSender(now_ns, queue, deadline_ns=options.deadline_ns), receiver)
     channel.flows[number] = flow
     return flow
 
 
-def inbound_span(channel: Channel, bound: int) -> int:
-    """S of T-MSG-6 in the direction to us: the slots of a message of `bound` bytes."""
+def largest_message(channel: Channel, scale: int) -> int:
+    """What both ends allow in a flow of this scale (T-MSG-7)."""
     blocks = channel.shape.blocks
-    return -(-bound // (64 * blocks)) * max(channel.node.config.floor_slots, blocks)
+    full = (blocks >> scale) << scale
+    theirs = channel.manifest.max_message
+    if full < blocks:
+        theirs = theirs // (BLOCK_SIZE * blocks) * BLOCK_SIZE * full
+    return min(channel.node.largest_message(full), theirs)
+
+
+def misfit(channel: Channel, options: FlowOptions) -> int:
+    """0, or the errno that says why there can be no such flow (T-DEF-3, T-SCL-1)."""
+    blocks, scale = channel.shape.blocks, options.scale
+    known = options.kind in (BYTES, MESSAGES) and options.reliability in (RELIABLE, EXPIRING)
+    if not known or options.order not in (ORDERED, UNORDERED):
+        return errno.EINVAL
+    if scale > (SCALE_MOST if blocks < JUMBO_BLOCKS else SCALE_MOST_JUMBO) or blocks >> scale == 0:
+        return errno.EINVAL
+    if options.expires and not options.deadline_ns:
+        return errno.EINVAL
+    if options.kind == MESSAGES and not 1 <= options.bound <= largest_message(channel, scale):
+        return errno.EMSGSIZE
+    return errno.ENOSPC if len(channel.flows) > channel.node.config.max_flows else 0
 
 
 def _define(channel: Channel, tag: tags.Define, now_ns: int) -> None:
     if tag.flow == 0 or tag.flow % 2 == channel.next_id % 2 or tag.flow in channel.flows:
         raise tags.TagError(0, f"DEFINE of flow {tag.flow}, which is open or not the peer's to open")
-    bound = tag.bound if tag.kind == MESSAGES else 0
-    fits = len(channel.flows) <= channel.node.config.max_flows
-    plain = tag.kind in (BYTES, MESSAGES) and not (tag.reliability or tag.order or tag.scale)
-    if tag.kind == MESSAGES:
-        fits = fits and 0 < bound <= min(channel.node.max_message, channel.manifest.max_message)
-    if not (fits and plain):
+    options = FlowOptions(
+        tag.kind, tag.bound if tag.kind == MESSAGES else 0, tag.reliability, tag.order, tag.scale,
+        tag.latency_ns, tag.budget, tag.deadline_ns if tag.reliability == EXPIRING else 0,
+    )  # fmt: skip
+    if misfit(channel, options):
         channel.say(tags.Close(tag.flow, REFUSED, 0))
         return
-    make_flow(channel, tag.flow, tag.kind, bound, now_ns)
-    channel.node.tell(Happened.FLOW_OPENED, channel.index, tag.flow, status=tag.kind, value=bound, peer=channel.peer.id)
+    make_flow(channel, tag.flow, options, now_ns)
+    channel.node.tell(
+        Happened.FLOW_OPENED, channel.index, tag.flow, status=tag.kind, value=options.bound, peer=channel.peer.id
+    )
 
 
 def _manifest(channel: Channel, tag: tags.Manifest) -> None:
     if (tag.floor, tag.frame_blocks) != (channel.manifest.floor, channel.manifest.frame_blocks):
         raise tags.TagError(0, "MANIFEST with another floor or frame_blocks than in the handshake")
+    channel.manifest.max_message = tag.max_message  # by the frames that this channel has (T-MSG-8)
     for entry in tag.lanes:
         channel.peer_lanes[entry.lane] = entry
     channel.node.tell(Happened.PEER_LANES, channel.index, value=len(channel.peer_lanes), peer=channel.peer.id)
@@ -105,26 +153,32 @@ def _skip(channel: Channel, tag: tags.Skip, now_ns: int) -> None:
     if end <= first_missing:
         return
     multiple = receiver.floor if receiver.aligned else 1
-    if (
+    wrong = (
         not tag.count
         or end >> 64
-        or tag.first < first_missing
         or tag.first > receiver.granted + receiver.floor
         or end - first_missing >= SPAN
         or tag.first % multiple
         or tag.count % multiple
-        or receiver.arrivals.missing(tag.first, end) < tag.count
         or (receiver.final is not None and end > receiver.final)
-    ):
+    )
+    if not flow.options.expires and flow.options.order == ORDERED:  # else sent slots may be named (T-SKP-9)
+        wrong = wrong or tag.first < first_missing or receiver.arrivals.missing(tag.first, end) < tag.count
+    if wrong:
         raise tags.TagError(0, f"SKIP of slots {tag.first} and {tag.count - 1} more, granted are {receiver.granted}")
     if tag.first > receiver.granted:
         _cover_ember(channel, receiver, tag.first)
     channel.node.stats.skips_received += 1
+    receiver.skipped_slots += receiver.arrivals.missing(tag.first, end)
     receiver.granted = max(receiver.granted, end)
-    receiver.void(tag.first, end, now_ns + channel.link.rtt_ns // 4)
+    receiver.void_missing(tag.first, end, now_ns + channel.link.rtt_ns // 4)
     receiver.reserve_end = 0
     receiver.skipped = True
     receiver.settle()
+    channel.node.tell(
+        Happened.FLOW_HOLE, channel.index, flow.number, value=receiver.skipped_slots, peer=channel.peer.id
+    )
+    after(channel, flow, now_ns)
 
 
 def _cover_ember(channel: Channel, receiver: FlowReceiver, end: int) -> None:
@@ -177,10 +231,10 @@ def _close(channel: Channel, tag: tags.Close, now_ns: int) -> None:
             channel.ember_out = None  # T-STA-3
         _report(channel, flow)
         if flow.closed_here == CLOSED:
-            receiver.void_missing(tag.final)  # T-FLW-12
+            receiver.void_missing(0, tag.final)  # T-FLW-12
     elif flow.closed_there is None:
         flow.closed_there = ENDED
-        if not receiver.delivery.readable:  # type: ignore[union-attr]
+        if not receiver.delivery.readable:
             channel.node.tell(Happened.FLOW_READABLE, channel.index, flow.number, peer=channel.peer.id)
     after(channel, flow, now_ns)
 
@@ -193,10 +247,11 @@ def _report(channel: Channel, flow: Flow) -> None:
         )
 
 
-def open_flow(channel: Channel, kind: int, bound: int, now_ns: int) -> int:
+def open_flow(channel: Channel, options: FlowOptions, now_ns: int) -> int:
     """Open a flow by DEFINE; its id."""
-    if len(channel.flows) > channel.node.config.max_flows:
-        raise OSError(errno.ENOSPC, "no free flow")
+    wrong = misfit(channel, options)
+    if wrong:
+        raise OSError(wrong, f"no such flow can be opened: {options}")
     channel.gone_flows = {number: at for number, at in channel.gone_flows.items() if at > now_ns}
     for _ in range(IDS):
         number = channel.next_id
@@ -205,17 +260,26 @@ def open_flow(channel: Channel, kind: int, bound: int, now_ns: int) -> int:
             break
     else:
         raise OSError(errno.ENOSPC, "no free flow id")
-    make_flow(channel, number, kind, bound, now_ns)
-    channel.say(tags.Define(number, kind, bound=bound))
+    make_flow(channel, number, options, now_ns)
+    channel.say(
+        tags.Define(
+            number, options.kind, options.reliability, options.order, options.scale, options.bound,
+            options.latency_ns, options.budget, options.deadline_ns,
+        )
+    )  # fmt: skip
     return number
 
 
 def cancel(channel: Channel, flow: Flow) -> None:
     """Give back by SKIP what will not be sent (T-RET-1)."""
-    skipped = flow.sender.cancel()
-    if skipped is not None:
+    skip(channel, flow, flow.sender.cancel())
+
+
+def skip(channel: Channel, flow: Flow, slots: tuple[int, int] | None) -> None:
+    """Say SKIP of these slots, if there are any."""
+    if slots is not None:
         channel.node.stats.skips_sent += 1
-        channel.say(tags.Skip(flow.number, *skipped))
+        channel.say(tags.Skip(flow.number, *slots))
 
 
 def close_flow(channel: Channel, flow: Flow, now_ns: int) -> None:
@@ -227,7 +291,7 @@ def close_flow(channel: Channel, flow: Flow, now_ns: int) -> None:
     _say_close(channel, flow)
     flow.receiver.discard()
     if flow.closed_there == CLOSED and flow.receiver.final is not None:
-        flow.receiver.void_missing(flow.receiver.final)
+        flow.receiver.void_missing(0, flow.receiver.final)
 
 
 def _say_close(channel: Channel, flow: Flow) -> None:
@@ -243,7 +307,8 @@ def _say_close(channel: Channel, flow: Flow) -> None:
 def after(channel: Channel, flow: Flow, now_ns: int) -> None:
     """What an arrival, or a write, makes due: the end that no frame could carry, the answer to a CLOSE."""
     if flow.must_end:
-        flow.sender.queue.end_sent = True  # type: ignore[union-attr]
+        assert isinstance(flow.sender.queue, ByteQueue)
+        flow.sender.queue.end_sent = True
         flow.closed_here = ENDED
         channel.say(tags.Close(flow.number, ENDED, flow.sender.ledger.next))
     if flow.must_answer_close:

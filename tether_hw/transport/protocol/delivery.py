@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tether_hw.transport.protocol.config import Piece
 from tether_hw.transport.protocol.header import END, FIRST
 
 
@@ -15,42 +16,55 @@ class TooLarge(Exception):
 
 
 @dataclass(frozen=True)
-class Piece:
+class Part:
     """One thing in slot order: a frame that arrived, or slots that were skipped (payload None)."""
 
+    slot: int
     end: int
     payload: bytes | None
     flags: int = 0
 
 
 class InOrder:
-    """Puts pieces in the order of their slots. `take` of a kind gives back how many cells it has done with."""
+    """Puts parts in the order of their slots. Each kind of flow takes them in its own way."""
 
     def __init__(self) -> None:
-        self.delivered = 0  # the slot up to which pieces were taken
-        self._pieces: dict[int, Piece] = {}
+        self.delivered = 0  # the slot up to which parts were taken
+        self.ready: deque[tuple[Piece, int]] = deque()  # what the application reads, and the cells it gives back
+        self._parts: dict[int, Part] = {}
 
-    def put(self, slot: int, piece: Piece) -> None:
-        """A piece arrived; its slots are new."""
-        if piece.end > slot:
-            self._pieces[slot] = piece
-
-    def run(self) -> int:
-        """Hand on all that is in order now; return how many cells are free again."""
+    def put(self, part: Part) -> int:
+        """A part arrived, its slots are new; how many cells are free again."""
+        self._parts[part.slot] = part
         freed = 0
-        while self.delivered in self._pieces:
-            piece = self._pieces.pop(self.delivered)
-            self.delivered = piece.end
-            freed += self.take(piece)
+        while self.delivered in self._parts:
+            part = self._parts.pop(self.delivered)
+            self.delivered = part.end
+            freed += self.take(part)
         return freed
 
-    def take(self, piece: Piece) -> int:
-        """The next piece in order."""
-        raise AssertionError("each kind of flow takes its pieces in its own way")
+    def take(self, part: Part) -> int:
+        """The next part in order; how many cells it leaves free."""
+        raise AssertionError("each kind of flow takes its parts in its own way")
+
+    @property
+    def readable(self) -> bool:
+        """Something waits."""
+        return bool(self.ready)
+
+    @property
+    def ended(self) -> bool:
+        """A frame has said that nothing follows."""
+        return False
+
+    def read(self, capacity: int | None) -> tuple[Piece, int]:
+        """The next piece and the cells that it gives back."""
+        return self.ready.popleft()
 
     def clear(self) -> None:
         """Forget what nobody will read; the caller frees the cells."""
-        self._pieces.clear()
+        self._parts.clear()
+        self.ready.clear()
 
 
 class Messages(InOrder):
@@ -59,90 +73,103 @@ class Messages(InOrder):
     def __init__(self, bound: int) -> None:
         super().__init__()
         self.bound = bound
-        self.ready: deque[tuple[bytes, int]] = deque()  # message, cells
-        self._open: list[bytes] | None = None
-        self._size = 0
+        self._open: list[Part] | None = None
 
-    def take(self, piece: Piece) -> int:
+    def take(self, part: Part) -> int:
         """Frames of no whole message are dropped (T-FLW-4), so is a message that a SKIP hit (T-SKP-2)."""
-        if piece.payload is None:
+        if part.payload is None:
+            self.ready.append((Piece(part.slot, hole=part.end - part.slot), 0))
             return self._drop()
         freed = 0
-        if piece.flags & FIRST:
+        if part.flags & FIRST:
             freed = self._drop()
             self._open = []
         if self._open is None:
             return freed + 1
-        self._open.append(piece.payload)
-        self._size += len(piece.payload)
-        if self._size > self.bound:
+        self._open.append(part)
+        if sum(len(frame.payload or b"") for frame in self._open) > self.bound:
             raise TooLarge(f"a message of more than {self.bound} bytes")
-        if piece.flags & END:
-            self.ready.append((b"".join(self._open), len(self._open)))
-            self._open, self._size = None, 0
+        if part.flags & END:
+            self.ready.append((whole(self._open), len(self._open)))
+            self._open = None
         return freed
 
     def _drop(self) -> int:
         freed = len(self._open or ())
-        self._open, self._size = None, 0
+        self._open = None
         return freed
-
-    @property
-    def readable(self) -> bool:
-        """A whole message waits."""
-        return bool(self.ready)
-
-    def read(self, capacity: int | None) -> tuple[bytes, int]:
-        """The next message and the cells that it gives back."""
-        return self.ready.popleft()
 
     def clear(self) -> None:
         """Forget everything."""
         super().clear()
-        self.ready.clear()
         self._drop()
+
+
+def whole(parts: list[Part]) -> Piece:
+    """The message that these frames carry."""
+    return Piece(parts[0].slot, b"".join(part.payload or b"" for part in parts))
 
 
 class Bytes(InOrder):
     """A stream. The cell of a frame is free when its last byte was read."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place | None = None) -> None:
+        """`place`: of a positioned flow, where a slot says the offset."""
         super().__init__()
-        self.parts: deque[bytes] = deque()
-        self.ended = False  # END has been reached
+        self.place = place
+        self._size = 0
+        self._ended = False
 
-    def take(self, piece: Piece) -> int:
-        """Payloads in the order of their slots; skipped slots add nothing (T-FLW-6)."""
-        if piece.payload is None:
+    def take(self, part: Part) -> int:
+        """Payloads in the order of their slots; skipped slots add nothing (T-FLW-6), unless they have a place."""
+        if part.payload is None:
+            if self.place is not None:
+                self.ready.append((self.place.hole(part), 0))
             return 0
-        self.parts.append(piece.payload)
-        self.ended = self.ended or bool(piece.flags & END)
+        offset = self._size if self.place is None else self.place.offset(part.slot)
+        self.ready.append((Piece(offset, part.payload), 1))
+        self._size += len(part.payload)
+        self._ended = self._ended or bool(part.flags & END)
         return 0
 
     @property
-    def readable(self) -> bool:
-        """Bytes wait."""
-        return bool(self.parts)
+    def ended(self) -> bool:
+        """END has been reached."""
+        return self._ended
 
-    def read(self, capacity: int | None) -> tuple[bytes, int]:
-        """At most `capacity` bytes and the cells that they give back."""
-        out, left, cells = [], capacity if capacity is not None else 1 << 62, 0
-        while self.parts and left:
-            part = self.parts[0]
-            if len(part) > left:
-                self.parts[0] = part[left:]
-                part = part[:left]
-            else:
-                self.parts.popleft()
-                cells += 1
-            out.append(part)
-            left -= len(part)
-        return b"".join(out), cells
+    def read(self, capacity: int | None) -> tuple[Piece, int]:
+        """The next piece, at most `capacity` bytes of it; of a plain stream all that is there."""
+        room = 1 << 62 if capacity is None else capacity
+        offset, out, freed = self.ready[0][0].offset, b"", 0
+        while self.ready and len(out) < room:
+            piece, cells = self.ready.popleft()
+            if piece.hole:
+                return piece, cells
+            if len(out) + len(piece.data) > room:
+                cut = room - len(out)
+                self.ready.appendleft((Piece(piece.offset + cut, piece.data[cut:]), cells))
+                return Piece(offset, out + piece.data[:cut]), freed
+            out += piece.data
+            freed += cells
+            if self.place is not None:
+                break
+        return Piece(offset, out), freed
 
-    def clear(self) -> None:
-        """Forget everything."""
-        super().clear()
-        self.parts.clear()
+
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of a positioned flow belong (T-FLW-20)."""
+
+    full: int  # payload bytes of a full frame
+    full_slots: int
+
+    def offset(self, slot: int) -> int:
+        """Of the first byte of the frame at `slot`."""
+        return self.full * slot // self.full_slots
+
+    def hole(self, part: Part) -> Piece:
+        """Skipped slots as bytes that will not come."""
+        return Piece(self.offset(part.slot), hole=self.offset(part.end) - self.offset(part.slot))
 
 
 class TagFrames(InOrder):
@@ -152,11 +179,8 @@ class TagFrames(InOrder):
         super().__init__()
         self.act = act
 
-    def take(self, piece: Piece) -> int:
+    def take(self, part: Part) -> int:
         """The pool's cells are the channel's for its life: none is given back one by one."""
-        if piece.payload is not None:
-            self.act(piece.payload)
+        if part.payload is not None:
+            self.act(part.payload)
         return 0
-
-
-Delivery = Messages | Bytes | TagFrames

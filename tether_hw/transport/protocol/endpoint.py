@@ -15,10 +15,22 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.channel import BYE_CLOSED, Channel, State
-from tether_hw.transport.protocol.config import BYTES, MESSAGES, NEVER, Address, Config, Event, Peer, Stats
+from tether_hw.transport.protocol.config import (
+    BYTES,
+    MESSAGES,
+    NEVER,
+    Address,
+    Config,
+    Event,
+    FlowOptions,
+    Peer,
+    Piece,
+    Stats,
+)
 from tether_hw.transport.protocol.directory import Directory
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.frame import trim
@@ -199,14 +211,19 @@ class Endpoint:
         elif isinstance(entry, Channel) and entry.state is State.UP:
             entry.bye(BYE_CLOSED, 0)
 
-    def open_flow(self, now_ns: int, channel: int, kind: int, bound: int = 0) -> int:
-        """Open a flow. `bound`: bytes of the largest message, 0 = the most that both ends allow."""
+    def open_flow(
+        self, now_ns: int, channel: int, kind: int = BYTES, bound: int = 0, *, options: FlowOptions | None = None
+    ) -> int:
+        """Open a flow of this kind and bound, or with all that `options` say; its id.
+
+        EMSGSIZE for a bound above what both ends allow, EINVAL for options that cannot be, ENOSPC without room.
+        """
         self._fresh = False
         entry = self._channel(channel)
-        most = min(self.node.max_message, entry.manifest.max_message)
-        if kind == MESSAGES and bound > most:
-            raise OSError(errno.EMSGSIZE, f"bound {bound}, both ends allow {most}")
-        return control.open_flow(entry, kind, (bound or most) if kind == MESSAGES else 0, now_ns)
+        options = options or FlowOptions(kind, bound)
+        if options.kind == MESSAGES and not options.bound:
+            options = replace(options, bound=control.largest_message(entry, options.scale))
+        return control.open_flow(entry, options, now_ns)
 
     def write(self, now_ns: int, channel: int, flow: int, data: bytes, *, flush: bool = True, end: bool = False) -> int:
         """Queue one message, or bytes; how many were taken. EAGAIN when the send buffer is full."""
@@ -222,14 +239,14 @@ class Endpoint:
                 raise OSError(errno.EMSGSIZE, f"a message of {len(data)} bytes, the flow takes 1 to {queue.bound}")
             if len(data) > room:
                 raise OSError(errno.EAGAIN, "the send buffer is full")
-            queue.put(data)
+            queue.put(data, now_ns)
             self.node.stats.messages_sent += 1
             return len(data)
         assert isinstance(queue, ByteQueue)
         taken = data[: max(0, room)]
         if data and not taken:
             raise OSError(errno.EAGAIN, "the send buffer is full")
-        queue.put(taken, flush or end)
+        queue.put(taken, flush or end, now_ns)
         queue.ended = end and len(taken) == len(data)
         control.after(entry, target, now_ns)
         return len(taken)
@@ -242,7 +259,18 @@ class Endpoint:
     def read(self, channel: int, flow: int, capacity: int | None = None) -> bytes | None:
         """One message, or the bytes that are there; None when there are none yet; b"" at the end of a byte flow.
 
-        EPIPE when the flow is closed and empty, or unknown; ENOTCONN when the channel is.
+        Holes are passed over (see read_at). EPIPE when the flow is closed and empty, or unknown; ENOTCONN when the
+        channel is.
+        """
+        piece = self.read_at(channel, flow, capacity)
+        while piece is not None and piece.hole:
+            piece = self.read_at(channel, flow, capacity)
+        return None if piece is None else piece.data
+
+    def read_at(self, channel: int, flow: int, capacity: int | None = None) -> Piece | None:
+        """The next piece of any flow, with its place, or a hole; None when there is none yet.
+
+        A piece without data and hole is the end of a byte flow. Errors are those of read().
         """
         self._fresh = False
         unread = self.node.unread.get((channel, flow))
@@ -250,25 +278,26 @@ class Endpoint:
             return self._read_gone(unread, channel, flow, capacity)
         entry = self._channel(channel)
         if flow not in entry.flows and flow in entry.ended:
-            return b""
+            return Piece(0)
         target = self._flow(entry, flow)
-        if target.receiver.delivery.readable:  # type: ignore[union-attr]
+        if target.receiver.delivery.readable:
             return self._take(target, capacity)
         if target.at_end:
-            return b""
+            return Piece(0)
         if target.broken:
             raise OSError(errno.EPIPE, f"flow {flow} is closed")
         return None
 
-    def _take(self, flow: Flow, capacity: int | None) -> bytes:
-        if flow.kind == MESSAGES:
+    def _take(self, flow: Flow, capacity: int | None) -> Piece:
+        piece = flow.receiver.read(capacity)
+        if flow.kind == MESSAGES and not piece.hole:
             self.node.stats.messages_received += 1
-        return flow.receiver.read(capacity)
+        return piece
 
-    def _read_gone(self, unread: list[Flow], channel: int, flow: int, capacity: int | None) -> bytes:
+    def _read_gone(self, unread: list[Flow], channel: int, flow: int, capacity: int | None) -> Piece:
         gone = unread[0]
-        data = self._take(gone, capacity)
-        if not gone.receiver.delivery.readable:  # type: ignore[union-attr]
+        piece = self._take(gone, capacity)
+        if not gone.receiver.delivery.readable:
             entry = self._entries.get(channel)
             if gone.at_end and isinstance(entry, Channel):
                 entry.ended.append(flow)
@@ -276,7 +305,7 @@ class Endpoint:
             unread.pop(0)
             if not unread:
                 del self.node.unread[channel, flow]
-        return data
+        return piece
 
     def cancel(self, now_ns: int, channel: int, flow: int) -> None:
         """Message flow: drop every message that was not sent completely; its slots go back by SKIP."""

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from tether_hw.transport.protocol.config import BYTES
+from tether_hw.transport.protocol.config import BYTES, FlowOptions
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
 from tether_hw.transport.protocol.flow_send import FlowSender
+from tether_hw.transport.protocol.queues import ByteQueue
 
 ENDED, CLOSED, REFUSED = 0, 1, 2  # reasons of CLOSE
 
@@ -13,9 +14,10 @@ ENDED, CLOSED, REFUSED = 0, 1, 2  # reasons of CLOSE
 class Flow:
     """One flow of one channel; Flow 0 is one too."""
 
-    def __init__(self, number: int, kind: int, sender: FlowSender, receiver: FlowReceiver) -> None:
+    def __init__(self, number: int, options: FlowOptions, sender: FlowSender, receiver: FlowReceiver) -> None:
         self.number = number
-        self.kind = kind
+        self.options = options
+        self.kind = options.kind
         self.sender = sender
         self.receiver = receiver
         self.closed_here: int | None = None  # reason of our last CLOSE
@@ -37,9 +39,9 @@ class Flow:
     @property
     def at_end(self) -> bool:
         """A byte flow of which everything was read and whose end was said (T-FLW-17)."""
-        if self.kind != BYTES or self.receiver.delivery.readable:  # type: ignore[union-attr]
+        if self.kind != BYTES or self.receiver.delivery.readable:
             return False
-        if self.receiver.delivery.ended:  # type: ignore[union-attr]
+        if self.receiver.delivery.ended:
             return True
         final = self.receiver.final
         return self.receiver.end_said and final is not None and self.receiver.delivery.delivered >= final
@@ -47,7 +49,7 @@ class Flow:
     @property
     def broken(self) -> bool:
         """Nothing can be read from it any more, and it has no proper end."""
-        if self.receiver.delivery.readable:  # type: ignore[union-attr]
+        if self.receiver.delivery.readable:
             return False
         if self.closed_here == CLOSED or self.closed_there == REFUSED:
             return True
@@ -68,4 +70,4 @@ class Flow:
         queue = self.sender.queue
         if self.kind != BYTES or self.number == 0 or self.closed_here is not None or self.sender.stopped:
             return False
-        return bool(queue.ended and not queue.size and not queue.end_sent)  # type: ignore[union-attr]
+        return isinstance(queue, ByteQueue) and queue.ended and not queue.size and not queue.end_sent

@@ -6,10 +6,11 @@ from __future__ import annotations
 from tether_hw.transport.protocol import float16
 from tether_hw.transport.protocol.cells import Cells
 from tether_hw.transport.protocol.clocks import Backoff
-from tether_hw.transport.protocol.config import NEVER
-from tether_hw.transport.protocol.delivery import Delivery, Messages, Piece, TagFrames
+from tether_hw.transport.protocol.config import NEVER, Piece
+from tether_hw.transport.protocol.delivery import InOrder, Part
 from tether_hw.transport.protocol.gaps import NACK_MOST, Arrivals
-from tether_hw.transport.protocol.header import BLOCK_SIZE, GRANT, NACK, Header
+from tether_hw.transport.protocol.header import END, GRANT, NACK, Header
+from tether_hw.transport.protocol.queues import Shape
 from tether_hw.transport.protocol.reject import Reject
 from tether_hw.transport.protocol.serial import SPAN, U32, U48, expand_slot
 
@@ -26,10 +27,15 @@ def largest(wire: int) -> int:
 class FlowReceiver:
     """One direction of one flow at its receiver."""
 
-    def __init__(self, now_ns: int, floor: int, aligned: bool, cells: Cells, delivery: Delivery, pool: int = 0) -> None:
-        """`aligned`: T-SLT-6 holds. `pool`: Flow 0's standing grant, 0 for other flows."""
-        self.floor = floor
+    def __init__(
+        self, now_ns: int, shape: Shape, aligned: bool, cells: Cells, delivery: InOrder, pool: int = 0,
+        whole_frames: bool = False,
+    ) -> None:  # fmt: skip
+        """`shape`: with our floor. `aligned`: T-SLT-6 holds. `pool`: Flow 0's standing grant, 0 for other flows."""
+        self.shape = shape
+        self.floor = shape.floor
         self.aligned = aligned
+        self.whole_frames = whole_frames  # T-FLW-20
         self.cells = cells
         self.delivery = delivery
         self.pool = pool
@@ -41,6 +47,7 @@ class FlowReceiver:
         self.reserved = 0  # cells for slots that have not arrived
         self.held = 0  # cells with data that nobody has read
         self.ember_end = 0  # above `granted` while an ember fills its cell
+        self.skipped_slots = 0  # that will not come
         self.span = 0  # message flows: S, the slots of a message of its bound
         self.final: int | None = None  # of the peer's CLOSE
         self.newest = 0  # sequence of the newest accepted frame
@@ -67,7 +74,9 @@ class FlowReceiver:
             raise Reject("flow", "a slot below 0")
         if not header.length:
             return slot, slot, ""
-        end = slot + max(self.floor, -(-header.length // BLOCK_SIZE))
+        end = slot + self.shape.used(header.length)
+        if self.whole_frames and header.length != self.shape.full and not header.flags & END:
+            raise Reject("flow", f"{header.length} bytes in a flow of whole frames")
         if self.aligned and slot % self.floor:
             raise Reject("flow", f"slot {slot} is no multiple of {self.floor}")
         if self.final is not None and end > self.final:
@@ -112,8 +121,7 @@ class FlowReceiver:
         if self.discards:
             self.give_back(1)
         else:
-            self.delivery.put(slot, Piece(end, payload, header.flags))
-            self.give_back(self.delivery.run())
+            self.give_back(self.delivery.put(Part(slot, end, payload, header.flags)))
         self.settle()
 
     def fill_cell(self, ember: bool) -> None:
@@ -135,15 +143,15 @@ class FlowReceiver:
         """Slots that count as arrived and deliver nothing."""
         self.arrivals.fill(first, end, soft_ns)
         if not self.discards:
-            self.delivery.put(first, Piece(end, None))
-            self.give_back(self.delivery.run())
+            self.give_back(self.delivery.put(Part(first, end, None)))
 
-    def void_missing(self, below: int) -> None:
-        """Nobody will repair what is missing below `below`."""
-        while self.arrivals.missing(0, below):
-            first = self.arrivals.first_missing
-            end = self.arrivals.gaps[0].end if self.arrivals.gaps else below
-            self.void(first, min(end, below), NEVER)
+    def void_missing(self, first: int, end: int, soft_ns: int = NEVER) -> None:
+        """What is missing of [first, end) will not come."""
+        holes = [(max(first, gap.first), min(end, gap.end)) for gap in self.arrivals.gaps]
+        holes.append((max(first, self.arrivals.top), end))
+        for start, stop in holes:
+            if start < stop:
+                self.void(start, stop, soft_ns)
         self.settle()
 
     # cells
@@ -174,12 +182,11 @@ class FlowReceiver:
             self.reserved -= spare
             self.cells.release(spare)
 
-    def read(self, capacity: int | None) -> bytes:
+    def read(self, capacity: int | None) -> Piece:
         """What the application takes; its cells are free."""
-        assert not isinstance(self.delivery, TagFrames)
-        data, cells = self.delivery.read(capacity)
+        piece, cells = self.delivery.read(capacity)
         self.give_back(cells)
-        return data
+        return piece
 
     def discard(self) -> None:
         """Closed here: drop what nobody reads, and all that still comes."""
@@ -268,8 +275,3 @@ class FlowReceiver:
             return NEVER
         due = self.clock.due_ns(silence_ns, cap_ns)
         return max(due, self.arrivals.due_ns(again_ns)) if self.arrivals.gaps else due
-
-    @property
-    def message_bound(self) -> int:
-        """The flow's bound in bytes, 0 for what is no message flow."""
-        return self.delivery.bound if isinstance(self.delivery, Messages) else 0

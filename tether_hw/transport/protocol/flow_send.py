@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from tether_hw.transport.protocol import float16
 from tether_hw.transport.protocol.clocks import Backoff
 from tether_hw.transport.protocol.config import NEVER
-from tether_hw.transport.protocol.header import Header
+from tether_hw.transport.protocol.header import FIRST, Header
 from tether_hw.transport.protocol.ledger import Ledger
-from tether_hw.transport.protocol.queues import Cut, Queue
+from tether_hw.transport.protocol.queues import ByteQueue, Cut, MessageQueue, Queue
 from tether_hw.transport.protocol.serial import SPAN, expand_nack_slot
 
 
@@ -21,6 +21,7 @@ class Sent:
 
     slot: int
     end: int  # the slot after its last one, void slots counted
+    start: int  # where its message began; of bytes and tags its own slot
     cut: Cut
     sent_ns: int
     wanted: bool = False  # a NACK names it and it has not left since
@@ -29,12 +30,15 @@ class Sent:
 class FlowSender:
     """One direction of one flow at its sender."""
 
-    def __init__(self, now_ns: int, queue: Queue, limit: int = 0) -> None:
+    def __init__(self, now_ns: int, queue: Queue, limit: int = 0, deadline_ns: int = 0) -> None:
+        """`deadline_ns`: of an expiring flow, 0 for all others."""
         self.queue = queue
         self.ledger = Ledger(limit)
         self.sent: list[Sent] = []  # by slot
         self.declared = 0  # the highest declared end that a frame has told, before rounding
         self.clock = Backoff(now_ns)
+        self.deadline_ns = deadline_ns
+        self._start = 0  # of the message that is being sent
         self.stopped = False  # nothing new leaves any more
         self._repairs = 0  # how many of `sent` are wanted
 
@@ -93,7 +97,9 @@ class FlowSender:
         if slot is None:
             slot = self.ledger.ember(used)
         self.queue.take(cut)
-        frame = Sent(slot, slot + used, cut, now_ns)
+        if cut.flags & FIRST or not isinstance(self.queue, MessageQueue):
+            self._start = slot
+        frame = Sent(slot, slot + used, self._start, cut, now_ns)
         self.sent.append(frame)
         self.clock.heard(now_ns, news=False)
         return frame, ember
@@ -154,6 +160,37 @@ class FlowSender:
         return self.clock.due_ns(silence_ns, cap_ns)
 
     # giving up
+
+    def expires_ns(self) -> int:
+        """When the oldest data of an expiring flow is too old."""
+        if not self.deadline_ns or self.stopped:
+            return NEVER
+        if self.sent:
+            since_ns = self.sent[0].cut.since_ns
+        else:
+            since_ns = self.queue.oldest_ns if self.queue.peek() is not None else NEVER
+        return min(NEVER, since_ns + self.deadline_ns)
+
+    def expire(self, now_ns: int) -> tuple[int, int] | None:
+        """Drop what is too old, sent or not, in whole messages or frames: the SKIP that says so (T-EXP-1)."""
+        before_ns = now_ns - self.deadline_ns
+        old = [frame for frame in self.sent if frame.cut.since_ns <= before_ns]
+        first = old[0].start if old else self.ledger.next
+        half_sent = isinstance(self.queue, MessageQueue) and bool(self.queue.messages and self.queue.messages[0].sent)
+        if not old and half_sent:
+            first = self._start  # what was sent of it has its receipts
+        end = old[-1].end if old else first
+        for frame in old:
+            self._unwant(frame)
+        self.sent = self.sent[len(old) :]
+        slots = self.queue.expire(before_ns)
+        if slots:
+            end = self.ledger.next + slots
+            self.ledger.skip(end)
+            self.declared = max(self.declared, end)
+        if isinstance(self.queue, ByteQueue) and self.queue.ended and not self.queue.size and not self.sent:
+            self.queue.end_sent = False  # END went with what expired: CLOSE says it (T-EXP-2)
+        return (first, end - first) if end > first else None
 
     def cancel(self) -> tuple[int, int] | None:
         """Drop what is not sent completely; return the SKIP that gives its slots back, if one is due (T-RET-1)."""

@@ -23,7 +23,7 @@ class Granter:
 
     def run(self, channels: list[Channel], now_ns: int) -> None:
         """Raise every grant that can rise."""
-        wanting: list[tuple[Channel, Flow]] = []
+        wanting: list[Flow] = []
         busy, outstanding = 0, 0
         for channel in channels:
             if channel.state is not State.UP:
@@ -38,21 +38,21 @@ class Granter:
                 wants = flow.receiver.unmet and not flow.receiver.discards
                 busy += bool(cells or wants)
                 if wants and (channel.ember_held or flow.receiver.ember_end <= flow.receiver.granted):
-                    wanting.append((channel, flow))
-        self._waiting = deque(flow for flow in self._waiting if any(flow is other for _, other in wanting))
+                    wanting.append(flow)
+        self._waiting = deque(flow for flow in self._waiting if any(flow is other for other in wanting))
         share = max(1, min(self.window * 3 // 4, self.window // max(1, busy)))  # T-GRT-15
         self._turn += 1
         for i in range(len(wanting)):
-            channel, flow = wanting[(i + self._turn) % len(wanting)]
+            flow = wanting[(i + self._turn) % len(wanting)]
             room = min(share - flow.receiver.outstanding, self.window - outstanding)
             before = flow.receiver.outstanding
             if flow.kind == MESSAGES:
-                self._message(channel, flow, room, now_ns)
+                self._message(flow, room, now_ns)
             else:
-                self._bytes(channel, flow, room, busy, now_ns)
+                self._bytes(flow, room, busy, now_ns)
             outstanding += flow.receiver.outstanding - before
 
-    def _message(self, channel: Channel, flow: Flow, room: int, now_ns: int) -> None:
+    def _message(self, flow: Flow, room: int, now_ns: int) -> None:
         """Whole messages: cells for all that is declared before any of it is granted (T-MSG-2)."""
         receiver = flow.receiver
         target = min(max(receiver.reserve_end, receiver.demand), receiver.granted + receiver.span, receiver.grant_most)
@@ -69,39 +69,32 @@ class Granter:
                 return
             receiver.reserved_to = target
             self._waiting.popleft()
-        self._raise(channel, receiver, min(receiver.demand, receiver.reserved_to), room, now_ns)
+        self._raise(receiver, min(receiver.demand, receiver.reserved_to), room, now_ns)
 
-    def _bytes(self, channel: Channel, flow: Flow, room: int, busy: int, now_ns: int) -> None:
+    def _bytes(self, flow: Flow, room: int, busy: int, now_ns: int) -> None:
         """Bytes: what is free, up to a fair part; only a trickle while a message gathers cells (T-MSG-4)."""
         receiver, cells = flow.receiver, self.node.cells
         fair = max(2, cells.total // (busy + 1)) - receiver.held - receiver.reserved
         if self._waiting:
-            fair = 0 if receiver.held or receiver.reserved else self._frame(channel)
+            fair = 0 if receiver.held or receiver.reserved else -(-receiver.shape.full_slots // receiver.floor)
         room = min(room, fair, cells.free)
         target = min(receiver.demand, receiver.grant_most)
         before = receiver.granted
-        self._raise(channel, receiver, target, room, now_ns)
+        self._raise(receiver, target, room, now_ns)
         if receiver.granted > before:
             lacking = receiver.cells_for(receiver.granted) - receiver.reserved
             taken = cells.reserve(max(0, lacking))
             assert taken
             receiver.reserved += max(0, lacking)
 
-    def _frame(self, channel: Channel) -> int:
-        """Cells that a grant of one full frame may fill."""
-        return -(-self._frame_slots(channel) // self.node.config.floor_slots)
-
-    def _frame_slots(self, channel: Channel) -> int:
-        return max(self.node.config.floor_slots, channel.shape.blocks)
-
-    def _raise(self, channel: Channel, receiver: FlowReceiver, target: int, room: int, now_ns: int) -> None:
+    def _raise(self, receiver: FlowReceiver, target: int, room: int, now_ns: int) -> None:
         """Grant up to `target`, in pieces worth a frame that fit `room` cells (T-MSG-5, T-GRT-10)."""
         if room <= 0:  # an ember stays uncovered too, else a flow that nobody reads takes cell after cell by embers
             return
         start = max(receiver.granted, min(receiver.ember_end, target))  # an ember that has arrived needs no cell
         reachable = min(target, start + room * receiver.floor)
         gain = reachable - receiver.granted
-        worth = max(self._frame_slots(channel), self.window // 64 * receiver.floor)
-        idle = not receiver.outstanding and gain >= self._frame_slots(channel)
+        worth = max(receiver.shape.full_slots, self.window // 64 * receiver.floor)
+        idle = not receiver.outstanding and gain >= receiver.shape.full_slots
         if gain > 0 and (reachable == target or gain >= worth or idle or start > receiver.granted):
             receiver.raise_grant(reachable, now_ns)

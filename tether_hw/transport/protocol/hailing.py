@@ -308,14 +308,15 @@ class Hailing:
 
     def _manifests(self, channel: Channel) -> list[tags.Manifest]:
         """The Manifest with the lanes, in as many pieces as it takes (T-MAN-3)."""
-        pieces = [self.node.manifest(channel.peer)]
+        blocks = channel.shape.blocks
+        pieces = [self.node.manifest(channel.peer, blocks=blocks)]
         for lane in self.node.config.lane_addresses:
             pieces[-1].lanes.append(lane)
             if len(tags.encode([pieces[-1]])) > channel.shape.full:
                 pieces[-1].lanes.pop()
                 if not pieces[-1].lanes:
                     break  # frames so small that no lane fits
-                pieces.append(self.node.manifest(channel.peer, [lane]))
+                pieces.append(self.node.manifest(channel.peer, [lane], blocks))
         return pieces
 
     def confirmed(self, channel: Channel) -> None:

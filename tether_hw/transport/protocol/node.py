@@ -37,18 +37,25 @@ class Node:
 
     @property
     def max_message(self) -> int:
-        """What the Manifest declares: never more than one channel of its own could reserve (T-MSG-8)."""
-        floor, blocks = self.config.floor_slots, self.config.frame_blocks
+        """What the handshake's Manifest declares (T-MSG-8)."""
+        return self.largest_message(self.config.frame_blocks)
+
+    def largest_message(self, blocks: int) -> int:
+        """The largest message in frames of `blocks` that half of our cells could hold."""
         cells = (self.cells.total - POOL_FRAMES - 1) // 2
-        frames = cells * floor // max(floor, blocks)
+        frames = cells * self.config.floor_slots // max(self.config.floor_slots, blocks)
         return max(BLOCK_SIZE, min(self.config.max_message, frames * BLOCK_SIZE * blocks))
 
-    def manifest(self, peer: Peer, lanes: list[LaneAddress] | None = None) -> Manifest:
-        """What this endpoint says of itself to one peer; without lanes in a handshake (T-MAN-2)."""
+    def manifest(self, peer: Peer, lanes: list[LaneAddress] | None = None, blocks: int = 0) -> Manifest:
+        """What this endpoint says of itself to one peer; without lanes in a handshake (T-MAN-2).
+
+        `blocks`: N of the channel, once there is one (T-MSG-8).
+        """
         config = self.config
+        largest = self.largest_message(blocks or config.frame_blocks)
         return Manifest(
             floor=config.floor_slots, frame_blocks=config.frame_blocks, pool_slots=self.pool_slots,
-            ring_frames=config.ring_frames, ember_frames=1, max_message=self.max_message,
+            ring_frames=config.ring_frames, ember_frames=1, max_message=largest,
             rtt_ns=peer.rtt_ns or config.rtt_ns, rate_bps=peer.rate_bps or config.rate_bps,
             silence_ns=config.silence_ns, lanes=lanes or [],
         )  # fmt: skip

@@ -7,25 +7,36 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tether_hw.transport.protocol.config import NEVER
 from tether_hw.transport.protocol.header import BLOCK_SIZE, END, FIRST
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How frames to one peer are cut: its floor, and the payload blocks that both ends can take."""
+    """How frames of one direction are cut: the receiver's floor, and the payload blocks that both ends can take."""
 
-    floor: int  # of the receiver's Manifest
-    blocks: int  # N of T-MSG-6
-    scale: int = 0  # a block of this flow has 64 * 2^scale bytes
+    floor: int  # slots of this flow (T-SCL-2)
+    blocks: int  # N of T-MSG-6, cut to whole slots (T-SCL-3)
+    slot: int = BLOCK_SIZE  # bytes of a slot: 64 * 2^scale
+
+    @classmethod
+    def of(cls, floor: int, blocks: int, scale: int = 0) -> Shape:
+        """The shape of a flow of this scale between ends of this floor and N."""
+        return cls(max(1, floor >> scale), (blocks >> scale) << scale, BLOCK_SIZE << scale)
 
     @property
     def full(self) -> int:
         """Payload bytes of a full frame."""
         return BLOCK_SIZE * self.blocks
 
+    @property
+    def full_slots(self) -> int:
+        """Slots of a full frame."""
+        return self.used(self.full)
+
     def used(self, size: int) -> int:
-        """Slots of a frame of `size` payload bytes (T-SLT-1)."""
-        return max(self.floor, -(-size // BLOCK_SIZE))
+        """Slots of a frame of `size` payload bytes (T-SLT-1, T-SCL-3)."""
+        return max(self.floor, -(-size // self.slot))
 
     def slots(self, size: int) -> int:
         """Slots of `size` bytes, cut into full frames and one last one."""
@@ -40,6 +51,7 @@ class Cut:
     payload: bytes
     flags: int = 0
     receipted: tuple[Callable[[], None], ...] = ()
+    since_ns: int = 0  # when the application handed its message, or its first byte, over
 
 
 @dataclass
@@ -47,6 +59,7 @@ class Message:
     """A message that waits, or stands half sent."""
 
     data: bytes
+    since_ns: int
     sent: int = 0
 
     @property
@@ -69,9 +82,9 @@ class MessageQueue:
         """Bytes that wait."""
         return sum(message.rest for message in self.messages)
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes, now_ns: int) -> None:
         """One more message."""
-        self.messages.append(Message(bytes(data)))
+        self.messages.append(Message(bytes(data), now_ns))
 
     def peek(self) -> Cut | None:
         """The next frame, None when nothing waits."""
@@ -80,7 +93,7 @@ class MessageQueue:
         message = self.messages[0]
         payload = message.data[message.sent : message.sent + self.shape.full]
         flags = 0 if message.sent else FIRST
-        return Cut(payload, flags | (END if len(payload) == message.rest else 0))
+        return Cut(payload, flags | (END if len(payload) == message.rest else 0), since_ns=message.since_ns)
 
     def take(self, cut: Cut) -> None:
         """That frame has its slots now."""
@@ -99,6 +112,18 @@ class MessageQueue:
             end = after
         return end
 
+    def expire(self, before_ns: int) -> int:
+        """Forget messages that were handed over before then; the slots that they would have used (T-EXP-1)."""
+        slots = 0
+        while self.messages and self.messages[0].since_ns <= before_ns:
+            slots += self.shape.slots(self.messages.popleft().rest)
+        return slots
+
+    @property
+    def oldest_ns(self) -> int:
+        """When the first one that waits was handed over."""
+        return self.messages[0].since_ns if self.messages else NEVER
+
     def drop(self) -> tuple[bool, list[bytes]]:
         """Forget what waits: (whether a message stood half sent, the messages)."""
         half_sent = bool(self.messages and self.messages[0].sent)
@@ -110,12 +135,15 @@ class MessageQueue:
 class ByteQueue:
     """A stream of bytes. What was written without `flush` waits until it fills a frame (T-FLW-3)."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, whole_frames: bool = False) -> None:
+        """`whole_frames`: the flow knows no flush (T-FLW-20)."""
         self.shape = shape
+        self.whole_frames = whole_frames
         self.data = bytearray()
         self.flushed = 0  # bytes at the front that may leave in a frame that is not full
         self.ended = False  # nothing will be put any more
         self.end_sent = False  # a frame, or CLOSE, has said so
+        self._since: deque[tuple[int, int]] = deque()  # (bytes, when they were handed over)
 
     @property
     def size(self) -> int:
@@ -129,10 +157,12 @@ class ByteQueue:
             return len(self.data)
         return max(len(self.data) - len(self.data) % self.shape.full, self.flushed)
 
-    def put(self, data: bytes, flush: bool) -> None:
+    def put(self, data: bytes, flush: bool, now_ns: int) -> None:
         """More bytes."""
         self.data += data
-        if flush:
+        if data:
+            self._since.append((len(data), now_ns))
+        if flush and not self.whole_frames:
             self.flushed = len(self.data)
 
     def peek(self) -> Cut | None:
@@ -140,22 +170,43 @@ class ByteQueue:
         payload = bytes(self.data[: min(self.sendable, self.shape.full)])
         if not payload:
             return None
-        return Cut(payload, END if self.ended and len(payload) == len(self.data) else 0)
+        last = self.ended and len(payload) == len(self.data)
+        return Cut(payload, END if last else 0, since_ns=self.oldest_ns)
 
     def take(self, cut: Cut) -> None:
         """That frame has its slots now."""
-        del self.data[: len(cut.payload)]
-        self.flushed = max(0, self.flushed - len(cut.payload))
+        self._forget(len(cut.payload))
         self.end_sent = self.end_sent or bool(cut.flags & END)
+
+    def _forget(self, size: int) -> None:
+        del self.data[:size]
+        self.flushed = max(0, self.flushed - size)
+        while size:
+            count, since_ns = self._since.popleft()
+            if count > size:
+                self._since.appendleft((count - size, since_ns))
+            size -= min(count, size)
 
     def end(self, next_slot: int, limit: int) -> int:
         """The declared end: all that may leave. The limit does not matter to bytes."""
         return next_slot + self.shape.slots(self.sendable)
 
+    def expire(self, before_ns: int) -> int:
+        """Forget whole frames whose first byte was handed over before then; their slots (T-EXP-1)."""
+        slots = 0
+        while self.oldest_ns <= before_ns and (cut := self.peek()) is not None:
+            slots += self.shape.used(len(cut.payload))
+            self._forget(len(cut.payload))
+        return slots
+
+    @property
+    def oldest_ns(self) -> int:
+        """When the first byte that waits was handed over."""
+        return self._since[0][1] if self._since else NEVER
+
     def drop(self) -> tuple[bool, list[bytes]]:
         """Forget what waits. A byte flow that drops bytes is closed, so nothing stands half sent."""
-        self.data.clear()
-        self.flushed = 0
+        self._forget(len(self.data))
         return False, []
 
 
@@ -202,6 +253,15 @@ class TagQueue:
     def end(self, next_slot: int, limit: int) -> int:
         """The declared end: all tags."""
         return next_slot + sum(self.shape.used(sum(len(tag) for tag, _ in frame)) for frame in self._frames())
+
+    def expire(self, before_ns: int) -> int:
+        """No tag expires."""
+        return 0
+
+    @property
+    def oldest_ns(self) -> int:
+        """No tag expires."""
+        return NEVER
 
     def drop(self) -> tuple[bool, list[bytes]]:
         """Forget what waits."""

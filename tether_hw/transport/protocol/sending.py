@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 
+from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.channel import BYE_TIMER_FRAMES, Channel, State
 from tether_hw.transport.protocol.config import NEVER
 from tether_hw.transport.protocol.flow import Flow
@@ -25,6 +26,10 @@ def next_frame(channel: Channel, now_ns: int) -> bytes | None:
         return None
     flows = _in_turn(channel)
     for flow in flows:
+        if flow.sender.expires_ns() <= now_ns:
+            control.skip(channel, flow, flow.sender.expire(now_ns))
+            control.after(channel, flow, now_ns)
+    for flow in flows:
         if flow.sender.has_repair() or flow.sender.has_data(_ember_free(channel, flow)):
             return _data(channel, flow, now_ns)
     return _receipt(channel, flows, now_ns) or _demand(channel, flows, now_ns) or _timer(channel, flows, now_ns)
@@ -41,6 +46,7 @@ def deadline_ns(channel: Channel) -> int:
         due = channel.unanswered_ns + channel.link.dead_ns
     unmet = _unmet(channel)
     for flow in channel.flows.values():
+        due = min(due, flow.sender.expires_ns())
         if flow.sender.has_repair() or flow.sender.has_data(_ember_free(channel, flow)):
             return 0
         if channel.receipts.allows(unmet, _for_grant(flow)):
