@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from tether_hw.transport.library import load
-from tether_hw.transport.protocol.config import Address, Config, Event, Happened, Peer
+from tether_hw.transport.protocol.config import Address, Config, Event, FlowOptions, Happened, Peer, Piece
 from tether_hw.transport.protocol.noise import public_key
 from tether_hw.transport.structs import (
     EntropyFunction,
     tether_address,
     tether_endpoint_config,
     tether_event,
+    tether_flow_options,
     tether_flow_state,
     tether_peer,
     tether_stats,
@@ -24,10 +25,11 @@ from tether_hw.transport.structs import (
 TX_CELLS = 4096
 FRAME_MOST = 64 * 1024 + 64
 REJECTED = -4096  # and below: -TETHER_E_*
-WRITE_FLUSH, WRITE_END, READ_END = 1, 2, 2
+WRITE_FLUSH, WRITE_END, READ_HOLE = 1, 2, 4
 KINDS = {
     1: Happened.CHANNEL_UP, 2: Happened.CHANNEL_DOWN, 3: Happened.FLOW_OPENED, 4: Happened.FLOW_READABLE,
     6: Happened.FLOW_DRAINED, 7: Happened.FLOW_CLOSED, 8: Happened.PEER_LANES, 9: Happened.NEED_COUNTER,
+    10: Happened.FLOW_HOLE,
 }  # fmt: skip
 
 
@@ -137,6 +139,32 @@ class CoreParty:
         flow = ctypes.c_uint16()
         self._check(self._library.tether_flow_open(self._endpoint, now_ns, channel, kind, bound, ctypes.byref(flow)))
         return flow.value
+
+    def open_flow_options(self, now_ns: int, channel: int, options: FlowOptions) -> int:
+        native, flow = tether_flow_options(), ctypes.c_uint16()
+        for name, value in vars(options).items():
+            setattr(native, name, value)
+        code = self._library.tether_flow_open_options(
+            self._endpoint, now_ns, channel, ctypes.byref(native), ctypes.byref(flow)
+        )
+        self._check(code)
+        return flow.value
+
+    def read_at(self, channel: int, flow: int, capacity: int | None = None) -> Piece | None:
+        size, offset, flags = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_uint32()
+        room = capacity if capacity is not None else 1 << 16
+        if self._library.tether_flow_message_size(self._endpoint, channel, flow, ctypes.byref(size)) == 0:
+            room = max(room, size.value)
+        buffer = ctypes.create_string_buffer(room)
+        count = self._library.tether_flow_read_at(
+            self._endpoint, 0, channel, flow, ctypes.byref(offset), buffer, room, ctypes.byref(flags)
+        )
+        if count == -errno.EAGAIN:
+            return None
+        self._check(count)
+        if flags.value & READ_HOLE:
+            return Piece(offset.value, hole=count)
+        return Piece(offset.value, buffer.raw[:count])
 
     def write(self, now_ns: int, channel: int, flow: int, data: bytes, *, flush: bool = True, end: bool = False) -> int:
         flags = (WRITE_FLUSH if flush else 0) | (WRITE_END if end else 0)

@@ -7,12 +7,15 @@ A case is a JSON object: `says`, `proves` (requirements), `wire` (fields of Wire
     up                          both know the channel that a hailed for (every case begins so unless it says "cold")
     hail WHO / bye WHO / down WHO STATUS
     flow WHO NAME KIND [BOUND]  open a flow; the other end has been told of it
+    open WHO NAME OPTIONS       ... with fields of FlowOptions; unfit WHO NAME OPTIONS: the opener may not
     refused WHO NAME KIND       ... which the other end refuses
     send WHO NAME SIZE...       queue messages        get WHO NAME [COUNT]   read and compare the next ones
     put WHO NAME SIZE [end]     write bytes           take WHO NAME SIZE     read and compare as many
     queue WHO NAME SIZE         bytes without flush
     end WHO NAME                the bytes are at their end       pipe WHO NAME    ... or are broken off
     empty WHO NAME              nothing to read
+    any WHO NAME COUNT          messages in whatever order
+    place WHO NAME SIZE         bytes by their offsets, to the end       hole WHO NAME  the application is told of one
     cancel WHO NAME / close WHO NAME / closed WHO NAME / drained WHO NAME
     forget WHO NAME             what was sent and not read is not expected any more
     fails ERRNO STEP...         the step raises that error
@@ -32,7 +35,7 @@ from typing import Any
 
 from tests.support.core_party import CoreParty
 from tests.support.wire import Wire
-from tether_hw.transport.protocol.config import BYTES, MESSAGES, Address, Config, Event, Happened, Peer
+from tether_hw.transport.protocol.config import BYTES, MESSAGES, Address, Config, Event, FlowOptions, Happened, Peer
 from tether_hw.transport.protocol.endpoint import Endpoint
 from tether_hw.transport.protocol.noise import public_key
 from tether_hw.transport.protocol.tags import LaneAddress
@@ -67,6 +70,7 @@ class Exchange:
         self.wire = Wire(seed=self.seed, **self.case.get("wire", {}))
         self.flows: dict[str, int] = {}
         self.expected: dict[tuple[str, str], deque[bytes]] = {}
+        self.positioned: set[str] = set()
         self.written = 0
         self.to_lose = {"a": 0, "b": 0}
         self.is_cut = False
@@ -182,6 +186,57 @@ class Exchange:
         event = self._wait_event(OTHER[who], Happened.FLOW_OPENED, number)
         assert event.status == KINDS[kind], event
 
+    def do_open(self, who: str, name: str, options: dict[str, Any]) -> None:
+        side = self.sides[who]
+        if options["kind"] == "bytes" and (options.get("order") or options.get("reliability")):
+            self.positioned.add(name)
+        chosen = FlowOptions(**{**options, "kind": KINDS[options["kind"]]})
+        if isinstance(side.party, Endpoint):
+            number = side.party.open_flow(self.wire.now_ns, side.channel, options=chosen)
+        else:
+            number = side.party.open_flow_options(self.wire.now_ns, side.channel, chosen)
+        self.flows[name] = number
+        for end in IDS:
+            self.expected[end, name] = deque()
+        self._wait_event(OTHER[who], Happened.FLOW_OPENED, number)
+
+    def do_any(self, who: str, name: str, count: int) -> None:
+        side = self.sides[who]
+        wanted = self.expected[who, name]
+        found = 0
+
+        def read() -> bool:
+            nonlocal found
+            while found < count and (message := side.party.read(side.channel, self.flows[name])) is not None:
+                wanted.remove(message)
+                found += 1
+            return found == count
+
+        self._wait(f"{count} messages at {who}", read)
+
+    def do_place(self, who: str, name: str, size: int) -> None:
+        side = self.sides[who]
+        found, wanted = bytearray(size), b"".join(self.expected[who, name])
+        there = 0
+
+        def read() -> bool:
+            nonlocal there
+            while (piece := side.party.read_at(side.channel, self.flows[name])) is not None:
+                if not piece.data and not piece.hole:
+                    return True
+                stop = piece.offset + (len(piece.data) or piece.hole)
+                found[piece.offset : stop] = piece.data or wanted[piece.offset : stop]
+                there += len(piece.data)
+            return False
+
+        self._wait(f"the end of {size} bytes at {who}", read)
+        assert found == wanted[:size]
+        assert there == size or self._event(who, Happened.FLOW_HOLE, self.flows[name])
+        self.expected[who, name].clear()
+
+    def do_hole(self, who: str, name: str) -> None:
+        self._wait_event(who, Happened.FLOW_HOLE, self.flows[name])
+
     def do_refused(self, who: str, name: str, kind: str, bound: int = 0) -> None:
         side = self.sides[who]
         number = side.party.open_flow(self.wire.now_ns, side.channel, KINDS[kind], bound)
@@ -211,7 +266,8 @@ class Exchange:
             assert found[0] == self.expected[who, name].popleft(), f"{len(found[0])} bytes, not what was sent"
 
     def do_put(self, who: str, name: str, size: int, *words: str) -> None:
-        self._put(who, name, size, flush=True, end="end" in words)
+        flush = name not in self.positioned  # which know no flush (T-FLW-20)
+        self._put(who, name, size, flush=flush, end="end" in words)
 
     def do_queue(self, who: str, name: str, size: int) -> None:
         self._put(who, name, size, flush=False, end=False)
