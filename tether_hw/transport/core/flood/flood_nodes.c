@@ -39,6 +39,7 @@ static int open_node(struct flood_node *node, int number, const struct flood_opt
     memcpy(config.static_secret, node->secret, 32);
     snprintf(node->counter, sizeof node->counter, "%s/%d", folder, number);
     config.counter_path = node->counter;
+    config.rekey_s = number ? 0 : UINT32_MAX; /* the peer takes new keys now and then; to the recorded one nobody speaks */
     char trace[256];
     snprintf(trace, sizeof trace, "%s.%s", options->trace ? options->trace : "", number ? "peer" : "victim");
     config.node = number ? "peer" : "victim";
