@@ -57,6 +57,11 @@ class Event:
     status: int = 0
     reason: str = ""
 
+    @property
+    def frame(self) -> tuple[int, int]:
+        """What both ends know a data frame by: sequences begin anew with new keys, slots go on."""
+        return self.sequence, self.slot
+
 
 @dataclass
 class Trace:

@@ -39,11 +39,11 @@ class Direction:
         """Data frames that left and never arrived; empty unless both ends were traced."""
         if self.sender is None or self.receiver is None or not self.at_receiver:
             return []
-        arrived = {event.sequence: event.at_ns for event in self.at_receiver if event.kind == "received"}
+        arrived = {event.frame: event.at_ns for event in self.at_receiver if event.kind == "received"}
         sent = [event for event in self.at_sender if event.kind in ("sent", "repair") and event.sequence]
-        slowest = max((arrived[event.sequence] - event.at_ns for event in sent if event.sequence in arrived), default=0)
+        slowest = max((arrived[event.frame] - event.at_ns for event in sent if event.frame in arrived), default=0)
         end = self.at_receiver[-1].at_ns
-        return [event for event in sent if event.sequence not in arrived and event.at_ns + 2 * slowest < end]
+        return [event for event in sent if event.frame not in arrived and event.at_ns + 2 * slowest < end]
 
 
 def peers(trace: Trace) -> dict[End, End]:

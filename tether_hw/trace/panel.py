@@ -263,10 +263,10 @@ def _flights(plot: _Plot, sent: list[Event], arrived: list[Event]) -> str:
     """A thin line from each sending to its arrival, while they are few."""
     if plot.direction.sender is None or plot.direction.receiver is None or len(sent) > FLIGHTS_MOST:
         return ""
-    landed = {event.sequence: event for event in arrived}
+    landed = {event.frame: event for event in arrived}
     data = []
     for event in sent:
-        end = landed.get(event.sequence)
+        end = landed.get(event.frame)
         if end is None or not event.sequence:
             continue
         y = number(plot.y(event.slot + event.count / 2))
