@@ -417,7 +417,7 @@ struct tether_flow_state {
     uint64_t messages_written;     /* message flows: ordinal of the next message that is written */
     uint64_t messages_begun;       /* those below have been sent, in part at least */
     uint64_t messages_receipted;   /* those below have arrived at the peer, or were dropped here */
-    uint64_t messages_dropped;     /* cancelled, or expired here */
+    uint64_t messages_dropped;     /* cancelled, or expired before a receipt came (some of those have arrived) */
 };
 TETHER_API int tether_flow_state(const tether_endpoint *endpoint, uint32_t channel, uint16_t flow,
                                  struct tether_flow_state *state);

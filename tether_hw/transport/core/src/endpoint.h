@@ -354,6 +354,8 @@ void tether_tx_moved(struct tether_endpoint *ep, struct tether_flow *flow);
 /* flow_expire.c */
 uint64_t tether_tx_expires(const struct tether_endpoint *ep, const struct tether_flow *flow);
 void tether_tx_expire(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
+uint64_t tether_tx_skip_due(const struct tether_flow *flow);
+void tether_tx_tell_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
 int tether_tx_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
                    uint64_t end, uint64_t now_ns);
 

@@ -58,7 +58,7 @@ struct tether_flow_tx {
     uint64_t bound_slots;   /* slots of the largest message */
     uint64_t written, begun, receipted, dropped; /* messages, by their ordinal */
     uint64_t unsent_bytes, unacked_bytes;
-    uint64_t skip_first, skip_end;
+    uint64_t skip_first, skip_end, skip_ns; /* the Skip that waits, and when the last one was told */
     uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
     uint32_t unsent;        /* first unsent cell */
     uint32_t declared_cell; /* first cell behind `declared`, NIL = not known */

@@ -24,8 +24,14 @@ int tether_tx_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct
                    uint64_t end, uint64_t now_ns)
 {
     struct tether_flow_tx *tx = &flow->tx;
-    /* An earlier Skip still waits and data went between: one tag cannot say both, so the earlier one goes first. */
-    if (flow->control & TETHER_CONTROL_SKIP && tx->skip_end != first) {
+    int touches = tx->skip_end == first || (flow->reliability == TETHER_FLOW_EXPIRING && tx->skip_end <= end &&
+                                            ep->tx.cells[tx->head].slot == first);
+    /*
+     * An earlier Skip still waits and data went between: one tag cannot say both, so the earlier one goes first. What
+     * expires is all that has no receipt, so there one Skip can say it.
+     */
+    if (flow->control & TETHER_CONTROL_SKIP && !touches) {
+        tether_enqueue(ep, flow, TETHER_Q_CONTROL);
         (void)tether_control_compose(ep, ch, now_ns);
         if (flow->control & TETHER_CONTROL_SKIP)
             return -1;
@@ -38,9 +44,31 @@ int tether_tx_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct
     tx->declared = tx->declared > end ? tx->declared : end;
     tx->told = tx->told > end ? tx->told : end;
     flow->control |= TETHER_CONTROL_SKIP;
+    tether_tx_tell_skip(ep, ch, flow, now_ns);
+    return 0;
+}
+
+/* When the Skip that waits may be told; UINT64_MAX = none. Of an expiring flow eight in a deadline are enough. */
+uint64_t tether_tx_skip_due(const struct tether_flow *flow)
+{
+    if (!(flow->control & TETHER_CONTROL_SKIP) || flow->queued >> TETHER_Q_CONTROL & 1)
+        return UINT64_MAX;
+    return flow->tx.skip_ns ? flow->tx.skip_ns + flow->deadline_ns / 8 : 0;
+}
+
+void tether_tx_tell_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+{
+    uint64_t due = tether_tx_skip_due(flow);
+    if (due == UINT64_MAX)
+        return;
+    if (due > now_ns) {
+        tether_timed(ep, ch, flow, now_ns);
+        tether_arm(ep, ch, due);
+        return;
+    }
+    flow->tx.skip_ns = now_ns;
     tether_enqueue(ep, flow, TETHER_Q_CONTROL);
     tether_work(ep, ch);
-    return 0;
 }
 
 /* Drop what has expired. */

@@ -66,6 +66,8 @@ static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, 
     }
     at = tether_tx_expires(ep, flow);
     due = at < due ? at : due;
+    at = tether_tx_skip_due(flow);
+    due = at < due ? at : due;
     if (receiver_misses(&flow->rx) && !(flow->news & TETHER_NEWS_REFRESH))
         clock = tether_backoff_due(&flow->rx.clock, silence_ns);
     if (sender_waits(ep, flow) && !(flow->news & TETHER_NEWS_BLOCKED)) {
@@ -103,6 +105,7 @@ static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch
     silence_ns = slower(ep, flow, silence_ns);
     payable = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
     tether_tx_expire(ep, ch, flow, now_ns);
+    tether_tx_tell_skip(ep, ch, flow, now_ns);
     if (flow->rx.untold && flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8 <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_ACK);
     if (flow->rx.gaps.count && ch->receipts && tether_gaps_due(&ep->gap_pool, &flow->rx.gaps) <= now_ns)

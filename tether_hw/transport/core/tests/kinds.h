@@ -7,7 +7,7 @@
 
 #include "pair.h"
 
-enum { KINDS_MESSAGES = 4096, KINDS_BYTES = 4 << 20, KINDS_LARGEST = 40000 };
+enum { KINDS_MESSAGES = 4096, KINDS_BYTES = 8 << 20, KINDS_LARGEST = 40000 };
 
 struct kinds {
     struct pair *pair;
@@ -141,7 +141,7 @@ static inline void kinds_open(struct kinds *k, struct pair *p, struct tether_flo
     k->most = 6000;
     k->next_ns = p->now_ns;
     k->there = calloc(1, KINDS_BYTES);
-    CHECK(k->there != NULL);
+    CHECK(k->there != NULL && (options.kind == TETHER_FLOW_BYTES ? total <= KINDS_BYTES : total <= KINDS_MESSAGES));
     CHECK_EQ(tether_flow_open_options(p->end[0], p->now_ns, p->channel[0], &k->options, &k->flow), 0);
 }
 
