@@ -176,6 +176,7 @@ class Builder:
             attack_per_s=value("per_s"),
             attack_from_ns=begins,
             attack_until_ns=value("ends"),
+            rekey_s=value("rekey_s"),
             grant_policy=POLICIES.index(node.policy),
         )
 

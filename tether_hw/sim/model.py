@@ -43,6 +43,7 @@ class Node(Model):
     replay_window: int = 0
     purse_frames: int = 0
     purse_per_s: int = 0
+    rekey_s: Count = Field(NOTHING, description="age at which a channel gets new keys; 0: the core's own choice")
     # attackers
     victim: Name | None = None
     does: list[Literal["replay", "mutate", "truncate", "forge", "lamps"]] = []

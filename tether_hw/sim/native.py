@@ -66,7 +66,8 @@ class Vertex(Sized):
         ("attack_from_ns", c_uint64),
         ("attack_until_ns", c_uint64),
         ("grant_policy", c_uint16),
-        ("reserved2", c_uint16 * 3),
+        ("reserved2", c_uint16),
+        ("rekey_s", c_uint32),
     )
 
 

@@ -186,7 +186,7 @@ COUNTERS = (
     "frames_sent", "frames_received", "data_frames_sent", "data_frames_received", "bytes_sent", "bytes_received",
     "messages_sent", "messages_received", "repairs_sent", "duplicates_received", "nacks_sent", "nacks_received",
     "receipts_earned", "receipts_spent", "lamps_sent", "lamps_received", "blocked_sent", "refresh_sent",
-    "embers_sent", "skips_sent", "skips_received", "grants_sent", "invariant_violations",
+    "rekeys", "embers_sent", "skips_sent", "skips_received", "grants_sent", "invariant_violations",
 )  # fmt: skip
 
 

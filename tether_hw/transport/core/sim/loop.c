@@ -122,15 +122,14 @@ TETHER_API int tether_sim_stream(const tether_sim *sim, uint32_t flow, uint32_t 
                                  struct tether_sim_stream_result *result)
 {
     const struct sim_stream *stream;
-    struct sim_watch *watch;
     if (result->struct_size != sizeof *result || flow >= sim->config.flow_count || direction > 1)
         return -EINVAL;
     stream = &sim->flows[flow].stream[direction];
     *result = stream->result;
-    watch = (struct sim_watch *)(uintptr_t)&sim->watch; /* looked at, not changed */
     if (sim->flows[flow].last[1 - direction]) {
+        struct tether_sim *looked = (struct tether_sim *)(uintptr_t)sim; /* looked at, not changed */
         const struct sim_watch_flow *seen =
-            sim_watch_flow(watch, stream->dst, sim->flows[flow].last[1 - direction], sim->flows[flow].id);
+            sim_watch_flow(looked, stream->dst, sim->flows[flow].last[1 - direction], sim->flows[flow].id);
         if (seen != NULL) {
             result->first_arrival_ns = seen->first_arrival_ns;
             result->arrived_bytes = seen->arrived_bytes;

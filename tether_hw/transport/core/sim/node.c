@@ -57,7 +57,8 @@ static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t
         .rate_bps = v->config.rate_bps, .silence_ns = v->config.silence_ns,
         .purse_frames = v->config.purse_frames, .purse_per_s = v->config.purse_per_s, .ciphers = v->config.ciphers,
         .prefer_cipher = v->config.prefer_cipher, .replay_window = v->config.replay_window,
-        .grant_policy = v->config.grant_policy, .entropy = entropy,
+        .grant_policy = v->config.grant_policy,
+        .rekey_s = v->config.rekey_s, .entropy = entropy,
         .context = v, .lane_addresses = addresses};
     size_t count = 0;
     int failed = peers == NULL ? -ENOMEM : 0;

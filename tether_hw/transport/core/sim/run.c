@@ -178,6 +178,8 @@ static void bound_of_stall(struct tether_sim *sim)
         stall = 16 * silence > UINT64_C(10000000000) ? 16 * silence : UINT64_C(10000000000);
         sim->death_ns = stall > sim->death_ns ? stall : sim->death_ns;
     }
+    if (sim->stall_ns == 0) /* blind senders alone */
+        sim->stall_ns = UINT64_C(10000000000);
     for (uint32_t i = 0; i < sim->config.outage_count; i++)
         if (sim->outages[i].until_ns != UINT64_MAX && sim->outages[i].until_ns > sim->calm_ns)
             sim->calm_ns = sim->outages[i].until_ns;

@@ -6,7 +6,7 @@
  *   loop.c    events one after another, progress, results      payload.c what applications send
  *   pipe.c    a directed link and what goes wrong on it        node.c    vertices: endpoints, clocks, when they act
  *   app.c     channels and the script of what happens          stream.c  what applications send and check
- *   watch.c   the observer on the wire                         check.c   invariants from the endpoints' own state
+ *   watch*.c  the observer on the wire                         check.c   invariants from the endpoints' own state
  *   attack.c  forged, replayed, mutated, truncated frames      blind.c   senders without credit
  */
 #ifndef TETHER_SIM_INTERNAL_H

@@ -71,7 +71,8 @@ struct tether_sim_vertex {
     uint32_t attack;         /* TETHER_SIM_ATTACK_* bits */
     uint32_t attack_per_s;
     uint64_t attack_from_ns, attack_until_ns;
-    uint16_t grant_policy, reserved2[3];
+    uint16_t grant_policy, reserved2;
+    uint32_t rekey_s;
 };
 
 enum tether_sim_attack {

@@ -10,160 +10,12 @@
 
 typedef unsigned long long ull;
 
-int sim_watch_open(struct sim_watch *watch)
-{
-    watch->key_mask = watch->pair_mask = 1023;
-    watch->keys = calloc(watch->key_mask + 1, sizeof *watch->keys);
-    watch->pairs = calloc(watch->pair_mask + 1, sizeof *watch->pairs);
-    return watch->keys && watch->pairs ? 0 : -1;
-}
-
 static void forget(struct sim_watch_key *key)
 {
-    for (uint32_t i = 0; i < key->flow_count; i++)
-        free(key->flows[i].ring);
-    key->flow_count = 0;
     key->sequence = key->accepted_high = 0;
-    key->beyond = 0;
+    key->rel = NULL;
     if (key->accepted != NULL)
         memset(key->accepted, 0, SIM_ACCEPTED_BITS / 8);
-}
-
-void sim_watch_close(struct sim_watch *watch)
-{
-    for (uint32_t i = 0; watch->keys != NULL && i <= watch->key_mask; i++) {
-        struct sim_watch_key *key = watch->keys[i];
-        if (key == NULL)
-            continue;
-        forget(key);
-        free(key->flows);
-        free(key->accepted);
-        free(key);
-    }
-    free(watch->keys);
-    free(watch->pairs);
-}
-
-static uint32_t place(uint64_t name, uint32_t mask)
-{
-    return (uint32_t)sim_mix(name) & mask;
-}
-
-static int grow(struct sim_watch *watch)
-{
-    uint32_t mask = watch->key_mask * 2 + 1;
-    struct sim_watch_key **keys = calloc((size_t)mask + 1, sizeof *keys);
-    if (keys == NULL)
-        return -1;
-    for (uint32_t i = 0; i <= watch->key_mask; i++) {
-        uint32_t at;
-        if (watch->keys[i] == NULL)
-            continue;
-        for (at = place(watch->keys[i]->name, mask); keys[at] != NULL; at = (at + 1) & mask)
-            continue;
-        keys[at] = watch->keys[i];
-    }
-    free(watch->keys);
-    watch->keys = keys;
-    watch->key_mask = mask;
-    return 0;
-}
-
-struct sim_watch_key *sim_watch_key_at(struct sim_watch *watch, uint64_t name, int make)
-{
-    uint32_t at = place(name, watch->key_mask);
-    while (watch->keys[at] != NULL && watch->keys[at]->name != name)
-        at = (at + 1) & watch->key_mask;
-    if (watch->keys[at] != NULL || !make)
-        return watch->keys[at];
-    if (watch->key_count * 2 > watch->key_mask) {
-        if (grow(watch))
-            return NULL;
-        for (at = place(name, watch->key_mask); watch->keys[at] != NULL; at = (at + 1) & watch->key_mask)
-            continue;
-    }
-    watch->keys[at] = calloc(1, sizeof *watch->keys[at]);
-    if (watch->keys[at] == NULL)
-        return NULL;
-    watch->keys[at]->name = name;
-    watch->key_count++;
-    return watch->keys[at];
-}
-
-struct sim_watch_pair *sim_watch_pair_at(struct sim_watch *watch, uint64_t name)
-{
-    uint32_t at = place(name, watch->pair_mask);
-    while (watch->pairs[at].name != 0 && watch->pairs[at].name != name)
-        at = (at + 1) & watch->pair_mask;
-    if (watch->pairs[at].name == 0) {
-        if (watch->pair_count * 2 > watch->pair_mask)
-            return NULL;
-        watch->pairs[at].name = name;
-        watch->pair_count++;
-    }
-    return &watch->pairs[at];
-}
-
-uint64_t sim_watch_name_of(uint32_t vertex, uint32_t channel)
-{
-    return ((uint64_t)(vertex + 1) << 32) | channel;
-}
-
-void sim_watch_restarted(struct sim_watch *watch, uint32_t vertex)
-{
-    for (uint32_t i = 0; i <= watch->pair_mask; i++)
-        if (watch->pairs[i].name >> 32 == (uint64_t)vertex + 1)
-            watch->pairs[i].proven = 0, watch->pairs[i].in_bytes = watch->pairs[i].out_bytes = 0;
-}
-
-struct sim_watch_flow *sim_watch_flow_at(struct sim_watch_key *key, uint16_t id, int make)
-{
-    struct sim_watch_flow *flows;
-    for (uint32_t i = 0; i < key->flow_count; i++)
-        if (key->flows[i].id == id)
-            return &key->flows[i];
-    if (!make)
-        return NULL;
-    if (key->flow_count == key->flow_room) {
-        flows = realloc(key->flows, (key->flow_room * 2 + 4) * sizeof *flows);
-        if (flows == NULL)
-            return NULL;
-        key->flows = flows;
-        key->flow_room = key->flow_room * 2 + 4;
-    }
-    memset(&key->flows[key->flow_count], 0, sizeof key->flows[0]);
-    key->flows[key->flow_count].id = id;
-    return &key->flows[key->flow_count++];
-}
-
-struct sim_watch_flow *sim_watch_flow(struct sim_watch *watch, uint32_t vertex, uint32_t channel, uint16_t id)
-{
-    struct sim_watch_key *key = sim_watch_key_at(watch, sim_watch_name_of(vertex, channel), 0);
-    return key ? sim_watch_flow_at(key, id, 0) : NULL;
-}
-
-static void fresh_flow(struct sim_watch_flow *flow)
-{
-    uint16_t id = flow->id;
-    free(flow->ring);
-    memset(flow, 0, sizeof *flow);
-    flow->id = id;
-}
-
-void sim_watch_flow_begins(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id)
-{
-    struct sim_watch_key *key = sim_watch_key_at(&sim->watch, sim_watch_name_of(vertex, channel), 0);
-    struct sim_watch_flow *flow = key ? sim_watch_flow_at(key, id, 0) : NULL;
-    if (flow != NULL && flow->high)
-        fresh_flow(flow);
-}
-
-/* The peer has closed the flow, or its channel is down: a frame beyond the grant binds its sender no longer. */
-void sim_watch_flow_ends(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id)
-{
-    struct sim_watch_key *key = sim_watch_key_at(&sim->watch, sim_watch_name_of(vertex, channel), 0);
-    if (key != NULL && key->beyond == (uint32_t)id + 1)
-        key->beyond = 0;
 }
 
 /* ------------------------------------------------------------------ the ring */
@@ -199,16 +51,25 @@ void sim_watch_receipted(struct sim_watch_flow *flow, uint64_t upto)
 
 /* ------------------------------------------------------------------ sending */
 
-static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header,
-                      struct sim_watch_key *key, struct sim_watch_flow *flow)
+/* Slots of a frame of this flow: what its receiver counts. */
+static uint32_t unit_of(const struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header)
 {
-    uint32_t unit = sim->vertices[frame->to].config.frame_blocks;
+    uint32_t scale = 0;
+    for (uint32_t i = 0; header->flow && i < sim->config.flow_count; i++)
+        if (sim->flows[i].open && sim->flows[i].id == header->flow)
+            scale = sim->flows[i].config.scale;
+    return (sim->vertices[frame->to].config.frame_blocks + (1u << scale) - 1) >> scale;
+}
+
+static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header,
+                      struct sim_watch_rel *rel, struct sim_watch_flow *flow)
+{
     uint64_t slot, end;
     uint8_t *at;
     if (flow->unit == 0)
-        flow->unit = unit;
+        flow->unit = unit_of(sim, frame, header);
     slot = tether_expand32(flow->high, header->slot);
-    end = slot + unit;
+    end = slot + flow->unit;
     if (slot < flow->high) { /* again */
         if (slot < flow->base)
             return; /* a receipt on its way covers it: harmless, and the sender cannot know */
@@ -231,18 +92,18 @@ static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, con
         flow->first_sent_ns = sim->now_ns ? sim->now_ns : 1;
     if (flow->id == 0 || end <= flow->granted)
         return;
-    if (key->beyond && key->beyond != (uint32_t)flow->id + 1) {
-        struct sim_watch_flow *other = sim_watch_flow_at(key, (uint16_t)(key->beyond - 1), 0);
+    if (rel->beyond && rel->beyond != (uint32_t)flow->id + 1) {
+        struct sim_watch_flow *other = sim_watch_flow_at(rel, (uint16_t)(rel->beyond - 1), 0);
         if (other == NULL || other->granted >= other->beyond_end || other->beyond_end == 0)
-            key->beyond = 0;
+            rel->beyond = 0;
     }
     if (flow->beyond_end && flow->granted >= flow->beyond_end)
         flow->beyond_end = 0;
-    if ((key->beyond && key->beyond != (uint32_t)flow->id + 1) || flow->beyond_end)
+    if ((rel->beyond && rel->beyond != (uint32_t)flow->id + 1) || flow->beyond_end)
         sim_broken(sim, TETHER_SIM_I1, frame->origin, "flow %u: slots [%llu, %llu) sent, granted to %llu", flow->id,
                    (ull)slot, (ull)end, (ull)flow->granted);
     flow->beyond_end = end;
-    key->beyond = (uint32_t)flow->id + 1;
+    rel->beyond = (uint32_t)flow->id + 1;
 }
 
 static void unproven(struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header)
@@ -293,7 +154,9 @@ void sim_watch_sent(struct tether_sim *sim, const struct sim_frame *frame)
         sim_broken(sim, TETHER_SIM_I6, frame->origin, "channel %x: sequence %llu after %llu", header.channel,
                    (ull)header.sequence, (ull)key->sequence);
     key->sequence = header.sequence;
-    flow = sim_watch_flow_at(key, header.flow, 1);
+    if (key->rel == NULL)
+        key->rel = sim_watch_rel_of(sim, frame->to, header.channel);
+    flow = key->rel == NULL ? NULL : sim_watch_flow_at(key->rel, header.flow, 1);
     if (flow == NULL)
         return;
     /* GrantAmount is about the other direction; it is kept with the one in which it is said. */
@@ -303,5 +166,5 @@ void sim_watch_sent(struct tether_sim *sim, const struct sim_frame *frame)
                    (ull)header.grant_amount, (ull)(flow->said & TETHER_MASK48));
     flow->said += raise > 0 ? (uint64_t)raise : 0;
     if (header.length)
-        sent_data(sim, frame, &header, key, flow);
+        sent_data(sim, frame, &header, key->rel, flow);
 }

@@ -3,8 +3,8 @@
  * watch.h: an observer on the wire with a map of its own. It reads clear headers only and believes no endpoint: what
  * was granted is what it saw delivered, what may be repaired is what it saw asked for.
  *
- * A direction is named by its receiver's vertex and channel index. Its state begins anew with each reply that names
- * the index (new keys).
+ * Sequences belong to keys: a receiver's vertex and the index on the wire. What was granted, asked for and sent belongs
+ * to the channel, which lives on under new keys.
  */
 #ifndef TETHER_SIM_WATCH_H
 #define TETHER_SIM_WATCH_H
@@ -36,16 +36,24 @@ struct sim_watch_flow {
     uint64_t steady_from_ns, steady_from_bytes, steady_until_ns, steady_until_bytes;
 };
 
+/* One direction of a channel, whatever keys it has just now: named by the receiver's vertex, life and handle. */
+struct sim_watch_rel {
+    uint64_t name;
+    struct sim_watch_flow *flows;
+    uint32_t flow_count, flow_room;
+    uint32_t beyond;         /* flow with a frame beyond the grant, + 1 */
+    uint32_t reserved;
+};
+
+/* One direction under one pair of keys: named by the receiver's vertex and its index on the wire. */
 struct sim_watch_key {
-    uint64_t name;           /* vertex << 32 | channel; 0 = free */
+    uint64_t name;           /* vertex << 32 | index; 0 = free */
+    struct sim_watch_rel *rel; /* NULL: not known yet */
     uint64_t sequence;       /* newest sent */
     uint64_t life;           /* of both ends when it began */
     uint32_t from;           /* vertex that sends */
-    uint32_t beyond;         /* flow with a frame beyond the grant, + 1 */
     uint64_t *accepted;      /* bits, by sequence modulo its size */
     uint64_t accepted_high;
-    struct sim_watch_flow *flows;
-    uint32_t flow_count, flow_room;
 };
 
 struct sim_watch_pair {
@@ -54,10 +62,15 @@ struct sim_watch_pair {
     int proven;
 };
 
+struct sim_watch_table {
+    void **items; /* hash table of pointers to what begins with its name */
+    uint32_t mask, count;
+};
+
 struct sim_watch {
-    struct sim_watch_key **keys; /* hash table of pointers */
+    struct sim_watch_table keys, rels;
     struct sim_watch_pair *pairs;
-    uint32_t key_mask, key_count, pair_mask, pair_count;
+    uint32_t pair_mask, pair_count;
 };
 
 int sim_watch_open(struct sim_watch *watch);
@@ -70,15 +83,18 @@ void sim_watch_arrived(struct tether_sim *sim, const struct sim_frame *frame, in
 void sim_watch_flow_begins(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id);
 void sim_watch_flow_ends(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id);
 /* The data direction of a flow towards (vertex, channel); NULL = nothing seen. */
-struct sim_watch_flow *sim_watch_flow(struct sim_watch *watch, uint32_t vertex, uint32_t channel, uint16_t id);
+struct sim_watch_flow *sim_watch_flow(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id);
 /* A vertex lives again: what was proven to it is not any more. */
 void sim_watch_restarted(struct sim_watch *watch, uint32_t vertex);
 
 /* Shared by the two files of the observer. */
 uint64_t sim_watch_name_of(uint32_t vertex, uint32_t channel);
 struct sim_watch_key *sim_watch_key_at(struct sim_watch *watch, uint64_t name, int make);
+struct sim_watch_rel *sim_watch_rel_at(struct tether_sim *sim, uint32_t vertex, uint32_t handle, int make);
+/* The direction towards `vertex` under an index on the wire; NULL: none that is known. */
+struct sim_watch_rel *sim_watch_rel_of(struct tether_sim *sim, uint32_t vertex, uint32_t wire);
 struct sim_watch_pair *sim_watch_pair_at(struct sim_watch *watch, uint64_t name);
-struct sim_watch_flow *sim_watch_flow_at(struct sim_watch_key *key, uint16_t id, int make);
+struct sim_watch_flow *sim_watch_flow_at(struct sim_watch_rel *rel, uint16_t id, int make);
 uint8_t *sim_watch_mark(struct sim_watch_flow *flow, uint64_t slot); /* NULL: no memory */
 void sim_watch_receipted(struct sim_watch_flow *flow, uint64_t upto);
 

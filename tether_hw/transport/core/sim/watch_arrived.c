@@ -5,22 +5,25 @@
 typedef unsigned long long ull;
 
 /* The direction back: what this frame says is about data that its receiver sends. */
-static struct sim_watch_key *back_of(struct tether_sim *sim, const struct sim_frame *frame, uint32_t at,
-                                     uint32_t channel)
+static struct sim_watch_rel *back_of(struct tether_sim *sim, const struct sim_frame *frame, uint32_t at, uint32_t wire)
 {
     struct sim_vertex *v = &sim->vertices[at];
     if (v->ep != NULL) {
-        const struct tether_channel *ch = tether_channel_find(v->ep, channel);
-        return ch == NULL ? NULL : sim_watch_key_at(&sim->watch, sim_watch_name_of(frame->from, ch->remote), 0);
+        uint32_t slot = wire >> 8 & (TETHER_CHANNELS_MAX - 1);
+        const struct tether_channel *ch = &v->ep->channels[slot];
+        if (slot >= v->ep->channel_high || ch->state == TETHER_CHANNEL_FREE)
+            return NULL;
+        return sim_watch_rel_of(sim, frame->from, ch->remote);
     }
-    for (uint32_t i = 0; i <= sim->watch.key_mask; i++) /* a foreign endpoint: the newest of the pair */
-        if (sim->watch.keys[i] != NULL && sim->watch.keys[i]->name >> 32 == (uint64_t)frame->from + 1 &&
-            sim->watch.keys[i]->from == at && sim->watch.keys[i]->sequence)
-            return sim->watch.keys[i];
+    for (uint32_t i = 0; i <= sim->watch.keys.mask; i++) { /* a foreign endpoint: what it sends to this peer */
+        struct sim_watch_key *key = sim->watch.keys.items[i];
+        if (key != NULL && key->name >> 32 == (uint64_t)frame->from + 1 && key->from == at && key->sequence)
+            return key->rel;
+    }
     return NULL;
 }
 
-static void reverse_side(struct sim_watch_key *back, const struct tether_header *header)
+static void reverse_side(struct sim_watch_rel *back, const struct tether_header *header)
 {
     struct sim_watch_flow *flow = sim_watch_flow_at(back, header->flow, 1);
     uint64_t slot, end;
@@ -103,7 +106,8 @@ void sim_watch_arrived(struct tether_sim *sim, const struct sim_frame *frame, in
 {
     uint32_t at = sim->pipes[frame->pipe].config.to;
     struct sim_watch_pair *pair = sim_watch_pair_at(&sim->watch, sim_watch_name_of(at, frame->from));
-    struct sim_watch_key *key, *back;
+    struct sim_watch_key *key;
+    struct sim_watch_rel *back;
     struct sim_watch_flow *flow;
     struct tether_header header;
     tether_wire_decode(&header, wire);
@@ -132,7 +136,7 @@ void sim_watch_arrived(struct tether_sim *sim, const struct sim_frame *frame, in
     back = back_of(sim, frame, at, header.channel);
     if (back != NULL)
         reverse_side(back, &header);
-    flow = sim_watch_flow_at(key, header.flow, 0);
+    flow = key->rel == NULL ? NULL : sim_watch_flow_at(key->rel, header.flow, 0);
     if (flow != NULL && header.length)
         arrived_data(sim, &header, flow);
 }

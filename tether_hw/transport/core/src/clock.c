@@ -73,6 +73,9 @@ static uint64_t due_within(const struct tether_backoff *backoff, uint64_t silenc
 
 uint64_t tether_backoff_due(const struct tether_backoff *backoff, uint64_t silence_ns)
 {
+#if defined(TETHER_BREAK_I7)
+    silence_ns = UINT64_MAX; /* a test's broken core */
+#endif
     return due_within(backoff, silence_ns, tether_backoff_cap(silence_ns));
 }
 

@@ -227,7 +227,11 @@ struct tether_endpoint {
 #define TETHER_VIOLATION(ep) ((ep)->stats.invariant_violations++)
 #endif
 /* An invariant that must hold: counted when it does not, and then true, so that the caller refuses the action. */
+#if defined(TETHER_BREAK) /* a test's broken core does not notice it */
+#define TETHER_BROKEN(ep, condition) ((void)(ep), (void)(condition), 0)
+#else
 #define TETHER_BROKEN(ep, condition) (__builtin_expect(!(condition), 0) ? (TETHER_VIOLATION(ep), 1) : 0)
+#endif
 
 static inline struct tether_channel *tether_channel_of(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
