@@ -6,7 +6,7 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz mutants spin bundle wheel test lint bench flood clean
+.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz mutants spin bundle wheel test lint bench flood clean sim
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -19,6 +19,7 @@ help:
 	@echo "make bundle   what travels to hosts, for x86_64 and aarch64, in build/bundles"
 	@echo "make wheel    the wheel, with both bundles inside, in dist"
 	@echo "make fuzz     the fuzz targets, FUZZ_SECONDS each (default 60); DDP_INPUTS packages (default 1000000)"
+	@echo "make sim      SIM_SEEDS seeds of the simulator (default 10000) and its broken cores; writes docs/proof/sim.md"
 	@echo "make spin     the model of the protocol in larger sizes; writes docs/proof/model.md"
 	@echo "make flood    FLOOD_FRAMES hostile frames (default 10 million) against a live engine, recorded in docs/proof"
 	@echo "make mutants  the core with 40 MUSTs broken, one at a time: the test of each must notice (MUTANTS_SEED=N repeats)"
@@ -79,6 +80,9 @@ flood: build
 MUTANTS_SEED ?=
 mutants: setup
 	@nice $(VENV)/python tools/mutants.py --record $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED))
+SIM_SEEDS ?= 10000
+sim: build
+	@nice $(VENV)/python tools/simulate.py --seeds $(SIM_SEEDS) --breaks --record docs/proof/sim.md
 
 FUZZ_SECONDS ?= 60
 DDP_INPUTS ?= 1000000

@@ -26,6 +26,7 @@ from typing import Optional
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "test"
 PYTEST_NO_TESTS = 5
+SIM_SEEDS = 1000
 
 
 @dataclass
@@ -152,6 +153,19 @@ def model() -> Outcome:
     return outcome
 
 
+def simulate(seeds: int) -> Outcome:
+    """Seeds over all scenarios of the simulator, and a broken core for each invariant, which it must catch."""
+    outcome = Outcome("sim")
+    code, text = run([sys.executable, "tools/simulate.py", "--seeds", str(seeds), "--breaks"], 900, capture=True)
+    print(text[-8000:], end="", flush=True)
+    for held, failed in re.findall(r"^(\d+) (?:seeds held|broken cores caught), (\d+) not", text, re.MULTILINE):
+        outcome.passed += int(held)
+        outcome.failed += int(failed)
+    if code != 0 or outcome.passed < seeds:
+        outcome.failed = max(outcome.failed, 1)
+    return outcome
+
+
 def pytest(tier: Tier) -> Outcome | None:
     folders = [folder for folder in tier.folders if (ROOT / folder).is_dir()]
     if not folders:
@@ -200,7 +214,7 @@ def verdict(outcomes: list[Outcome], in_ci: bool) -> tuple[list[str], bool]:
 
 
 def main() -> int:
-    known = ["lint", *(f"core-{folder}" for folder in CORE), "model", "fuzz", *(tier.name for tier in TIERS)]
+    known = ["lint", *(f"core-{folder}" for folder in CORE), "model", "sim", "fuzz", *(tier.name for tier in TIERS)]
     parser = argparse.ArgumentParser(description="Runs the tiers of the test suite.")
     parser.add_argument("--fuzz-seconds", type=int, default=10, metavar="N", help="per target, default 10")
     parser.add_argument("tier", nargs="*", help=f"of {', '.join(known)}")
@@ -213,6 +227,7 @@ def main() -> int:
     steps: list[Step] = [("lint", "ruff, mypy", partial(lint, Path(sys.executable).parent))]
     steps += [(f"core-{folder}", proof, partial(core, folder)) for folder, proof in CORE.items()]
     steps += [("model", "SPIN", model)]
+    steps += [("sim", f"{SIM_SEEDS} seeds, broken cores", partial(simulate, SIM_SEEDS))]
     steps += [("fuzz", "libFuzzer", partial(fuzz, arguments.fuzz_seconds))]
     steps += [(tier.name, tier.markers, partial(pytest, tier)) for tier in TIERS]
     outcomes = []

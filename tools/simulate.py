@@ -30,10 +30,16 @@ def build_broken(invariant: str) -> Path:
     folder = ROOT / "build" / f"break-{invariant}"
     options = [f"-DTETHER_BREAK={invariant}", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_C_FLAGS=-O1", "--log-level=WARNING"]
     if not (folder / "build.ninja").is_file():
-        command = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", *options]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["nice", "ninja", "-C", str(folder), "--quiet", "tether-sim"], check=True)
+        run(["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", *options])
+    run(["nice", "ninja", "-C", str(folder), "--quiet", "tether-sim"])
     return folder / native.NAME
+
+
+def run(command: list[str]) -> None:
+    """A command whose words matter only when it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
 
 
 def catch(invariant: str) -> tuple[int, seeds.Verdict | None]:

@@ -14,6 +14,7 @@ from tether_hw.sim import load, native, run, seeds
 from tether_hw.sim.units import RATES, SHARES, TIMES, Span, quantity
 
 pytestmark = pytest.mark.unit
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def ran(name: str, seed: int, *changes: str) -> run.Outcome:
@@ -80,8 +81,13 @@ def test_a_fault_that_is_switched_off_moves_no_other() -> None:
     assert few.faults == whole.faults[:2]
 
 
-def test_the_library_is_not_a_broken_one() -> None:
+def test_no_build_that_is_used_is_a_broken_one() -> None:
     assert native.load(native.find()).tether_sim_broken_build() == b""
+    for commands in (ROOT / "build").glob("*/compile_commands.json"):
+        if not commands.parent.name.startswith("break-"):
+            assert "TETHER_BREAK" not in commands.read_text(encoding="utf-8"), commands
+    for file in ("CMakePresets.json", "pyproject.toml", "tools/bundle.py", "tools/wheel.py"):
+        assert "TETHER_BREAK" not in (ROOT / file).read_text(encoding="utf-8"), file
 
 
 def test_the_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
  * stream.c: one direction of a flow as its applications see it. What is written is made from its place, what is read
  * is checked by its place: every byte right, every message at most once, and nothing lost without a word.
  *
- * A message of 16 bytes or more begins with its number and its length, so that it is known after others were lost.
+ * A message of 16 bytes or more begins with its number and its length, so that others before it may be lost.
  */
 #include "sim.h"
 
@@ -190,12 +190,8 @@ static void write_on(struct tether_sim *sim, struct sim_stream *stream)
         }
         took = c->kind == TETHER_FLOW_MESSAGE ? write_message(sim, stream, v, channel)
                                               : write_bytes(sim, stream, v, channel);
-        if (took == -EAGAIN) {
-            stream->wants_write = 0;
-            return;
-        }
-        if (took == -EPIPE || took == -ENOTCONN || took == -ENOENT) {
-            stream->wants_write = 0; /* the event that says why is on its way */
+        if (took == -EAGAIN || took == -EPIPE || took == -ENOTCONN || took == -ENOENT) {
+            stream->wants_write = 0; /* the event that says why, or when, is on its way */
             return;
         }
         if (took <= 0) {
@@ -329,9 +325,23 @@ void sim_stream_drain(struct tether_sim *sim, struct sim_stream *stream, struct 
 
 /* ------------------------------------------------------------- lives of a flow */
 
+/* What was written into the flow that has ended, and did not come, may or may not have arrived. */
+static void unknown(struct tether_sim *sim, struct sim_stream *stream)
+{
+    for (uint64_t m = stream->first_of_life; messages(sim, stream) && m < stream->next_message; m++)
+        if (!bit(stream->seen, m) && !bit(stream->ended, m)) {
+            set(stream->ended, m);
+            stream->result.unknown_messages++;
+        }
+}
+
 void sim_stream_life(struct tether_sim *sim, struct sim_stream *stream)
 {
     if (!active(sim, stream) || stream->result.complete)
+        return;
+    unknown(sim, stream); /* the other end may not have heard yet that the former flow has ended */
+    settle(sim, stream);
+    if (stream->result.complete)
         return;
     stream->result.opens++;
     stream->begun = stream->result.opens == 1 && stream->direction == 0;
@@ -363,12 +373,7 @@ void sim_stream_lost(struct tether_sim *sim, struct sim_stream *stream, int side
         return;
     stream->begun = 0;
     stream->wants_write = 0;
-    if (messages(sim, stream))
-        for (uint64_t m = stream->first_of_life; m < stream->next_message; m++)
-            if (!bit(stream->seen, m) && !bit(stream->ended, m)) {
-                set(stream->ended, m);
-                stream->result.unknown_messages++;
-            }
+    unknown(sim, stream);
     settle(sim, stream);
 }
 
