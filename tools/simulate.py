@@ -87,7 +87,8 @@ def run_seeds(first: int, count: int, record: Path | None) -> int:
         tally["most"] = max(tally["most"], verdict.frames)
         if not verdict.good:
             bad.append(verdict)
-            print(f"{verdict.verdict} {verdict.invariant}: {verdict.message}\n    {seeds.command(verdict.job)}", flush=True)
+            print(f"{verdict.verdict} {verdict.invariant}: {verdict.message}", flush=True)
+            print(f"    {seeds.command(verdict.job)}", flush=True)
     lasted = time.monotonic() - began
     total: Counter[str] = Counter()
     for tally in per.values():
@@ -117,9 +118,8 @@ def page(
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, tally in per.items():
-        lines.append(
-            f"| {name} | {tally['seeds']} | {tally['frames']} | {tally['most']} | {tally['checks']} | {tally['faults']} |"
-        )
+        numbers = " | ".join(str(tally[key]) for key in ("seeds", "frames", "most", "checks", "faults"))
+        lines.append(f"| {name} | {numbers} |")
     lines.append(f"| all | {total['seeds']} | {total['frames']} | | {total['checks']} | {total['faults']} |")
     for verdict in bad:
         lines.append(f"\n- {verdict.verdict} {verdict.invariant}: {verdict.message}: `{seeds.command(verdict.job)}`")

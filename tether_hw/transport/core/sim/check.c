@@ -53,7 +53,7 @@ static void check_flow(struct sim_vertex *v, const struct tether_channel *ch, co
          flow->id, flow->rx.outstanding, flow->rx.reserved);
     if (ch->state != TETHER_CHANNEL_UP)
         return; /* it has given everything back; what had arrived may still be read */
-    MUST((flow->rx.granted + (flow->ember_in ? ep->floor : 0) - flow->rx.arrived) / ep->floor == flow->rx.outstanding,
+    MUST((flow->rx.granted + (flow->ember_in ? flow->rx.floor : 0) - flow->rx.arrived) / flow->rx.floor == flow->rx.outstanding,
          TETHER_SIM_INNER, "flow %u: granted %llu, arrived %llu, but %u frames outstanding", flow->id,
          (ull)flow->rx.granted, (ull)flow->rx.arrived, flow->rx.outstanding);
 }

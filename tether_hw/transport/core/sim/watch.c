@@ -51,14 +51,20 @@ void sim_watch_receipted(struct sim_watch_flow *flow, uint64_t upto)
 
 /* ------------------------------------------------------------------ sending */
 
-/* Slots of a frame of this flow: what its receiver counts. */
-static uint32_t unit_of(const struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header)
+/* Slots of a frame of this flow: its sender's, or for a foreign one those of a flow without scale. */
+static uint32_t unit_of(const struct tether_sim *sim, const struct sim_frame *frame, uint16_t id)
 {
-    uint32_t scale = 0;
-    for (uint32_t i = 0; header->flow && i < sim->config.flow_count; i++)
-        if (sim->flows[i].open && sim->flows[i].id == header->flow)
-            scale = sim->flows[i].config.scale;
-    return (sim->vertices[frame->to].config.frame_blocks + (1u << scale) - 1) >> scale;
+    struct tether_endpoint *ep = sim->vertices[frame->origin].ep;
+    for (uint32_t c = 0; ep != NULL && c < ep->channel_high; c++) {
+        struct tether_channel *ch = &ep->channels[c];
+        const struct tether_flow *flow;
+        if (!tether_channel_live(ch) || ch->remote != tether_get32(frame->bytes + TETHER_AT_CHANNEL))
+            continue;
+        flow = tether_flow_find(ep, ch, id);
+        if (flow != NULL && flow->tx.floor)
+            return flow->tx.floor;
+    }
+    return sim->vertices[frame->to].config.frame_blocks;
 }
 
 static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header,
@@ -67,7 +73,7 @@ static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, con
     uint64_t slot, end;
     uint8_t *at;
     if (flow->unit == 0)
-        flow->unit = unit_of(sim, frame, header);
+        flow->unit = unit_of(sim, frame, header->flow);
     slot = tether_expand32(flow->high, header->slot);
     end = slot + flow->unit;
     if (slot < flow->high) { /* again */

@@ -103,11 +103,8 @@ int tether_answer_transmit(struct tether_endpoint *ep, struct tether_channel *ch
         return 0;
     memcpy(frame, ch->reply, ch->reply_length);
     memset(frame + ch->reply_length, 0, TETHER_HEADER_BYTES + size - ch->reply_length);
-#if defined(TETHER_BREAK_I5)
-    ch->hail_due = 1; /* a test's broken core */
-#else
+    TETHER_BREAK_I5_BY(ch->hail_due = 1; if (0))
     ch->reply_length = 0; /* once for each Hail */
-#endif
     if (tether_mac1(entry->mac1_key[key], frame, frame + TETHER_HEADER_BYTES, size, frame + TETHER_AT_TAG))
         return 0;
     TETHER_COUNT(ep, lamps_sent);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "breaks.h"
+
 enum { P99_EVERY = 1024 };
 
 void tether_rtt_init(struct tether_rtt *rtt, uint64_t declared_ns)
@@ -73,9 +75,7 @@ static uint64_t due_within(const struct tether_backoff *backoff, uint64_t silenc
 
 uint64_t tether_backoff_due(const struct tether_backoff *backoff, uint64_t silence_ns)
 {
-#if defined(TETHER_BREAK_I7)
-    silence_ns = UINT64_MAX; /* a test's broken core */
-#endif
+    TETHER_BREAK_I7_BY(silence_ns = UINT64_MAX;)
     return due_within(backoff, silence_ns, tether_backoff_cap(silence_ns));
 }
 

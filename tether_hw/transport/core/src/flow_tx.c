@@ -198,9 +198,7 @@ static void nack(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     struct tether_flow_tx *tx = &flow->tx;
     uint64_t end = first + header->nack_count, heard_ns;
     uint32_t cell = tether_mile_find(ep, flow, first, end);
-#if defined(TETHER_BREAK_I2)
-    end += tx->floor; /* a test's broken core */
-#endif
+    TETHER_BREAK_I2_BY(end += tx->floor;)
     TETHER_COUNT(ep, nacks_received);
     /* A cell sent after what the peer had heard when it asked is on its way already (its echo says so). */
     if (header->flags & TETHER_FLAG_ECHO) {
@@ -346,10 +344,7 @@ int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, stru
     uint32_t cell = tx->unsent;
     if (cell == TETHER_NIL)
         return 0;
-#if defined(TETHER_BREAK_I8)
-    tether_tx_truncate(ep, flow); /* a test's broken core */
-    return 0;
-#endif
+    TETHER_BREAK_I8_BY(tether_tx_truncate(ep, flow); return 0;)
     /* Where order does not tell the receiver that a message stands half sent, the Skip names all of it. */
     if (flow->reliability == TETHER_FLOW_EXPIRING || flow->order == TETHER_FLOW_UNORDERED)
         while (!(ep->tx.cells[cell].flags & TETHER_FLAG_FIRST) && ep->tx.cells[cell].prev != TETHER_NIL) {

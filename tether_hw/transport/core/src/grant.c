@@ -20,9 +20,7 @@ enum { STEP_FRAMES = 16 };
 uint32_t tether_grant_free(const struct tether_endpoint *ep)
 {
     uint64_t all = (uint64_t)ep->config.rx_cells + ep->embers, used = (uint64_t)ep->held + ep->reserved;
-#if defined(TETHER_BREAK_I4)
-    used = 0; /* a test's broken core */
-#endif
+    TETHER_BREAK_I4_BY(used = 0;)
     return used < all ? (uint32_t)(all - used) : 0;
 }
 

@@ -51,18 +51,11 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     memset(header, 0, sizeof *header);
     header->version = TETHER_WIRE_VERSION;
     header->channel = ch->remote;
-#if defined(TETHER_BREAK_I6)
-    header->sequence = ch->sequence; /* a test's broken core */
-    ch->sequence += flow->news == 0 || ch->sequence % 16;
-#else
     header->sequence = ch->sequence++;
-#endif
+    TETHER_BREAK_I6_BY(ch->sequence -= header->sequence % 16 == 0;)
     header->flow = flow->id;
-#if defined(TETHER_BREAK_I3)
-    header->grant_amount = (rx->gaps.count ? rx->contig : rx->granted) & TETHER_MASK48; /* a test's broken core */
-#else
     header->grant_amount = rx->granted & TETHER_MASK48;
-#endif
+    TETHER_BREAK_I3_BY(if (rx->gaps.count) header->grant_amount = rx->contig & TETHER_MASK48;)
     header->pace = tether_pace_state(ep, flow, now_ns);
     if (rx->granted > rx->told) {
         header->flags |= TETHER_FLAG_GRANT;
