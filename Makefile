@@ -6,7 +6,7 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz mutants spin bundle wheel test lint bench flood clean sim
+.PHONY: help setup lock demo build asan tsan aarch64 fuzzers fuzz mutants spin sim bundle wheel test lint bench flood clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -80,6 +80,7 @@ flood: build
 MUTANTS_SEED ?=
 mutants: setup
 	@nice $(VENV)/python tools/mutants.py --record $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED))
+
 SIM_SEEDS ?= 10000
 sim: build
 	@nice $(VENV)/python tools/simulate.py --seeds $(SIM_SEEDS) --breaks --record docs/proof/sim.md
