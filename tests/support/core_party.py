@@ -13,6 +13,7 @@ from tether_hw.transport.protocol.config import Address, Config, Event, FlowOpti
 from tether_hw.transport.protocol.noise import public_key
 from tether_hw.transport.structs import (
     EntropyFunction,
+    KeylogFunction,
     tether_address,
     tether_endpoint_config,
     tether_event,
@@ -40,13 +41,17 @@ def _address(address: Address) -> tether_address:
 
 
 class CoreParty:
-    """One tether_endpoint, configured as the reference is."""
+    """One tether_endpoint, configured as the reference is; `keys` are the lines of its key log."""
+
+    rekey_s = 0  # as the core has it
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.public = public_key(config.static_secret)
         self._library = load()
         self._entropy = EntropyFunction(self._fill)
+        self.keys: list[str] = []
+        self._keylog = KeylogFunction(lambda _context, line: self.keys.append(line.decode()))
         lanes = (tether_address * max(1, len(config.lane_addresses)))()
         for native, lane in zip(lanes, config.lane_addresses):
             native.kind, native.length = lane.kind, len(lane.address)
@@ -58,7 +63,7 @@ class CoreParty:
             rtt_ns=config.rtt_ns, rate_bps=config.rate_bps, silence_ns=config.silence_ns,
             purse_frames=config.purse_frames, purse_per_s=config.purse_per_s, ciphers=config.ciphers,
             prefer_cipher=config.prefer_cipher, replay_window=config.replay_window, entropy=self._entropy,
-            lane_addresses=lanes,
+            lane_addresses=lanes, keylog=self._keylog, rekey_s=self.rekey_s,
         )  # fmt: skip
         self._config.static_secret[:] = config.static_secret
         self._endpoint: Any = ctypes.c_void_p()

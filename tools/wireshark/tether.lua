@@ -335,8 +335,9 @@ local function dissect_reply(tvb, header, tree)
         tree:add(f.ephemeral, tvb(68, 32))
         tree:add(f.sealed, tvb(100, 64 + header.length - 100))
     end
-    if header.blocks * BLOCK > header.length then
-        add_padding(tree, tvb(64 + header.length, header.blocks * BLOCK - header.length))
+    local rest = tvb:len() - tvb:len() % BLOCK - 64 - header.length
+    if rest > 0 then
+        add_padding(tree, tvb(64 + header.length, rest))
     end
 end
 
@@ -470,11 +471,13 @@ function tether.dissector(tvb, pinfo, root)
         if tvb:len() > HEADER then
             tree:add(f.payload, tvb(HEADER)):append_text(", cut")
         end
-    elseif header.lamp and header.channel == 0 then
-        size = tvb:len() - tvb:len() % BLOCK -- a Hail is all whole blocks that came
-        dissect_hail(tvb, header, tree)
     elseif header.lamp then
-        dissect_reply(tvb, header, tree)
+        size = tvb:len() - tvb:len() % BLOCK -- a Hail and its reply are all whole blocks that came
+        if header.channel == 0 then
+            dissect_hail(tvb, header, tree)
+        else
+            dissect_reply(tvb, header, tree)
+        end
     else
         tags = dissect_payload(tvb, header, tree)
     end
