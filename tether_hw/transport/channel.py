@@ -154,6 +154,12 @@ class Channel:
             flow.unknown = range(first, first + unknown)
             flow.unsent = range(first + unknown, first + unknown + unsent)
 
+    def flow_closed(self, number: int) -> None:
+        """The peer closed a flow; what became of its messages is known."""
+        flow = self._flows.get(number)
+        if flow is not None:
+            flow.over.set()
+
     def lanes_arrived(self) -> None:
         """The peer's Manifest with addresses is here."""
         self._peer_lanes.set()
@@ -162,3 +168,5 @@ class Channel:
         """The channel is down."""
         self.down = reason
         self._opened.put(None)
+        for flow in list(self._flows.values()):
+            flow.over.set()

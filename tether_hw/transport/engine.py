@@ -259,6 +259,8 @@ class Engine:
                 channel.flow_opened(event.flow, event.status, event.value)
             elif event.kind == binding.EVENT_MESSAGE_UNKNOWN:
                 channel.messages_lost(event.flow, event.value, event.status, event.extra)
+            elif event.kind == binding.EVENT_FLOW_CLOSED:
+                channel.flow_closed(event.flow)
             elif event.kind == binding.EVENT_PEER_LANES:
                 channel.lanes_arrived()
             elif event.kind == binding.EVENT_CHANNEL_DOWN:

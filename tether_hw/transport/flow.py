@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -50,8 +51,8 @@ class Flow:
 
     A message flow carries whole messages (send, recv, iteration); a byte flow a stream (write, read, readinto),
     or, when it is unordered or expiring, pieces with their place (read_at).
-    After the flow's or the channel's end `unknown` has the numbers of the messages that were sent and have no receipt:
-    each was delivered once or not at all. Those in `unsent` were not sent. The transport sends neither again.
+    After the flow's or the channel's end (see outcome) `unknown` has the numbers of the messages that were sent and
+    have no receipt: each was delivered once or not at all. Those in `unsent` were not sent. The transport sends neither again.
     Safe for one reading and one writing thread at a time. Every call raises FlowClosed after the flow's end,
     ChannelDown after the channel's, TimedOut when the time is over.
     """
@@ -64,6 +65,7 @@ class Flow:
         self.at_end = False
         self.unknown = range(0)
         self.unsent = range(0)
+        self.over = threading.Event()
         self._sent = 0
         self._native = channel.engine.native
         self._handle = channel.handle
@@ -181,6 +183,12 @@ class Flow:
         return Piece(offset.value, bytes(memoryview(buffer)[:got]), 0)
 
     # -- both
+
+    def outcome(self, timeout: Optional[float] = None) -> tuple[range, range]:
+        """Wait for the end of the flow by its peer or its channel; then `unknown` and `unsent`."""
+        if not self.over.wait(timeout):
+            raise TimedOut(f"{self} has not ended")
+        return self.unknown, self.unsent
 
     def drain(self, timeout: Optional[float] = None) -> None:
         """Wait until everything written has arrived in the peer's buffers."""
