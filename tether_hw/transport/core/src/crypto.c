@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -73,8 +74,7 @@ int tether_aead_key(struct tether_aead *aead, uint16_t cipher, const uint8_t key
 static void nonce_of(uint64_t sequence, uint8_t nonce[12])
 {
     memset(nonce, 0, 4);
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(sequence >> (8 * i));
+    tether_put64(nonce + 4, sequence);
 }
 
 int tether_aead_seal(struct tether_aead *aead, uint64_t sequence, const uint8_t aad[TETHER_AAD_SIZE],

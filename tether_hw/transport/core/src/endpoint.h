@@ -295,14 +295,8 @@ static inline uint64_t tether_order_base(const struct tether_channel *ch)
 }
 
 /* queue.c */
-void tether_queue_push(struct tether_endpoint *ep, struct tether_queue *queue, int which, struct tether_flow *flow);
-struct tether_flow *tether_queue_peek(struct tether_endpoint *ep, const struct tether_queue *queue);
-struct tether_flow *tether_queue_pop(struct tether_endpoint *ep, struct tether_queue *queue, int which);
 void tether_queue_remove(struct tether_endpoint *ep, struct tether_queue *queue, int which, struct tether_flow *flow);
-void tether_enqueue(struct tether_endpoint *ep, struct tether_flow *flow, int which);
-void tether_work(struct tether_endpoint *ep, struct tether_channel *ch);
 void tether_unqueue_all(struct tether_endpoint *ep, struct tether_flow *flow);
-void tether_event_set(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t kind);
 
 /* channel.c */
 struct tether_channel *tether_channel_find(struct tether_endpoint *ep, uint32_t index);
@@ -440,5 +434,7 @@ void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct t
 struct tether_peer_entry *tether_roster_by_key(struct tether_endpoint *ep, const uint8_t key[TETHER_KEY_SIZE],
                                                uint32_t *which);
 struct tether_peer_entry *tether_roster_by_id(struct tether_endpoint *ep, uint32_t id);
+
+#include "queue.h"
 
 #endif

@@ -104,16 +104,10 @@ void tether_keys_clear(struct tether_keys *keys)
         keys->context_epoch[i] = UINT64_MAX;
 }
 
-struct tether_aead *tether_keys_find(struct tether_keys *keys, uint64_t epoch)
+struct tether_aead *tether_keys_load(struct tether_keys *keys, uint64_t epoch)
 {
     unsigned victim;
 
-    if (keys->cipher == 0 || epoch < keys->first || epoch > keys->last)
-        return NULL;
-    for (unsigned i = 0; i < TETHER_KEYS_CONTEXTS; i++) {
-        if (keys->context_epoch[i] == epoch)
-            return &keys->contexts[i];
-    }
     victim = keys->context_next;
     keys->context_next = (victim + 1) % TETHER_KEYS_CONTEXTS;
     keys->context_epoch[victim] = UINT64_MAX;

@@ -44,8 +44,20 @@ int tether_keys_chain(uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE], uin
 int tether_keys_set(struct tether_keys *keys, uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE]);
 /* Wipe all keys (the channel ended); _set may follow. */
 void tether_keys_clear(struct tether_keys *keys);
+/* The same for an epoch whose key is in no context yet. */
+struct tether_aead *tether_keys_load(struct tether_keys *keys, uint64_t epoch);
+
 /* The AEAD for an epoch by table look-up; NULL outside the held range. */
-struct tether_aead *tether_keys_find(struct tether_keys *keys, uint64_t epoch);
+static inline struct tether_aead *tether_keys_find(struct tether_keys *keys, uint64_t epoch)
+{
+    if (keys->cipher == 0 || epoch < keys->first || epoch > keys->last)
+        return NULL;
+    for (unsigned i = 0; i < TETHER_KEYS_CONTEXTS; i++)
+        if (keys->context_epoch[i] == epoch)
+            return &keys->contexts[i];
+    return tether_keys_load(keys, epoch);
+}
+
 /*
  * A frame of `epoch` verified (or, when sealing, is about to be sent): hold [epoch - 1, epoch + ahead].
  * Derives at most `ahead` keys and is a no-op unless the epoch is newer than any before. 0 or -EIO.

@@ -9,12 +9,16 @@
 
 #include <errno.h>
 
+enum { HOLD_LEAST_NS = 1000000 };
+
 /* Holds above this many ns are too inexact for an RTT sample: 100 ppm of it reach an eighth of the least RTT. */
-static uint64_t hold_max(const struct tether_channel *ch)
+static inline uint64_t hold_max(const struct tether_channel *ch, uint64_t held_ns)
 {
+    if (held_ns <= HOLD_LEAST_NS)
+        return HOLD_LEAST_NS;
     uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : ch->rtt.declared_ns;
     uint64_t most = rtt > (UINT64_C(1) << 46) / 1250 ? UINT64_C(1) << 46 : rtt * 1250;
-    return most < UINT64_C(1000000) ? UINT64_C(1000000) : most;
+    return most < HOLD_LEAST_NS ? HOLD_LEAST_NS : most;
 }
 
 uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns)
@@ -94,7 +98,7 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     if (__builtin_expect(rx->gaps.count != 0, 0) && tether_gaps_due(&ep->gap_pool, &rx->gaps) <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_GAP);
     header->timestamp_ns = tether_stamp(ch, now_ns);
-    if (ch->peer_stamp_ns && now_ns - ch->peer_stamp_ns <= hold_max(ch)) {
+    if (ch->peer_stamp_ns && now_ns - ch->peer_stamp_ns <= hold_max(ch, now_ns - ch->peer_stamp_ns)) {
         header->echo_ns = (ch->peer_stamp + (now_ns - ch->peer_stamp_ns)) & TETHER_MASK48;
         header->flags |= TETHER_FLAG_ECHO;
     }
@@ -349,23 +353,26 @@ static int channel_transmit(struct tether_endpoint *ep, struct tether_channel *c
         tether_channel_reap(ep, ch);
         return length;
     }
-    if ((length = send_repair(ep, ch, now_ns, frame)) != 0)
+    if (ch->queues[TETHER_Q_REPAIR].head != TETHER_NIL && (length = send_repair(ep, ch, now_ns, frame)) != 0)
         return length;
     if (ch->queues[TETHER_Q_CONTROL].head != TETHER_NIL)
         (void)tether_control_compose(ep, ch, now_ns);
     if (control->tx.unsent != TETHER_NIL && (length = send_data(ep, ch, control, now_ns, frame)) != 0)
         return length;
-    if ((length = send_news(ep, ch, now_ns, frame)) != 0)
+    if (ch->queues[TETHER_Q_NEWS].head != TETHER_NIL && (length = send_news(ep, ch, now_ns, frame)) != 0)
         return length;
-    while ((flow = tether_queue_pop(ep, queue, TETHER_Q_DATA)) != NULL) {
-        if (!in_time(ep, flow, now_ns))
-            continue;
-        length = send_data(ep, ch, flow, now_ns, frame);
+    while ((flow = tether_queue_peek(ep, queue)) != NULL) {
+        length = flow->tx.pacer.at_ns <= now_ns || flow->id == 0 ? send_data(ep, ch, flow, now_ns, frame) : 0;
         if (length != 0) {
             if (flow->tx.unsent != TETHER_NIL)
-                tether_queue_push(ep, queue, TETHER_Q_DATA, flow);
+                tether_queue_turn(ep, queue, TETHER_Q_DATA);
+            else
+                (void)tether_queue_pop(ep, queue, TETHER_Q_DATA);
             return length;
         }
+        (void)tether_queue_pop(ep, queue, TETHER_Q_DATA);
+        if (!in_time(ep, flow, now_ns))
+            continue;
         tether_tx_kick(ep, ch, flow, now_ns);
         if (flow->queued >> TETHER_Q_DATA & 1)
             break; /* it can send, so something else failed: try again later */
