@@ -13,6 +13,7 @@ from tests.support import exchange as exchanges
 from tests.support.core_party import CoreParty
 from tests.unit.test_wireshark import dissect
 from tether_hw.transport.protocol import keylog, tags
+from tether_hw.transport.protocol.capture import Capture
 from tether_hw.transport.protocol.header import LAMP, Header
 from tether_hw.transport.protocol.keys import AES_256_GCM, CHACHA20_POLY1305
 
@@ -49,6 +50,7 @@ def test_the_reference_opens_every_frame(monkeypatch: pytest.MonkeyPatch, cipher
     assert {secret.cipher for secrets in log.secrets.values() for secret in secrets} == {cipher}
     sealed = [(name, frame) for name, frame in seen if not Header.decode(frame).flags & LAMP]
     assert len(sealed) > 20 and len({Header.decode(frame).channel for _name, frame in sealed}) >= 6
+    assert all(not Capture.decode(frame).trailer and not Capture.decode(frame).missing for _name, frame in seen)
     control = []
     for _name, frame in sealed:
         opened = log.open(frame)

@@ -60,7 +60,7 @@ class Capture:
             hint = "" if link else f"; as an Ethernet frame it does not lead to EtherType {ETHERTYPE:#06x} either"
             raise Reject("version", f"version {header.version}, this tool knows version {VERSION}{hint}", start)
         end = HEADER_SIZE + BLOCK_SIZE * header.blocks
-        if header.channel == 0 and header.flags == LAMP:  # a Hail is all whole blocks that came
+        if header.flags == LAMP:  # a Hail and its reply are all whole blocks that came
             end = max(end, len(frame) - len(frame) % BLOCK_SIZE)
         capture = cls(header, frame[HEADER_SIZE:end], frame[end:])
         if link:

@@ -80,6 +80,53 @@ static void drops_are_counted_and_said(void)
     CHECK_EQ(unlink(other), 0);
 }
 
+/* While the thread writes, lanes put in as fast as they can: every event is a line, or counted. */
+enum { RUSH = 400000 };
+
+static void *rush(void *argument)
+{
+    struct tether_endpoint_config *config = argument;
+    struct tether_trace_event event = {.kind = TETHER_TRACE_UP};
+    for (uint32_t i = 0; i < RUSH; i++) {
+        event.at_ns = i;
+        config->trace(config->trace_context, &event);
+    }
+    return NULL;
+}
+
+static void nothing_is_lost_in_a_rush(void)
+{
+    struct scribe scribe;
+    struct tether_endpoint_config config[2];
+    pthread_t threads[2];
+    uint64_t lines = 0, dropped = 0;
+    scribe_init(&scribe);
+    CHECK_EQ(scribe_open(&scribe, "a", path, NULL, 2), 0);
+    CHECK_EQ(scribe_start(&scribe), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        config[i] = listening(&scribe, i);
+        CHECK_EQ(pthread_create(&threads[i], NULL, rush, &config[i]), 0);
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    scribe_close(&scribe);
+    FILE *file = fopen(path, "r");
+    char line[512];
+    CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && strstr(line, "tether.trace/1") != NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
+        const char *events = strstr(line, "\"events\":");
+        CHECK(line[strlen(line) - 2] == '}');
+        if (events != NULL)
+            dropped += strtoull(events + 9, NULL, 10);
+        else
+            lines++;
+    }
+    fclose(file);
+    CHECK_EQ(lines + dropped, 2 * RUSH);
+    CHECK(lines >= SCRIBE_EVENTS);
+    CHECK_EQ(unlink(path), 0);
+}
+
 static void nothing_is_written_over(void)
 {
     struct scribe scribe;
@@ -112,6 +159,7 @@ int main(int count, char **arguments)
     snprintf(other, sizeof other, "%s/other", folder);
     RUN(events_become_lines);
     RUN(drops_are_counted_and_said);
+    RUN(nothing_is_lost_in_a_rush);
     RUN(nothing_is_written_over);
     CHECK_EQ(rmdir(folder), 0);
     return run_result();
