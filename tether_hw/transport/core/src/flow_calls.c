@@ -66,10 +66,10 @@ static int64_t again(struct tether_endpoint *ep, struct tether_flow *flow, uint3
     return -EAGAIN;
 }
 
-/* Byte flows leave an eighth of the send cells to others. */
+/* Byte flows leave a part of the send cells to others. */
 static uint32_t byte_room(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
-    uint32_t most = ep->config.tx_cells - ep->config.tx_cells / 8, room = tether_tx_room(ep);
+    uint32_t most = ep->config.tx_cells - ep->config.tx_cells / 32, room = tether_tx_room(ep);
     most = most > flow->tx.cells ? most - flow->tx.cells : 0;
     return room < most ? room : most;
 }

@@ -272,6 +272,23 @@ void tether_gaps_clear(struct tether_gap_pool *pool, struct tether_gaps *gaps)
     tether_gaps_init(gaps);
 }
 
+/* One that was named lately and is still open; the one named first comes first. */
+static uint32_t once_more(struct tether_gap_pool *pool, struct tether_gaps *gaps)
+{
+    for (uint32_t i = 0; i < TETHER_GAPS_AGAIN; i++) {
+        uint32_t at = (gaps->again_at + i) % TETHER_GAPS_AGAIN, gap;
+        if (gaps->again[at].left == 0)
+            continue;
+        gap = tree_find(pool, gaps, gaps->again[at].slot);
+        if (gap != TETHER_NIL && gaps->again[at].slot < pool->gaps[gap].end) {
+            gaps->again[at].left--;
+            return gap;
+        }
+        gaps->again[at].left = 0;
+    }
+    return TETHER_NIL;
+}
+
 uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t now_ns, uint64_t again_ns)
 {
     uint32_t gap = gaps->fresh;
@@ -279,9 +296,14 @@ uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps,
         return TETHER_NIL;
     if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns)
         gap = gaps->first_asked;
-    if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns || gaps->since_count0 >= 7) {
+    if (gaps->since_count0 >= 7) {
         gaps->since_count0 = 0;
         return TETHER_NIL;
+    }
+    if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns) {
+        gap = once_more(pool, gaps);
+        gaps->since_count0 = gap == TETHER_NIL ? 0 : gaps->since_count0 + 1;
+        return gap;
     }
     if (gap == gaps->fresh)
         gaps->fresh = pool->gaps[gap].next;
@@ -289,6 +311,12 @@ uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps,
     line_insert(pool, gaps, gap, gaps->last_asked);
     pool->gaps[gap].ready_ns = again_ns;
     gaps->since_count0++;
+    for (uint32_t i = 0; i < TETHER_GAPS_AGAIN; i++) /* what is left of its last turn */
+        if (gaps->again[i].slot >= pool->gaps[gap].start && gaps->again[i].slot < pool->gaps[gap].end)
+            gaps->again[i].left = 0;
+    gaps->again[gaps->again_at].slot = pool->gaps[gap].start;
+    gaps->again[gaps->again_at].left = TETHER_GAP_NAMINGS - 1;
+    gaps->again_at = (gaps->again_at + 1) % TETHER_GAPS_AGAIN;
     return gap;
 }
 

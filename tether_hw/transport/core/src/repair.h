@@ -25,6 +25,11 @@ struct tether_gap {
     uint32_t broken;      /* a Skip follows the gap */
 };
 
+enum {
+    TETHER_GAPS_AGAIN = 4,
+    TETHER_GAP_NAMINGS = 3 /* frames that name a gap in one turn, the later ones only if they go anyway */
+};
+
 struct tether_gap_pool {
     struct tether_gap *gaps; /* [count] */
     uint32_t count, free_head, fresh, free_count;
@@ -38,6 +43,11 @@ struct tether_gaps {
     uint32_t hint;  /* where the last search ended */
     uint32_t count;
     uint32_t since_count0; /* frames with a NACK since the last cumulative one */
+    struct {
+        uint64_t slot;     /* first one of a gap that was named lately */
+        uint32_t left;     /* frames that may name it once more */
+    } again[TETHER_GAPS_AGAIN];
+    uint32_t again_at;     /* where the next one goes */
 };
 
 int tether_gap_pool_open(struct tether_gap_pool *pool, uint32_t count);
@@ -49,6 +59,9 @@ static inline void tether_gaps_init(struct tether_gaps *gaps)
     gaps->first_asked = gaps->last_asked = TETHER_NIL;
     gaps->count = 0;
     gaps->since_count0 = 0;
+    gaps->again_at = 0;
+    for (int i = 0; i < TETHER_GAPS_AGAIN; i++)
+        gaps->again[i].left = 0;
 }
 
 /*
@@ -68,8 +81,9 @@ int tether_gaps_fill(struct tether_gap_pool *pool, struct tether_gaps *gaps, uin
                      uint64_t end, uint32_t cell);
 void tether_gaps_clear(struct tether_gap_pool *pool, struct tether_gaps *gaps);
 /*
- * The gap to ask for now, or NIL; it will not be offered again before `again_ns`. Also NIL in one frame of
- * eight, so that the cumulative count gets its turn.
+ * The gap to ask for now, or NIL; its next turn is not before `again_ns`. A frame that goes when none has its turn names
+ * one of the last few once more: that frame may have been lost, and a whole round trip with it. NIL in one frame of eight,
+ * so that the cumulative count gets its turn.
  */
 uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t now_ns, uint64_t again_ns);
 /* Earliest time at which _ask may offer one; UINT64_MAX without gaps. */

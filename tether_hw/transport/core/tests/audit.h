@@ -42,6 +42,7 @@ enum audit_rule {
 
 struct audit_frame {
     uint64_t hash, sent_ns, named_ns;
+    uint8_t named; /* in this turn */
     uint8_t sent, asked, arrived, skipped;
 };
 
@@ -235,8 +236,11 @@ static inline void audit_reverse(struct audit_end *e, const struct tether_header
         AUDIT(a, AUDIT_MISSING, !f->arrived);
         if (i * peer->floor >= back->highest)
             continue; /* the receiver's clock: it knows of no gap there */
-        AUDIT(a, AUDIT_TURN, f->named_ns == 0 || now_ns - f->named_ns >= rtt - rtt / 16);
-        f->named_ns = now_ns;
+        if (f->named_ns == 0 || now_ns - f->named_ns >= rtt - rtt / 16) {
+            f->named_ns = now_ns;
+            f->named = 0;
+        }
+        AUDIT(a, AUDIT_TURN, ++f->named <= 3);
     }
 }
 
