@@ -131,7 +131,8 @@ class Workshop:
         while waiting or running:
             while waiting and len(running) < 2:
                 name = waiting.pop()
-                command = [self.compiler, *self.flags, "-c", name, "-o", self.object(name, suffix)]
+                target = self.object(name, suffix)
+                command = [self.compiler, *self.flags, "-MMD", "-MF", f"{target}.d", "-c", name, "-o", target]
                 running.append(subprocess.Popen(command, cwd=self.source, stderr=subprocess.PIPE, text=True))
             process = running.pop(0)
             error = process.communicate()[1]
@@ -161,6 +162,14 @@ class Workshop:
             return None
         return run.returncode
 
+    def touched(self, mutant: Mutant) -> list[str]:
+        """What has to be compiled again: who includes the file, by what the compiler noted."""
+        if not mutant.file.endswith(".h"):
+            return [f"src/{mutant.file}"]
+        name = re.compile(rf"(^|[/\s]){re.escape(mutant.file)}(\s|$)", re.MULTILINE)
+        files = [*self.sources(), f"tests/{mutant.program}.c"]
+        return [item for item in files if name.search(Path(self.object(item, ".o") + ".d").read_text(encoding="utf-8"))]
+
     def attempt(self, mutant: Mutant) -> Outcome:
         """One change: made, compiled, tested, taken back."""
         began = time.monotonic()
@@ -168,8 +177,7 @@ class Workshop:
         before = path.read_text(encoding="utf-8")
         path.write_text(changed(before, mutant), encoding="utf-8")
         try:
-            header = mutant.file.endswith(".h")
-            touched = [*self.sources(), f"tests/{mutant.program}.c"] if header else [f"src/{mutant.file}"]
+            touched = self.touched(mutant)
             said = self.compile(touched, ".new.o")
             if said:
                 said = f"no verdict: does not compile: {said.splitlines()[0]}"

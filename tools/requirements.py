@@ -5,8 +5,7 @@
 Usage: .venv/bin/python tools/requirements.py [--missing]     --missing: only print what has no test
 
 A test names what it proves: a C test function by PROVES("T-GRT-2"), a pytest function by
-@pytest.mark.proves("T-GRT-2"), a group of vectors, an exchange and a scenario of the simulator by a list
-`proves`. Ends in 1 when
+@pytest.mark.proves("T-GRT-2"), vectors, exchanges and scenarios of the simulator by a list `proves`. Ends in 1 when
 a MUST has no id or no test, an id stands twice, or a tag or the text names an id that does not exist.
 """
 

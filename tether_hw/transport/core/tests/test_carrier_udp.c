@@ -57,7 +57,7 @@ static void test_depth(uint16_t mtu)
 /* A plain socket sees each frame as one datagram of its own, and what is sent may not be cut on the way. */
 static void test_one_frame_to_a_datagram(void)
 {
-    PROVES("T-ENC-2");
+    PROVES("T-ENC-2", "T-PMT-5");
     struct carrier *a = open_udp(4, 1500, 0);
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof name;

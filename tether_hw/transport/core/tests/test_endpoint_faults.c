@@ -612,7 +612,7 @@ static void hail_retry(void)
 /* The peer restarts and only listens: our timer frames are a stranger's there, but a Hail tells us that it has. */
 static void peer_forgot(void)
 {
-    PROVES("T-CLK-7", "T-CLK-8", "T-RST-3", "T-CNF-5");
+    PROVES("T-CLK-8", "T-RST-3", "T-CNF-5");
     uint16_t flow;
     begin(70);
     flow = open_flow(0, TETHER_FLOW_MESSAGE);

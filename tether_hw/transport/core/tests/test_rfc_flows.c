@@ -352,6 +352,11 @@ static void closed_upon(void)
             continue;
         CHECK_EQ(flow->tx.cells, 5); /* kept until a receipt covers it */
     }
+    {
+        struct tether_header nothing = {.flow = 2, .slot = 44, .nack_slot = 0};
+        CHECK_EQ(say(&nothing, data), 0);
+        CHECK_EQ(flow->tx.cells, 5);
+    }
     CHECK_EQ(say_close(2, TETHER_CLOSE_CLOSED, 44), 0);
     CHECK_EQ(flow->tx.cells, 0);
     CHECK_EQ(tether_flow_write(p.end[1], p.now_ns, p.channel[1], 2, data, 10, 0), -EPIPE);
@@ -443,6 +448,28 @@ static void anything_at_all(void)
     }
 }
 
+/* Declared, cancelled before a grant could come: nothing stays granted for what will not be sent. */
+static void cancelled_before_the_grant(void)
+{
+    PROVES("T-RET-1", "T-STA-6", "T-GRT-5");
+    uint8_t frame[PAIR_FRAME];
+    struct tether_address to;
+    uint16_t flow;
+    int length;
+    begin(70);
+    CHECK_EQ(tether_flow_open(p.end[0], p.now_ns, p.channel[0], TETHER_FLOW_MESSAGE, 0, &flow), 0);
+    pair_run(&p, 10000000);
+    CHECK_EQ(tether_flow_write(p.end[0], p.now_ns, p.channel[0], flow, data, 40 * 1408, 0), 40 * 1408);
+    length = tether_endpoint_transmit(p.end[0], p.now_ns, frame, sizeof frame, &to); /* the ember, with the demand */
+    CHECK_EQ(length, 23 * 64);
+    CHECK_EQ(tether_flow_cancel(p.end[0], p.now_ns, p.channel[0], flow), 0);
+    CHECK_EQ(tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frame, (size_t)length), 0);
+    pair_quiet(&p);
+    CHECK_EQ(flow_of(flow)->rx.demand, 40 * 22);
+    CHECK_EQ(flow_of(flow)->rx.contig, 40 * 22);
+    pair_close(&p);
+}
+
 int main(int count, char **arguments)
 {
     run_arguments(count, arguments);
@@ -460,6 +487,7 @@ int main(int count, char **arguments)
     RUN(an_abort_is_no_end);
     RUN(closed_upon);
     RUN(flows_that_are_not_there);
+    RUN(cancelled_before_the_grant);
     RUN(anything_at_all);
     return run_result();
 }

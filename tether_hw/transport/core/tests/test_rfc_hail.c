@@ -372,6 +372,31 @@ static void empty_purse(void)
     pair_close(&p);
 }
 
+/* Nothing comes back to timer frames: after 10 s, and not before, the channel is down, and nothing more is sent on it. */
+static void nobody_answers(void)
+{
+    PROVES("T-CLK-7");
+    static uint8_t data[1000];
+    uint16_t flow;
+    uint64_t begun;
+    begin(12);
+    CHECK_EQ(tether_flow_open(p.end[0], p.now_ns, p.channel[0], TETHER_FLOW_BYTES, 0, &flow), 0);
+    pair_run(&p, 10000000);
+    p.wire[0].cut = p.wire[1].cut = 1;
+    CHECK_EQ(tether_flow_write(p.end[0], p.now_ns, p.channel[0], flow, data, sizeof data, TETHER_WRITE_FLUSH), 1000);
+    begun = p.now_ns;
+    while (tether_channel_find(p.end[0], p.channel[0]) != NULL &&
+           tether_channel_find(p.end[0], p.channel[0])->state == TETHER_CHANNEL_UP && p.now_ns < begun + 40000000000)
+        pair_step(&p, p.now_ns + 100000000);
+    CHECK(p.now_ns - begun >= 10000000000);
+    CHECK(p.now_ns - begun < 12000000000);
+    CHECK_EQ(pair_seen(&p, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -ETIMEDOUT);
+    begun = pair_stats(&p, 0).frames_sent;
+    pair_run(&p, 1000000000);
+    CHECK_EQ(pair_stats(&p, 0).frames_sent, begun); /* no BYE */
+    pair_close(&p);
+}
+
 int main(int count, char **arguments)
 {
     run_arguments(count, arguments);
@@ -384,5 +409,6 @@ int main(int count, char **arguments)
     RUN(absurd_stale_answer);
     RUN(every_try_is_new);
     RUN(empty_purse);
+    RUN(nobody_answers);
     return run_result();
 }

@@ -63,6 +63,27 @@ static void absurd_grants(void)
     pair_close(&p);
 }
 
+/* A receipt for slots below the first one is no receipt for all that was sent. */
+static void receipts_from_before_the_beginning(void)
+{
+    PROVES("T-SER-2");
+    struct tether_header header = {0};
+    struct tether_flow *flow;
+    uint32_t cells;
+    begin(11);
+    flow = blocked_sender(&header.flow);
+    cells = flow->tx.cells;
+    for (uint32_t below = 22; below < UINT32_MAX / 4; below *= 3) {
+        header.nack_slot = 0 - below;
+        CHECK_EQ(say(&header, data), 0);
+        CHECK_EQ(flow->tx.cells, cells);
+    }
+    header.nack_slot = 22;
+    CHECK_EQ(say(&header, data), 0);
+    CHECK_EQ(flow->tx.cells, cells - 1);
+    pair_close(&p);
+}
+
 static void absurd_demand(void)
 {
     PROVES("T-SER-5");
@@ -271,6 +292,7 @@ int main(int count, char **arguments)
     run_arguments(count, arguments);
     RUN(flags_decide_nothing);
     RUN(absurd_grants);
+    RUN(receipts_from_before_the_beginning);
     RUN(absurd_demand);
     RUN(flags_out_of_place);
     RUN(absurd_round_trip);
