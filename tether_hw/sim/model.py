@@ -104,6 +104,11 @@ class Flow(Model):
     size: Size = Field(NOTHING, description="byte flow: all of it; message flow: of one message")
     messages: Count = Span(1, 1)
     bound: Size | None = None
+    order: Literal["ordered", "unordered"] = "ordered"
+    deadline: Time = Field(NOTHING, description="expiring: older data is skipped; 0: reliable")
+    latency: Time = NOTHING
+    budget: Size = Field(NOTHING, description="bytes per second that the receiver should keep for it")
+    scale: int = Field(0, ge=0, le=3)
     duplex: bool = False
     reverse: bool = False
     close: bool = True

@@ -219,6 +219,7 @@ class StreamResult(Sized):
         ("cancelled_messages", c_uint64),
         ("unknown_messages", c_uint64),
         ("lost_messages", c_uint64),
+        ("hole_bytes", c_uint64),
         ("first_write_ns", c_uint64),
         ("first_arrival_ns", c_uint64),
         ("done_ns", c_uint64),

@@ -47,13 +47,17 @@ static void open_flow(struct tether_sim *sim, uint32_t number)
     struct sim_flow *flow = &sim->flows[number];
     struct sim_channel *ch = &sim->channels[flow->config.channel];
     struct sim_vertex *v = &sim->vertices[ch->config.from];
+    struct tether_flow_options options = {.struct_size = sizeof options, .kind = flow->config.kind,
+        .reliability = flow->config.reliability, .order = flow->config.order, .scale = flow->config.scale,
+        .bound = flow->config.bound, .budget = flow->config.budget, .latency_ns = flow->config.latency_ns,
+        .deadline_ns = flow->config.deadline_ns};
     uint64_t now = sim_clock(v, sim->now_ns);
     int failed;
     if (flow->open || flow->closing || !ch->up || !v->up)
         return;
     if (sim_stream_complete(sim, &flow->stream[0]) && sim_stream_complete(sim, &flow->stream[1]))
         return;
-    failed = v->ops.flow_open(v->context, now, ch->index[0], flow->config.kind, flow->config.bound, &flow->id);
+    failed = v->ops.flow_open(v->context, now, ch->index[0], &options, &flow->id);
     if (failed == -ENOTCONN || failed == -ENOENT || failed == -ENOSPC || failed == -EAGAIN) {
         (void)sim_at(sim, sim->now_ns + retry_ns, SIM_EV_STREAM, number * 2, NULL);
         return;

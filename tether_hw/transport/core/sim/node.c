@@ -126,10 +126,10 @@ static int core_channel_close(void *context, uint64_t now_ns, uint32_t channel)
     return tether_channel_close(((struct sim_vertex *)context)->ep, now_ns, channel);
 }
 
-static int core_flow_open(void *context, uint64_t now_ns, uint32_t channel, uint8_t kind, uint64_t bound,
+static int core_flow_open(void *context, uint64_t now_ns, uint32_t channel, const struct tether_flow_options *options,
                           uint16_t *flow)
 {
-    return tether_flow_open(((struct sim_vertex *)context)->ep, now_ns, channel, kind, bound, flow);
+    return tether_flow_open_options(((struct sim_vertex *)context)->ep, now_ns, channel, options, flow);
 }
 
 static int64_t core_flow_write(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow, const void *data,
@@ -138,15 +138,10 @@ static int64_t core_flow_write(void *context, uint64_t now_ns, uint32_t channel,
     return tether_flow_write(((struct sim_vertex *)context)->ep, now_ns, channel, flow, data, length, flags);
 }
 
-static int64_t core_flow_read(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow, void *data,
-                              size_t capacity, uint32_t *flags)
+static int64_t core_flow_read(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow, uint64_t *offset,
+                              void *data, size_t capacity, uint32_t *flags)
 {
-    return tether_flow_read(((struct sim_vertex *)context)->ep, now_ns, channel, flow, data, capacity, flags);
-}
-
-static int core_message_size(void *context, uint32_t channel, uint16_t flow, uint64_t *size)
-{
-    return tether_flow_message_size(((struct sim_vertex *)context)->ep, channel, flow, size);
+    return tether_flow_read_at(((struct sim_vertex *)context)->ep, now_ns, channel, flow, offset, data, capacity, flags);
 }
 
 static int core_flow_cancel(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow)
@@ -171,7 +166,7 @@ static int core_check(void *context, int quiet)
 
 static const struct tether_sim_ops core_ops = {sizeof(struct tether_sim_ops), 0, core_restart, core_counter,
     core_receive, core_transmit, core_deadline, core_event, core_channel_open, core_channel_close, core_flow_open,
-    core_flow_write, core_flow_read, core_message_size, core_flow_cancel, core_flow_close, core_check};
+    core_flow_write, core_flow_read, core_flow_cancel, core_flow_close, core_check};
 
 /* ------------------------------------------------------------------- life */
 

@@ -101,7 +101,8 @@ struct sim_stream {
     uint64_t next_message;       /* to write */
     uint64_t last_message;       /* highest that came, + 1 */
     uint64_t read_tokens_ns, write_tokens_ns; /* when the pace allows the next piece */
-    uint64_t at;                 /* byte flow: next byte to write */
+    uint64_t at, base;           /* byte flow: next byte to write; where this life began */
+    uint8_t *blocks;             /* byte flow read by its place: blocks that came */
     uint8_t *seen;               /* bits: messages delivered */
     uint8_t *ended;              /* bits: cancelled, or unknown to their sender: may be delivered or not */
     uint64_t first_of_life;      /* message number at which the present flow began */

@@ -5,45 +5,10 @@
  *
  * A message of 16 bytes or more begins with its number and its length, so that others before it may be lost.
  */
-#include "sim.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-enum { LABEL = 16, PACED_PIECE = 5632 };
-
-static int bit(const uint8_t *bits, uint64_t at)
-{
-    return bits[at / 8] >> (at % 8) & 1;
-}
-
-static void set(uint8_t *bits, uint64_t at)
-{
-    bits[at / 8] = (uint8_t)(bits[at / 8] | 1u << (at % 8));
-}
-
-static const struct tether_sim_flow *config_of(const struct tether_sim *sim, const struct sim_stream *stream)
-{
-    return &sim->flows[stream->flow].config;
-}
-
-static int messages(const struct tether_sim *sim, const struct sim_stream *stream)
-{
-    return config_of(sim, stream)->kind == TETHER_FLOW_MESSAGE;
-}
-
-static int active(const struct tether_sim *sim, const struct sim_stream *stream)
-{
-    const struct tether_sim_flow *c = config_of(sim, stream);
-    return c->duplex || stream->direction == c->reverse;
-}
-
-static uint64_t message_length(const struct tether_sim *sim, const struct sim_stream *stream, uint64_t number)
-{
-    const struct tether_sim_flow *c = config_of(sim, stream);
-    uint64_t room = c->message_max - c->message_min + 1;
-    return c->message_min + sim_draw(sim->config.seed, SIM_DRAW_SIZE, stream->key, number) % room;
-}
 
 int sim_stream_open(struct tether_sim *sim, uint32_t flow, uint32_t direction)
 {
@@ -63,8 +28,12 @@ int sim_stream_open(struct tether_sim *sim, uint32_t flow, uint32_t direction)
         return 0;
     }
     sim->open_streams++;
-    if (c->kind != TETHER_FLOW_MESSAGE)
-        return 0;
+    if (c->kind != TETHER_FLOW_MESSAGE) {
+        if (c->order == TETHER_FLOW_ORDERED && c->reliability == TETHER_FLOW_RELIABLE)
+            return 0;
+        stream->blocks = calloc(c->bytes / TETHER_BLOCK_BYTES / 8 + 1, 1);
+        return stream->blocks ? 0 : -ENOMEM;
+    }
     stream->seen = calloc(c->messages / 8 + 1, 1);
     stream->ended = calloc(c->messages / 8 + 1, 1);
     return stream->seen && stream->ended ? 0 : -ENOMEM;
@@ -74,6 +43,7 @@ void sim_stream_close(struct sim_stream *stream)
 {
     free(stream->seen);
     free(stream->ended);
+    free(stream->blocks);
 }
 
 int sim_stream_complete(const struct tether_sim *sim, const struct sim_stream *stream)
@@ -82,14 +52,8 @@ int sim_stream_complete(const struct tether_sim *sim, const struct sim_stream *s
     return stream->result.complete != 0;
 }
 
-static void progress(struct tether_sim *sim, struct sim_stream *stream)
-{
-    sim->progress_ns = sim->result.done_ns = sim->now_ns;
-    stream->result.done_ns = sim->now_ns;
-}
-
 /* Is there nothing left that must come? */
-static void settle(struct tether_sim *sim, struct sim_stream *stream)
+void sim_stream_settle(struct tether_sim *sim, struct sim_stream *stream)
 {
     const struct tether_sim_flow *c = config_of(sim, stream);
     if (stream->result.complete)
@@ -97,6 +61,10 @@ static void settle(struct tether_sim *sim, struct sim_stream *stream)
     if (c->kind == TETHER_FLOW_MESSAGE) {
         if (stream->next_message < c->messages)
             return;
+        if (c->reliability == TETHER_FLOW_EXPIRING && stream->drained) /* what did not come has expired */
+            for (uint64_t m = 0; m < c->messages; m++)
+                if (!bit(stream->seen, m))
+                    set(stream->ended, m);
         if (stream->result.delivered_messages < c->messages)
             for (uint64_t m = 0; m < c->messages; m++)
                 if (!bit(stream->seen, m) && !bit(stream->ended, m))
@@ -126,7 +94,7 @@ void sim_stream_close_flow(struct tether_sim *sim, struct sim_flow *flow)
 
 /* ------------------------------------------------------------------ writing */
 
-static void arm(struct tether_sim *sim, struct sim_stream *stream, uint64_t at_ns)
+void sim_stream_arm(struct tether_sim *sim, struct sim_stream *stream, uint64_t at_ns)
 {
     if (stream->armed)
         return;
@@ -139,7 +107,7 @@ static int64_t write_bytes(struct tether_sim *sim, struct sim_stream *stream, st
     const struct tether_sim_flow *c = config_of(sim, stream);
     uint64_t left = c->bytes - stream->at, most = c->write_bps ? PACED_PIECE : SIM_PIECE;
     uint64_t piece = left < most ? left : most;
-    uint32_t flags = piece == left ? TETHER_WRITE_END | TETHER_WRITE_FLUSH : 0;
+    uint32_t flags = piece == left ? TETHER_WRITE_END | (stream->blocks ? 0 : TETHER_WRITE_FLUSH) : 0;
     int64_t took;
     sim_payload_fill(stream->key, stream->at, sim->scratch, piece);
     took = v->ops.flow_write(v->context, sim_clock(v, sim->now_ns), channel, sim->flows[stream->flow].id, sim->scratch,
@@ -185,7 +153,7 @@ static void write_on(struct tether_sim *sim, struct sim_stream *stream)
         return;
     while (!stream->write_done && stream->wants_write && !sim->stop) {
         if (sim->now_ns < stream->write_tokens_ns) {
-            arm(sim, stream, stream->write_tokens_ns);
+            sim_stream_arm(sim, stream, stream->write_tokens_ns);
             return;
         }
         took = c->kind == TETHER_FLOW_MESSAGE ? write_message(sim, stream, v, channel)
@@ -206,113 +174,11 @@ static void write_on(struct tether_sim *sim, struct sim_stream *stream)
     }
 }
 
-/* ------------------------------------------------------------------ reading */
-
-static void check_message(struct tether_sim *sim, struct sim_stream *stream, uint64_t length)
-{
-    const struct tether_sim_flow *c = config_of(sim, stream);
-    uint64_t number = stream->last_message, key, from = 0;
-    if (length >= LABEL) {
-        number = tether_get64(sim->scratch);
-        from = LABEL;
-        if (tether_get64(sim->scratch + 8) != length || number >= c->messages) {
-            sim_broken(sim, TETHER_SIM_BYTES, stream->dst, "flow %u: the label of a message is wrong", stream->flow);
-            return;
-        }
-    }
-    key = stream->key ^ sim_mix(number + 1);
-    if (number >= c->messages || number >= stream->next_message || length != message_length(sim, stream, number) ||
-        !sim_payload_right(key, from, sim->scratch + from, length - from)) {
-        sim_broken(sim, TETHER_SIM_BYTES, stream->dst, "flow %u: message %llu is not what was written", stream->flow,
-                   (unsigned long long)number);
-        return;
-    }
-    if (bit(stream->seen, number)) {
-        sim_broken(sim, TETHER_SIM_ONCE, stream->dst, "flow %u: message %llu came twice", stream->flow,
-                   (unsigned long long)number);
-        return;
-    }
-    if (number < stream->last_message && c->order == 0) {
-        sim_broken(sim, TETHER_SIM_BYTES, stream->dst, "flow %u: message %llu came after %llu", stream->flow,
-                   (unsigned long long)number, (unsigned long long)stream->last_message - 1);
-        return;
-    }
-    set(stream->seen, number);
-    stream->last_message = number + 1 > stream->last_message ? number + 1 : stream->last_message;
-    stream->result.delivered_messages++;
-    stream->result.delivered_bytes += length;
-}
-
-/* One piece: bytes read, 0 for the end, negative when there is nothing. */
-static int64_t read_piece(struct tether_sim *sim, struct sim_stream *stream, struct sim_vertex *v, uint32_t channel)
-{
-    const struct tether_sim_flow *c = config_of(sim, stream);
-    uint64_t now = sim_clock(v, sim->now_ns), size = c->read_bps ? PACED_PIECE : SIM_PIECE;
-    uint16_t id = sim->flows[stream->flow].id;
-    uint32_t flags = 0;
-    int64_t got;
-    if (c->kind == TETHER_FLOW_MESSAGE) {
-        int none = v->ops.message_size(v->context, channel, id, &size);
-        if (none < 0)
-            return none;
-        if (size > c->message_max) {
-            sim_broken(sim, TETHER_SIM_BYTES, v->index, "flow %u: a message of %llu bytes", stream->flow,
-                       (unsigned long long)size);
-            return -EBADMSG;
-        }
-    }
-    got = v->ops.flow_read(v->context, now, channel, id, sim->scratch, size, &flags);
-    if (got > 0 && c->kind == TETHER_FLOW_MESSAGE) {
-        check_message(sim, stream, (uint64_t)got);
-    } else if (got > 0) {
-        uint64_t at = stream->result.delivered_bytes;
-        if (at + (uint64_t)got > c->bytes || !sim_payload_right(stream->key, at, sim->scratch, (uint64_t)got))
-            sim_broken(sim, TETHER_SIM_BYTES, v->index, "flow %u: wrong bytes in [%llu, +%lld)", stream->flow,
-                       (unsigned long long)at, (long long)got);
-        stream->result.delivered_bytes += (uint64_t)got;
-    }
-    if (flags & TETHER_READ_END && c->kind == TETHER_FLOW_BYTES) {
-        stream->read_done = 1;
-        if (stream->result.delivered_bytes != c->bytes)
-            sim_broken(sim, TETHER_SIM_BYTES, v->index, "flow %u ended after %llu of %llu bytes", stream->flow,
-                       (unsigned long long)stream->result.delivered_bytes, (unsigned long long)c->bytes);
-        if (got <= 0)
-            progress(sim, stream);
-    }
-    if (got > 0)
-        progress(sim, stream);
-    return got;
-}
-
-static void read_on(struct tether_sim *sim, struct sim_stream *stream, int all)
-{
-    const struct tether_sim_flow *c = config_of(sim, stream);
-    struct sim_vertex *v = &sim->vertices[stream->dst];
-    uint32_t channel = sim->flows[stream->flow].at[1 - stream->direction];
-    int64_t got;
-    if (!v->up || !channel || !active(sim, stream))
-        return;
-    while ((stream->wants_read || all) && !stream->read_done && !sim->stop) {
-        uint64_t from = c->read_from_ns > stream->read_tokens_ns ? c->read_from_ns : stream->read_tokens_ns;
-        if (sim->now_ns < from && !all) {
-            arm(sim, stream, from);
-            return;
-        }
-        got = read_piece(sim, stream, v, channel);
-        if (got <= 0) {
-            stream->wants_read = 0;
-            break;
-        }
-        if (c->read_bps)
-            stream->read_tokens_ns = sim->now_ns + (uint64_t)got * UINT64_C(8000000000) / c->read_bps;
-    }
-    settle(sim, stream);
-}
-
 void sim_stream_go(struct tether_sim *sim, struct sim_stream *stream)
 {
     write_on(sim, stream);
-    read_on(sim, stream, 0);
+    sim_stream_read(sim, stream, 0);
+    sim_stream_settle(sim, stream);
     sim_stream_close_flow(sim, &sim->flows[stream->flow]);
 }
 
@@ -320,7 +186,7 @@ void sim_stream_go(struct tether_sim *sim, struct sim_stream *stream)
 void sim_stream_drain(struct tether_sim *sim, struct sim_stream *stream, struct sim_vertex *v)
 {
     if (stream->dst == v->index)
-        read_on(sim, stream, 1);
+        sim_stream_read(sim, stream, 1);
 }
 
 /* ------------------------------------------------------------- lives of a flow */
@@ -340,7 +206,7 @@ void sim_stream_life(struct tether_sim *sim, struct sim_stream *stream)
     if (!active(sim, stream) || stream->result.complete)
         return;
     unknown(sim, stream); /* the other end may not have heard yet that the former flow has ended */
-    settle(sim, stream);
+    sim_stream_settle(sim, stream);
     if (stream->result.complete)
         return;
     stream->result.opens++;
@@ -360,7 +226,7 @@ void sim_stream_seen(struct tether_sim *sim, struct sim_stream *stream)
         return;
     stream->begun = 1;
     if (!messages(sim, stream)) {
-        stream->at = stream->result.delivered_bytes;
+        stream->at = stream->base = stream->result.delivered_bytes;
         stream->write_done = 0;
     }
 }
@@ -374,7 +240,7 @@ void sim_stream_lost(struct tether_sim *sim, struct sim_stream *stream, int side
     stream->begun = 0;
     stream->wants_write = 0;
     unknown(sim, stream);
-    settle(sim, stream);
+    sim_stream_settle(sim, stream);
 }
 
 /* Messages that were not sent completely are gone; those that were still come. `for_good`: the stream ends here. */
@@ -393,5 +259,5 @@ void sim_stream_cancelled(struct tether_sim *sim, struct sim_stream *stream, int
                 stream->result.cancelled_messages++;
             }
     stream->wants_write = !stream->write_done;
-    settle(sim, stream);
+    sim_stream_settle(sim, stream);
 }

@@ -37,12 +37,12 @@ struct tether_sim_ops {
     int (*channel_open)(void *context, uint64_t now_ns, uint32_t peer_id, uint16_t remote_lane,
                         const struct tether_address *to, uint32_t *channel);
     int (*channel_close)(void *context, uint64_t now_ns, uint32_t channel);
-    int (*flow_open)(void *context, uint64_t now_ns, uint32_t channel, uint8_t kind, uint64_t bound, uint16_t *flow);
+    int (*flow_open)(void *context, uint64_t now_ns, uint32_t channel, const struct tether_flow_options *options,
+                     uint16_t *flow);
     int64_t (*flow_write)(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow, const void *data,
                           size_t length, uint32_t flags);
-    int64_t (*flow_read)(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow, void *data, size_t capacity,
-                         uint32_t *flags);
-    int (*message_size)(void *context, uint32_t channel, uint16_t flow, uint64_t *size);
+    int64_t (*flow_read)(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow, uint64_t *offset, void *data,
+                         size_t capacity, uint32_t *flags);
     int (*flow_cancel)(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow);
     int (*flow_close)(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow);
     /* 0, or the number of an invariant that does not hold by its own state; `quiet`: I8 must hold too. */
@@ -244,6 +244,7 @@ struct tether_sim_stream_result {
     uint32_t complete;
     uint64_t written_bytes, delivered_bytes;
     uint64_t written_messages, delivered_messages, cancelled_messages, unknown_messages, lost_messages;
+    uint64_t hole_bytes;     /* of which the reader was told that they will not come */
     uint64_t first_write_ns, first_arrival_ns, done_ns;
     /* of payload that arrived for the first time, by the observer */
     uint64_t arrived_bytes;
