@@ -97,6 +97,8 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("lamp_source_per_s", c_uint32),
         ("agreement_per_s", c_uint32),
         ("rekey_s", c_uint32),
+        ("early_bytes", c_uint32),
+        ("reserved1", c_uint32),
     )
 
 

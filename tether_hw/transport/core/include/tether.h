@@ -245,6 +245,8 @@ struct tether_endpoint_config {
     uint32_t lamp_source_per_s; /* of one source address; 0 = 100 */
     uint32_t agreement_per_s;   /* key agreements that Hails may cost, and as many that replies may; 0 = 500 */
     uint32_t rekey_s;           /* age at which a channel gets new keys (or 10 RTT, if longer); 0 = 120, UINT32_MAX = never */
+    uint32_t early_bytes;       /* of a message of early data, sent or taken, at most 65,472; 0 = none is */
+    uint32_t reserved1;
 };
 
 TETHER_API size_t tether_endpoint_config_size(void);
@@ -316,6 +318,16 @@ TETHER_API int tether_channel_open(tether_endpoint *endpoint, uint64_t now_ns, u
  * and send there as soon as they hear from there. -EINVAL.
  */
 TETHER_API int tether_endpoint_moved(tether_endpoint *endpoint, uint16_t lane, const struct tether_address *address);
+/*
+ * Early data: one message to a lane of a peer with whom a channel has ended, in one Lamp, without waiting for a new
+ * channel. Only for what may be lost, and what may be said again on a channel when the outcome is not known. The same
+ * Lamp is delivered once at most. EARLY_DONE follows. -ENOENT no such channel ended, or too long ago, or the peer takes
+ * none: hail instead; -EMSGSIZE, -EBUSY one is under way, -EAGAIN no counter yet (NEED_COUNTER).
+ */
+TETHER_API int tether_early_send(tether_endpoint *endpoint, uint64_t now_ns, uint32_t peer_id, uint16_t remote_lane,
+                                 const void *data, size_t length);
+/* The oldest early data that waits: its length, and who sent it; -EAGAIN none, -EMSGSIZE (nothing is lost). */
+TETHER_API int64_t tether_early_read(tether_endpoint *endpoint, void *data, size_t capacity, uint32_t *peer_id);
 /* Tell the peer (BYE) and free the channel. CHANNEL_DOWN (status 0) follows. */
 TETHER_API int tether_channel_close(tether_endpoint *endpoint, uint64_t now_ns, uint32_t channel);
 
@@ -436,8 +448,10 @@ enum tether_event_kind {
     TETHER_EVENT_PEER_LANES,     /* the peer's Manifest with addresses has arrived; value = lanes */
     TETHER_EVENT_NEED_COUNTER,   /* value = last counter seen by a peer that called ours stale, or 0 */
     TETHER_EVENT_FLOW_HOLE,      /* the peer skipped slots that were declared: value = all of them so far */
-    TETHER_EVENT_MESSAGE_UNKNOWN /* the flow ended before receipts came: messages [value, value + status) may have
+    TETHER_EVENT_MESSAGE_UNKNOWN, /* the flow ended before receipts came: messages [value, value + status) may have
                                     been delivered or not, the `extra` ones after them were never sent */
+    TETHER_EVENT_EARLY,          /* early data of a peer waits: value = its bytes (tether_early_read) */
+    TETHER_EVENT_EARLY_DONE      /* ours: status 0 taken, -ECONNREFUSED not taken, -ETIMEDOUT not known; value = its counter */
 };
 
 struct tether_event {

@@ -163,7 +163,8 @@ static int answer_rekey(struct tether_endpoint *ep, uint64_t now_ns, const struc
         return -TETHER_E_TAGS;
     if (tether_rekey_answer(ep, ch, hail->sender_index, tag->ciphers) ||
         leave_reply(ep, ch, hail, now_ns, ch->next.wire, tag) ||
-        tether_lamp_keys(ep, 0, tag->ciphers, ch->next.wire, ch->next.remote, &ch->next.tx_keys, &ch->next.rx_keys)) {
+        tether_lamp_keys(ep, 0, tag->ciphers, ch->next.wire, ch->next.remote, &ch->next.tx_keys, &ch->next.rx_keys,
+                         ch->next.resume)) {
         tether_rekey_end(ep, ch, now_ns);
         return -TETHER_E_STATE;
     }
@@ -202,7 +203,7 @@ static int answer(struct tether_endpoint *ep, uint64_t now_ns, const struct teth
     memcpy(ch->peer_key, peer->keys[hail->key], TETHER_KEY_SIZE);
     tether_rtt_init(&ch->rtt, rtt_ns);
     if (leave_reply(ep, ch, hail, now_ns, ch->wire, &tag) ||
-        tether_lamp_keys(ep, 0, tag.ciphers, ch->wire, ch->remote, &ch->tx_keys, &ch->rx_keys) ||
+        tether_lamp_keys(ep, 0, tag.ciphers, ch->wire, ch->remote, &ch->tx_keys, &ch->rx_keys, ch->resume) ||
         tether_channel_ready(ep, ch, now_ns, &hail->tags.manifest)) {
         tether_channel_release(ep, ch);
         return -TETHER_E_STATE;

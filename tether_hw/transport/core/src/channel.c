@@ -63,7 +63,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->rekey_ns = ch->order_base = ch->cookie_ns = 0;
     memset(&ch->probe, 0, sizeof ch->probe);
     ch->hail_blocks = ch->path_blocks = 0;
-    ch->hail_tries = ch->reply_length = 0;
+    ch->hail_tries = ch->reply_length = ch->peer_early = 0;
     ch->stamp_offset = tether_get64(random) & TETHER_MASK48;
     ch->born = ++ep->births;
     ch->remote = 0;
@@ -144,7 +144,7 @@ void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel 
     ch->visible = 1;
     TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP, .slot = ch->remote, .value = 1);
     ch->expire_ns = UINT64_MAX;
-    control->control = TETHER_CONTROL_MANIFEST;
+    control->control = (uint8_t)(TETHER_CONTROL_MANIFEST | (ep->config.early_bytes ? TETHER_CONTROL_WARM : 0));
     control->refresh_round = 0;
     tether_enqueue(ep, control, TETHER_Q_CONTROL);
     tether_event_set(ep, control, TETHER_EVENT_CHANNEL_UP);
@@ -155,6 +155,8 @@ void tether_channel_confirmed(struct tether_endpoint *ep, struct tether_channel 
 void tether_channel_down(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, int32_t status,
                          uint64_t value)
 {
+    if (ch->state == TETHER_CHANNEL_UP && status != -EACCES && status != -EPROTO)
+        tether_warm_keep(ep, ch, now_ns);
     TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_DOWN, .value = (uint64_t)(int64_t)status);
     for (uint32_t i = 1; i < ep->flow_nodes; i++) {
         struct tether_flow *flow = tether_flow_at(ep, ch, i);
@@ -194,6 +196,7 @@ void tether_channel_reap(struct tether_endpoint *ep, struct tether_channel *ch)
     tether_keys_clear(&ch->tx_keys);
     tether_keys_clear(&ch->rx_keys);
     tether_rekey_end(ep, ch, 0);
+    tether_wipe(ch->resume, sizeof ch->resume);
     tether_wipe(&ch->noise, sizeof ch->noise);
     ch->hail_due = 0;
     ch->last_word = 0;

@@ -142,6 +142,13 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
                 if (next >= ep->config.lanes)
                     flow->control &= (uint8_t)~TETHER_CONTROL_MANIFEST;
                 size = whole ? (int)whole : -1;
+            } else if (flow->control & TETHER_CONTROL_WARM) {
+                if (capacity - length < TETHER_TAG_WARM_SIZE) {
+                    size = -1;
+                } else {
+                    flow->control &= (uint8_t)~TETHER_CONTROL_WARM;
+                    size = (int)tether_tag_put_warm(out + length, ep->config.early_bytes);
+                }
             }
         } else if (ch->state != TETHER_CHANNEL_CLOSING) {
             size = put_flow(ep, ch, flow, out + length, capacity - length, &marks);
@@ -285,6 +292,9 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, const stru
             return -1;
         if (tag->manifest.lanes)
             tether_event_set(ep, tether_flow_at(ep, ch, 0), TETHER_EVENT_PEER_LANES);
+        return 0;
+    case TETHER_TAG_WARM:
+        ch->peer_early = tag->warm_bytes;
         return 0;
     case TETHER_TAG_SKIP:
         if (tag->skip.flow == 0)

@@ -38,6 +38,8 @@ static int check(const struct tether_endpoint_config *c)
     if (c->ciphers & ~(TETHER_CIPHER_CHACHA20_POLY1305 | TETHER_CIPHER_AES_256_GCM) || c->entropy == NULL ||
         c->lane_addresses == NULL)
         return -EINVAL;
+    if (c->early_bytes > 65472)
+        return -EINVAL;
     if (c->replay_window && (c->replay_window < TETHER_REPLAY_MIN || c->replay_window > TETHER_REPLAY_MAX ||
                              (c->replay_window & (c->replay_window - 1))))
         return -EINVAL;
@@ -143,6 +145,8 @@ static int open_all(struct tether_endpoint *ep)
     tether_purse_init(&ep->replies, c->agreement_per_s / 2 + 16, c->agreement_per_s);
     if (tether_sources_open(&ep->sources, c->lamp_source_per_s / 4 + 8, c->lamp_source_per_s))
         return -ENOMEM;
+    if (tether_warm_open(ep))
+        return -ENOMEM;
     if (c->entropy(c->context, ep->sources.secret, sizeof ep->sources.secret))
         return -EIO;
     ep->timer_ns = UINT64_MAX;
@@ -187,6 +191,7 @@ TETHER_API void tether_endpoint_free(tether_endpoint *ep)
     tether_cells_close(&ep->tx);
     tether_gap_pool_close(&ep->gap_pool);
     tether_sources_close(&ep->sources);
+    tether_warm_close(ep);
     free(ep->addresses);
     free(ep->channels);
     free(ep->flows);
@@ -258,6 +263,8 @@ TETHER_API int tether_endpoint_event(tether_endpoint *ep, struct tether_event *e
         event->value = ep->counter_stale;
         return 1;
     }
+    if (tether_warm_event(ep, event))
+        return 1;
     while ((flow = tether_queue_peek(ep, &ep->queues[TETHER_Q_EVENT])) != NULL) {
         struct tether_channel *ch = tether_channel_of(ep, flow);
         uint32_t kind = flow->events ? (uint32_t)__builtin_ctz(flow->events) : 0;

@@ -36,6 +36,7 @@
 #include "replay.h"
 #include "tags.h"
 #include "trace.h"
+#include "warm.h"
 #include "wire.h"
 
 enum {
@@ -100,6 +101,8 @@ struct tether_channel {
     uint64_t timer_frame_ns;      /* last unfunded timer frame that did not come from the purse */
     struct tether_noise noise;
     struct tether_next next;
+    uint8_t resume[TETHER_KEY_SIZE]; /* for when the channel has ended (warm.h) */
+    uint32_t peer_early;    /* bytes of early data that the peer takes then */
     uint64_t keyed_ns;      /* the present keys' beginning */
     uint64_t rekey_ns;      /* no rekey before this */
     uint64_t order_base;    /* of the present keys: a frame's order is this + its sequence */
@@ -182,6 +185,7 @@ struct tether_endpoint {
     struct tether_purse replies;    /* replies to our Hails that cost us one */
     struct tether_sources sources;
     struct tether_jar jar;
+    struct tether_greetings greetings;
     struct tether_queue queues[TETHER_Q_COUNT]; /* endpoint's own start at TETHER_Q_EVENT */
     uint64_t timer_ns;       /* lower bound over all channels */
     uint64_t now_ns;         /* of the last call that told it */

@@ -46,7 +46,8 @@ enum tether_control {
     TETHER_CONTROL_END = 4,    /* CLOSE, reason END */
     TETHER_CONTROL_CLOSE = 8,  /* CLOSE, reason CLOSED */
     TETHER_CONTROL_MANIFEST = 16, /* on Flow 0's node */
-    TETHER_CONTROL_BYE = 32
+    TETHER_CONTROL_BYE = 32,
+    TETHER_CONTROL_WARM = 64 /* on Flow 0's node */
 };
 
 struct tether_flow_tx {

@@ -155,7 +155,7 @@ static int up(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t no
     struct tether_flow *control = tether_flow_at(ep, ch, 0);
     ch->cipher = tags->hail.ciphers;
     ch->path_blocks = ch->hail_blocks > TETHER_HAIL_BLOCKS ? ch->hail_blocks : 0;
-    if (tether_lamp_keys(ep, 1, ch->cipher, ch->wire, remote, &ch->tx_keys, &ch->rx_keys) ||
+    if (tether_lamp_keys(ep, 1, ch->cipher, ch->wire, remote, &ch->tx_keys, &ch->rx_keys, ch->resume) ||
         tether_channel_ready(ep, ch, now_ns, &tags->manifest))
         return -TETHER_E_STATE;
     tether_wipe(&ch->noise, sizeof ch->noise);
@@ -164,7 +164,7 @@ static int up(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t no
     ch->hail_due = 0;
     TETHER_COUNT(ep, frames_received);
     TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_UP, .slot = remote);
-    control->control = TETHER_CONTROL_MANIFEST;
+    control->control = (uint8_t)(TETHER_CONTROL_MANIFEST | (ep->config.early_bytes ? TETHER_CONTROL_WARM : 0));
     tether_enqueue(ep, control, TETHER_Q_CONTROL);
     tether_event_set(ep, control, TETHER_EVENT_CHANNEL_UP);
     tether_work(ep, ch);

@@ -62,11 +62,14 @@ int tether_lamp_zeros(const uint8_t *payload, size_t from, size_t to)
 }
 
 int tether_lamp_keys(struct tether_endpoint *ep, int initiator, uint16_t cipher, uint32_t wire, uint32_t remote,
-                     struct tether_keys *tx, struct tether_keys *rx)
+                     struct tether_keys *tx, struct tether_keys *rx, uint8_t resume[TETHER_KEY_SIZE])
 {
+    static const char label[] = "tether/1 resume";
     uint8_t forth[TETHER_KEY_SIZE], back[TETHER_KEY_SIZE];
+    const struct tether_part parts[] = {{label, sizeof label - 1}, {back, TETHER_KEY_SIZE}};
     int failed = tether_noise_split(&ep->scratch_noise, forth, back) || tether_keys_set(tx, cipher, initiator ? forth : back) ||
-                 tether_keys_set(rx, cipher, initiator ? back : forth);
+                 tether_keys_set(rx, cipher, initiator ? back : forth) ||
+                 tether_blake2s_keyed(forth, parts, 2, resume, TETHER_KEY_SIZE);
     if (!failed)
         tether_keylog_put(ep, wire, remote, initiator, cipher, forth, back);
     tether_wipe(forth, sizeof forth);

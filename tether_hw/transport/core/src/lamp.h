@@ -33,8 +33,8 @@ size_t tether_lamp_put(struct tether_endpoint *ep, uint8_t *out, const struct te
 int tether_lamp_get(const uint8_t *payload, size_t length, struct tether_lamp_tags *tags);
 /* Are payload bytes [from, to) zero? */
 int tether_lamp_zeros(const uint8_t *payload, size_t from, size_t to);
-/* Both directions' keys from the handshake that scratch_noise has finished; the indices are for the key log. 0 or -EIO. */
+/* Both directions' keys, and the one for when the channel has ended, from the handshake that scratch_noise has finished; the indices are for the key log. 0 or -EIO. */
 int tether_lamp_keys(struct tether_endpoint *ep, int initiator, uint16_t cipher, uint32_t wire, uint32_t remote,
-                     struct tether_keys *tx, struct tether_keys *rx);
+                     struct tether_keys *tx, struct tether_keys *rx, uint8_t resume[TETHER_KEY_SIZE]);
 
 #endif

@@ -107,6 +107,8 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
     ch = by_wire(ep, header.channel);
     if (header.flags & TETHER_FLAG_LAMP && ch != NULL && length <= (TETHER_FRAME_BLOCKS_MAX + 2) * TETHER_BLOCK_BYTES)
         return tether_hail_reply(ep, ch, now_ns, &header, frame, length);
+    if (header.flags & TETHER_FLAG_LAMP && ch == NULL)
+        return tether_warm_receive(ep, now_ns, from, &header, frame, length);
     /* Carriers may hand over the padding of a short link frame, never a whole block more. */
     if (length >= TETHER_HEADER_BYTES + padded + TETHER_BLOCK_BYTES)
         return -TETHER_E_LENGTH;

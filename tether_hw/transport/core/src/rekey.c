@@ -27,6 +27,7 @@ void tether_rekey_end(struct tether_endpoint *ep, struct tether_channel *ch, uin
     }
     tether_keys_clear(&ch->next.tx_keys);
     tether_keys_clear(&ch->next.rx_keys);
+    tether_wipe(ch->next.resume, sizeof ch->next.resume);
     ch->next.state = TETHER_NEXT_NONE;
     ch->next.wire = ch->next.remote = 0;
 }
@@ -72,6 +73,8 @@ static void activate(struct tether_endpoint *ep, struct tether_channel *ch, uint
     SWAP(uint32_t, ch->wire, next->wire);
     SWAP(uint32_t, ch->remote, next->remote);
     SWAP(uint16_t, ch->cipher, next->cipher);
+    memcpy(ch->resume, next->resume, sizeof ch->resume);
+    tether_wipe(next->resume, sizeof next->resume);
     ch->sequence = 1; /* with new keys, and only so (I6) */
     tether_keys_clear(&next->tx_keys); /* nothing is sealed by the old ones any more */
     ch->keyed_ns = now_ns;
@@ -98,7 +101,8 @@ int tether_rekey_replied(struct tether_endpoint *ep, struct tether_channel *ch, 
     ch->next.remote = remote;
     ch->next.cipher = tags->hail.ciphers;
     tether_replay_reset(&ch->next.replay);
-    if (tether_lamp_keys(ep, 1, ch->next.cipher, ch->next.wire, remote, &ch->next.tx_keys, &ch->next.rx_keys)) {
+    if (tether_lamp_keys(ep, 1, ch->next.cipher, ch->next.wire, remote, &ch->next.tx_keys, &ch->next.rx_keys,
+                         ch->next.resume)) {
         tether_rekey_end(ep, ch, now_ns);
         return -TETHER_E_STATE;
     }

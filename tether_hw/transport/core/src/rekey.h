@@ -30,6 +30,7 @@ struct tether_next {
     uint32_t wire, remote;
     uint64_t until_ns;    /* hailing: given up then; draining: forgotten then */
     uint64_t order_base;
+    uint8_t resume[TETHER_KEY_SIZE];
     struct tether_keys tx_keys, rx_keys;
     struct tether_replay replay;
 };

@@ -8,7 +8,7 @@ static size_t padded(size_t length)
 
 /* Lengths of the values of the fixed tags; a longer value of a known type is for later versions and is read as its
  * known beginning, a shorter one is malformed. */
-enum { HAIL_VALUE = 16, DEFINE_VALUE = 40, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8, REKEY_VALUE = 8 };
+enum { HAIL_VALUE = 16, DEFINE_VALUE = 40, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8, REKEY_VALUE = 8, WARM_VALUE = 8 };
 
 static size_t least_value(uint8_t type)
 {
@@ -20,6 +20,7 @@ static size_t least_value(uint8_t type)
     case TETHER_TAG_CLOSE: return CLOSE_VALUE;
     case TETHER_TAG_BYE: return BYE_VALUE;
     case TETHER_TAG_REKEY: return REKEY_VALUE;
+    case TETHER_TAG_WARM: return WARM_VALUE;
     default: return SIZE_MAX;
     }
 }
@@ -115,6 +116,9 @@ int tether_tag_next(struct tether_tag_cursor *cursor, struct tether_tag *tag)
             return 1;
         case TETHER_TAG_REKEY:
             tag->rekey_channel = tether_get32(at);
+            return 1;
+        case TETHER_TAG_WARM:
+            tag->warm_bytes = tether_get32(at);
             return 1;
         default: /* BYE: least_value has refused the rest */
             tag->bye_reason = tether_get32(at);
@@ -251,4 +255,10 @@ size_t tether_tag_put_rekey(uint8_t *out, uint32_t channel)
 {
     tether_put32(begin(out, TETHER_TAG_REKEY, REKEY_VALUE), channel);
     return TETHER_TAG_REKEY_SIZE;
+}
+
+size_t tether_tag_put_warm(uint8_t *out, uint32_t bytes)
+{
+    tether_put32(begin(out, TETHER_TAG_WARM, WARM_VALUE), bytes);
+    return TETHER_TAG_WARM_SIZE;
 }

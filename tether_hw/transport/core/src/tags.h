@@ -20,6 +20,7 @@ enum tether_tag_type {
     TETHER_TAG_BYE = 6,
     TETHER_TAG_COOKIE = 8, /* in a frame of its own, never among others */
     TETHER_TAG_REKEY = 9,
+    TETHER_TAG_WARM = 10,
     TETHER_TAG_IGNORABLE = 0x80 /* unknown types from here on are skipped */
 };
 
@@ -36,6 +37,7 @@ enum {
     TETHER_TAG_CLOSE_SIZE = 24,
     TETHER_TAG_BYE_SIZE = 16,
     TETHER_TAG_REKEY_SIZE = 16,
+    TETHER_TAG_WARM_SIZE = 16,
     TETHER_TAG_LANE_MAX = 4 + 32 /* one lane entry of the Manifest at most */
 };
 
@@ -79,6 +81,7 @@ struct tether_tag {
         struct tether_tag_close close;
         uint32_t bye_reason;
         uint32_t rekey_channel;
+        uint32_t warm_bytes;
     };
 };
 
@@ -102,5 +105,6 @@ size_t tether_tag_put_skip(uint8_t *out, const struct tether_tag_skip *skip);
 size_t tether_tag_put_close(uint8_t *out, const struct tether_tag_close *close);
 size_t tether_tag_put_bye(uint8_t *out, uint32_t reason);
 size_t tether_tag_put_rekey(uint8_t *out, uint32_t channel);
+size_t tether_tag_put_warm(uint8_t *out, uint32_t bytes);
 
 #endif

@@ -213,3 +213,15 @@ void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns)
     }
     ep->timer_ns = next;
 }
+
+TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *ep)
+{
+    uint64_t due = ep->timer_ns;
+    if (ep->grant_dirty || ep->answer_count || ep->queues[TETHER_Q_WORK].head != TETHER_NIL)
+        return 0;
+    if (ep->greetings.due_ns < due)
+        due = ep->greetings.due_ns;
+    if (ep->paced_count && ep->flows[ep->paced[0]].tx.pacer.at_ns < due)
+        due = ep->flows[ep->paced[0]].tx.pacer.at_ns;
+    return due;
+}

@@ -394,6 +394,11 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
         tether_pace_run(ep, now_ns);
     if (ep->grant_dirty)
         tether_grant_run(ep, now_ns);
+    if (now_ns >= ep->greetings.due_ns) {
+        int length = tether_warm_transmit(ep, now_ns, frame, to);
+        if (length)
+            return length;
+    }
     if (ep->answer_count) {
         const struct tether_answer *answer = &ep->answers[ep->answer_first];
         int length = (int)answer->length;
@@ -417,13 +422,4 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
         }
     }
     return 0;
-}
-
-TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *ep)
-{
-    if (ep->grant_dirty || ep->answer_count || ep->queues[TETHER_Q_WORK].head != TETHER_NIL)
-        return 0;
-    if (ep->paced_count && ep->flows[ep->paced[0]].tx.pacer.at_ns < ep->timer_ns)
-        return ep->flows[ep->paced[0]].tx.pacer.at_ns;
-    return ep->timer_ns;
 }
