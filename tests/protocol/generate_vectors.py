@@ -19,7 +19,7 @@ from tests.protocol.cases import cryptography, numbers, refused, tags
 GROUPS = {
     "header": numbers.header_cases, "float16": numbers.float16_cases, "serial": numbers.serial_cases,
     "replay": numbers.replay_cases, "tags": tags.tags_cases, "mac1": cryptography.mac1_cases,
-    "cookie": cryptography.cookie_cases,
+    "cookie": cryptography.cookie_cases, "warm": cryptography.warm_cases,
     "noise": cryptography.noise_cases, "keys": cryptography.keys_cases, "frames": cryptography.frames_cases,
     "bad_frames": refused.bad_frames_cases, "bad_hails": refused.bad_hails_cases,
 }  # fmt: skip
@@ -31,6 +31,7 @@ PROVES: dict[str, list[str]] = {
     "replay": ["T-RPW-1", "T-RPW-2"],
     "tags": ["T-TAG-1", "T-TAG-2", "T-TAG-3", "T-TAG-4", "T-MAN-1", "T-CLS-3"],
     "mac1": ["T-MAC-1", "T-MAC-2"],
+    "warm": ["T-WRM-1", "T-WRM-4"],
     "cookie": ["T-CKE-1", "T-CKE-2", "T-CKE-3"],
     "noise": ["T-NOI-1", "T-NOI-2", "T-NOI-5", "T-HAI-1", "T-RPL-1"],
     "keys": ["T-KEY-1"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.protocol import generate_vectors as generator
-from tether_hw.transport.protocol import cookie, float16, hail, keys, serial, tags
+from tether_hw.transport.protocol import cookie, float16, hail, keys, serial, tags, warm
 from tether_hw.transport.protocol.frame import Inbound, receive, seal, unseal
 from tether_hw.transport.protocol.header import HEADER_SIZE, LAYOUT, Header
 from tether_hw.transport.protocol.mac1 import has_mac1, mac1, mac1_key
@@ -112,6 +112,21 @@ def test_mac1(case: Case) -> None:
     assert mac1_key(public).hex() == case["key"]
     assert has_mac1(public, frame) == bool(case["valid"])
     assert (mac1(public, frame).hex() == case["tag"]) == bool(case["valid"])
+
+
+@pytest.mark.parametrize("case", cases("warm"))
+def test_warm(case: Case) -> None:
+    names = ("forth", "back", "resume", "salt", "message", "lamp_key", "frame", "answer_key", "answer")
+    value = {name: bytes.fromhex(case[name]) for name in names}
+    role, counter = bool(case["initiator"]), case["counter"]
+    assert warm.resume_key(value["forth"], value["back"]) == value["resume"]
+    assert warm.lamp_key(value["resume"], role, counter, value["salt"]) == value["lamp_key"]
+    assert warm.read_answer(value["resume"], not role, value["salt"], value["answer"]) == case["status"]
+    if case["valid"]:
+        assert warm.read_lamp(value["resume"], role, value["frame"]) == (counter, value["message"])
+    else:
+        with pytest.raises(Reject, match="auth"):
+            warm.read_lamp(value["resume"], role, value["frame"])
 
 
 @pytest.mark.parametrize("case", cases("cookie"))

@@ -54,6 +54,8 @@ EVENT_PEER_LANES = 8
 EVENT_NEED_COUNTER = 9
 EVENT_FLOW_HOLE = 10
 EVENT_MESSAGE_UNKNOWN = 11
+EVENT_EARLY = 12
+EVENT_EARLY_DONE = 13
 
 CHANNEL_STATES = ("free", "hailing", "unconfirmed", "up", "closing")
 CHANNEL_UP = 3
@@ -96,6 +98,9 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tether_endpoint_receive": (c_int, (_endpoint, c_uint64, POINTER(s.tether_address), _wire, c_size_t)),
     "tether_endpoint_transmit": (c_int, (_endpoint, c_uint64, _wire, c_size_t, POINTER(s.tether_address))),
     "tether_endpoint_deadline": (c_uint64, (_endpoint,)),
+    "tether_endpoint_moved": (c_int, (_endpoint, c_uint16, POINTER(s.tether_address))),
+    "tether_early_send": (c_int, (_endpoint, c_uint64, c_uint32, c_uint16, c_void_p, c_size_t)),
+    "tether_early_read": (c_int64, (_endpoint, c_void_p, c_size_t, POINTER(c_uint32))),
     "tether_channel_open": (
         c_int,
         (_endpoint, c_uint64, c_uint32, c_uint16, POINTER(s.tether_address), POINTER(c_uint32)),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.protocol.cases.common import CIPHERS, MANIFEST, Case, material
-from tether_hw.transport.protocol import hail, keys, tags
+from tether_hw.transport.protocol import hail, keys, tags, warm
 from tether_hw.transport.protocol.cookie import MAC2_SIZE, cookie_of, mac2, write_cookie
 from tether_hw.transport.protocol.frame import pad, seal
 from tether_hw.transport.protocol.header import AAD_SIZE, HEADER_SIZE, Header
@@ -50,6 +50,26 @@ def cookie_cases() -> list[Case]:
                           "responder_public": responder, "cookie": cookie, "hail": plain, "signed": hail_frame,
                           "valid": int(label in ("good", "cookie")), "frame": answer,
                           "frame_valid": int(label != "cookie")})  # fmt: skip
+    return cases
+
+
+def warm_cases() -> list[Case]:
+    """Warm Lamps and their answers from fixed keys, in both roles, and forgeries."""
+    cases: list[Case] = []
+    for index, (initiator, message) in enumerate(((True, b"x"), (False, bytes(range(200))), (True, bytes(40)))):
+        split = material(f"warm forth {index}"), material(f"warm back {index}")
+        resume, salt, counter = warm.resume_key(*split), material(f"warm salt {index}", 16), (index + 1) << (20 + index)
+        lamp = warm.write_lamp(resume, initiator, 0x0ABC_D100 + index, counter, salt, message)
+        answer = warm.write_answer(resume, not initiator, 0x0123_4500, counter, salt, index % 2)
+        assert warm.read_lamp(resume, initiator, lamp) == (counter, message)
+        assert warm.read_answer(resume, not initiator, salt, answer) == index % 2
+        forged = lamp[:70] + bytes([lamp[70] ^ 4]) + lamp[71:]
+        for label, frame, valid in (("good", lamp, 1), ("forged-salt", forged, 0)):
+            cases.append({"case": f"{label}-{index}", "forth": split[0], "back": split[1], "resume": resume,
+                          "initiator": int(initiator), "counter": counter, "salt": salt, "message": message,
+                          "lamp_key": warm.lamp_key(resume, initiator, counter, salt), "frame": frame,
+                          "answer_key": warm.lamp_key(resume, not initiator, counter, salt, answer=True),
+                          "answer": answer, "status": index % 2, "valid": valid})  # fmt: skip
     return cases
 
 

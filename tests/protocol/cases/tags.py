@@ -50,6 +50,7 @@ def tags_cases() -> list[Case]:
         "close-max": [tags.Close(0xFFFF, 0xFFFFFFFF, u64)],
         "bye": [tags.Bye(1)],
         "rekey": [tags.Rekey(0x00abc102)],
+        "warm": [tags.Warm(1400)],
         "rekey-max": [tags.Rekey(0xFFFFFFFF)],
         "optional": [tags.Unknown(0x80, b"")],
         "optional-content": [tags.Unknown(0xFF, b"later")],

@@ -127,6 +127,15 @@ class Rekey(_Fixed):
 
 
 @dataclass
+class Warm(_Fixed):
+    """How many bytes of early data its sender takes in a Lamp after this channel has ended."""
+
+    TYPE = 0x0A
+    FORMAT = struct.Struct("<I4x")
+    early_bytes: int
+
+
+@dataclass
 class LaneAddress:
     """One lane of the sender and the address that reaches it."""
 
@@ -199,9 +208,9 @@ class Unknown:
         return self.content
 
 
-AnyTag = Hail | Define | Manifest | Skip | Close | Bye | Rekey | Unknown
-_KNOWN: dict[int, type[Hail | Define | Manifest | Skip | Close | Bye | Rekey]] = {
-    tag.TYPE: tag for tag in (Hail, Define, Manifest, Skip, Close, Bye, Rekey)
+AnyTag = Hail | Define | Manifest | Skip | Close | Bye | Rekey | Warm | Unknown
+_KNOWN: dict[int, type[Hail | Define | Manifest | Skip | Close | Bye | Rekey | Warm]] = {
+    tag.TYPE: tag for tag in (Hail, Define, Manifest, Skip, Close, Bye, Rekey, Warm)
 }
 
 

@@ -22,6 +22,7 @@
 
 #include "buckets.h"
 #include "cells.h"
+#include "channel.h"
 #include "clock.h"
 #include "cookie.h"
 #include "crypto.h"
@@ -46,100 +47,15 @@ enum {
     TETHER_CONTROL_FRAMES = 8,      /* Flow 0's pool, and its send cells, per channel */
     TETHER_RECEIPT_FRAMES = 16,     /* a plain receipt per this many frames or RTT/8 */
     TETHER_RECEIPTS_MAX = 1 << 20,
-    TETHER_REFUSED_WORDS = 65536 / 2 / 64,
     TETHER_FRAME_OVERHEAD = 64 + 38, /* bytes of a full frame on Ethernet beside its payload */
     TETHER_LINGER_TRIES = 4,
     TETHER_ANSWERS = 64,            /* frames that answer without a channel, until they are sent */
     TETHER_JUMBO_BLOCKS = 139,      /* payload blocks of a frame at MTU 9000 */
-    TETHER_ID_GROUP = 4096,         /* flow ids that share the time at which one of them was gone last */
     TETHER_UNANSWERED_SILENCES = 16, /* a channel whose timer frames go unanswered that long, and 10 s, is down */
     TETHER_PEER_ADDRESSES = 256
 };
 
 #define TETHER_HOARD_NS UINT64_C(10000000000) /* granted credit unused for that long, and 16 silences, may end its channel */
-
-enum { TETHER_CHANNEL_DEAD = 16 }; /* internal: off the network, unread data remains for the application */
-
-struct tether_channel {
-    uint32_t index;         /* the application's handle: it stays */
-    uint32_t wire;          /* our index on the wire under the present keys */
-    uint32_t remote;        /* the peer's */
-    uint8_t state;
-    uint8_t initiator;
-    uint8_t hail_due;       /* a Hail or a reply is to be sent now */
-    uint8_t linger;         /* timer frames left before a closing channel is freed */
-    uint8_t visible;        /* the application knows it */
-    uint8_t proven;         /* a frame under its keys has verified */
-    uint8_t accounted;      /* `account` is set */
-    uint8_t last_word;      /* BYE received: one receipt, then free */
-    uint8_t moves;          /* the peer's Manifest says another address than we send to */
-    uint16_t remote_lane;
-    uint16_t cipher;
-    uint16_t generation;
-    uint16_t peer_floor, peer_frame_blocks;
-    uint32_t cut_bytes;     /* payload of a full frame, in both directions */
-    uint32_t peer_id;
-    uint8_t peer_key[TETHER_KEY_SIZE];
-    struct tether_address address;
-    uint64_t peer_max_message;
-    uint64_t rate_bps, silence_floor_ns;
-    uint64_t sequence;      /* next to use */
-    struct tether_keys tx_keys, rx_keys;
-    struct tether_replay replay;
-    uint64_t stamp_offset;
-    uint64_t born;          /* order in which channels were begun */
-    uint64_t peer_stamp, peer_stamp_ns; /* newest Timestamp of the peer, and when it came */
-    uint64_t peer_stamp_sequence;
-    struct tether_rtt rtt;
-    uint64_t reorder_ns;
-    uint64_t receipt_ns;    /* when the last one was spent */
-    uint32_t receipts;
-    uint32_t flow_count;
-    uint32_t unmet;         /* flows of the peer that wait for a grant */
-    uint32_t ember_out, ember_in; /* flow slot whose ember is out / in; 0 = none (Flow 0 needs none) */
-    uint64_t unanswered_ns;       /* first timer frame since the peer was heard last; 0 = none */
-    uint64_t timer_frame_ns;      /* last unfunded timer frame that did not come from the purse */
-    struct tether_noise noise;
-    struct tether_next next;
-    uint8_t resume[TETHER_KEY_SIZE]; /* for when the channel has ended (warm.h) */
-    uint32_t peer_early;    /* bytes of early data that the peer takes then */
-    uint64_t keyed_ns;      /* the present keys' beginning */
-    uint64_t rekey_ns;      /* no rekey before this */
-    uint64_t order_base;    /* of the present keys: a frame's order is this + its sequence */
-    struct tether_probe probe;
-    uint16_t hail_blocks;   /* payload of the last Hail, ours or theirs */
-    uint16_t path_blocks;   /* what the path was seen to carry; 0 = not looked */
-    uint8_t hail_mac1[TETHER_TAG_SIZE];
-    uint8_t cookie[TETHER_COOKIE_SIZE];
-    uint64_t cookie_ns;     /* 0 = none */
-    uint32_t hail_tries;    /* Hails of this handshake */
-    uint64_t hail_ns, expire_ns;
-    struct tether_backoff hail_clock;
-    uint64_t hails_sent, frames_sent, frames_received;
-    uint8_t reply[TETHER_HEADER_BYTES + 320]; /* responder: the reply, until it is sent */
-    uint32_t reply_length;
-    struct tether_queue queues[TETHER_Q_EVENT];
-    uint32_t last_slot;     /* flow slot of the last frame received */
-    uint64_t refused[TETHER_REFUSED_WORDS]; /* the peer's flows that wait for CLOSE(REFUSED), a bit for each id of its parity */
-    uint32_t refused_count;
-    uint16_t next_flow_id;
-    uint8_t ids_again;      /* our ids have been used once: each may be taken again 2 RTT after it was gone */
-    uint64_t gone_ns[65536 / TETHER_ID_GROUP];
-    uint16_t peer_lanes;
-    uint64_t down_value;
-    int32_t down_status;
-    uint32_t account;             /* of its peer */
-    struct tether_brake brake;
-    struct tether_address *peer_addresses; /* [TETHER_PEER_ADDRESSES] of the endpoint's arena */
-};
-
-/* What one peer has of us, over all its channels (account.h). */
-struct tether_account {
-    uint32_t held, reserved, outstanding; /* cells with its data, reserved ones, frames granted and not arrived */
-    uint32_t active;                      /* its flows with something outstanding */
-    uint32_t round;                       /* of the scheduler, in which one of its flows was seen waiting */
-    uint64_t rate_bps;                    /* its link, while it is active */
-};
 
 struct tether_peer_entry {
     struct tether_peer peer;

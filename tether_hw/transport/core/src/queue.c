@@ -31,3 +31,23 @@ void tether_unqueue_all(struct tether_endpoint *ep, struct tether_flow *flow)
         if (which != TETHER_Q_EVENT && which != TETHER_Q_WORK)
             tether_queue_remove(ep, tether_queue_of(ep, flow, which), which, flow);
 }
+
+void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news)
+{
+    flow->news |= news;
+    tether_enqueue(ep, flow, TETHER_Q_NEWS);
+    tether_work(ep, ch);
+}
+
+/* Leave for one header-only frame: whoever waits for one longest may have it. */
+void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)
+{
+    struct tether_flow *flow;
+    if (ch->receipts < TETHER_RECEIPTS_MAX)
+        ch->receipts++;
+    TETHER_COUNT(ep, receipts_earned);
+    if (__builtin_expect(ch->queues[TETHER_Q_RECEIPT].head == TETHER_NIL, 1))
+        return;
+    flow = tether_queue_pop(ep, &ch->queues[TETHER_Q_RECEIPT], TETHER_Q_RECEIPT);
+    tether_news(ep, ch, flow, flow->news);
+}

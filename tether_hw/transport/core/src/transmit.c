@@ -26,26 +26,6 @@ uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns)
     return (now_ns + ch->stamp_offset) & TETHER_MASK48;
 }
 
-void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news)
-{
-    flow->news |= news;
-    tether_enqueue(ep, flow, TETHER_Q_NEWS);
-    tether_work(ep, ch);
-}
-
-/* Leave for one header-only frame: whoever waits for one longest may have it. */
-void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)
-{
-    struct tether_flow *flow;
-    if (ch->receipts < TETHER_RECEIPTS_MAX)
-        ch->receipts++;
-    TETHER_COUNT(ep, receipts_earned);
-    if (__builtin_expect(ch->queues[TETHER_Q_RECEIPT].head == TETHER_NIL, 1))
-        return;
-    flow = tether_queue_pop(ep, &ch->queues[TETHER_Q_RECEIPT], TETHER_Q_RECEIPT);
-    tether_news(ep, ch, flow, flow->news);
-}
-
 /* The header fields that every frame of a flow carries: grant, NACK or cumulative receipt, stamps. */
 static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                  struct tether_header *header, uint64_t now_ns)

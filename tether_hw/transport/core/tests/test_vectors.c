@@ -230,6 +230,9 @@ static void on_tag(const struct record *record, const struct tether_tag *tag)
     case TETHER_TAG_BYE:
         CHECK(tag->bye_reason == number(record, "reason"));
         break;
+    case TETHER_TAG_WARM:
+        CHECK(tag->warm_bytes == number(record, "early_bytes"));
+        break;
     case TETHER_TAG_REKEY:
         CHECK(tag->rekey_channel == number(record, "channel"));
         break;
@@ -275,6 +278,39 @@ static void on_mac1(const struct record *record)
     CHECK(tether_mac1(key, frame, frame + 64, length - 64, tag) == 0);
     CHECK((memcmp(tag, frame + 48, 16) == 0) == valid);
     CHECK(tether_mac1_check(key, frame, frame + 64, length - 64, frame + 48) == (valid ? 0 : -EBADMSG));
+}
+
+static void on_warm(const struct record *record)
+{
+    static uint8_t resume[BYTES_MAX], salt[BYTES_MAX], message[BYTES_MAX], expected[BYTES_MAX], frame[BYTES_MAX],
+        plain[BYTES_MAX], forth[BYTES_MAX], back[BYTES_MAX];
+    const struct tether_part parts[] = {{"tether/1 resume", 15}, {back, 32}};
+    struct tether_aead aead = {0};
+    struct tether_header header;
+    uint8_t key[32];
+    uint64_t counter = number(record, "counter");
+    int initiator = number(record, "initiator") != 0, result;
+    size_t said, length;
+    bytes(record, "forth", forth);
+    bytes(record, "back", back);
+    bytes(record, "salt", salt);
+    bytes(record, "resume", resume);
+    CHECK(tether_blake2s_keyed(forth, parts, 2, key, 32) == 0 && memcmp(key, resume, 32) == 0);
+    bytes(record, "answer_key", expected);
+    CHECK(tether_warm_key(resume, 1, !initiator, counter, salt, key) == 0 && memcmp(key, expected, 32) == 0);
+    bytes(record, "lamp_key", expected);
+    CHECK(tether_warm_key(resume, 0, initiator, counter, salt, key) == 0 && memcmp(key, expected, 32) == 0);
+    length = bytes(record, "frame", frame);
+    said = bytes(record, "message", message);
+    tether_wire_decode(&header, frame);
+    CHECK(header.sequence == counter && header.length == 24 + said && header.grant_amount == 2);
+    CHECK(tether_warm_key(resume, 0, initiator, counter, frame + 64, key) == 0);
+    CHECK(tether_aead_open(&aead) == 0 && tether_aead_key(&aead, TETHER_CIPHER_CHACHA20_POLY1305, key, 0) == 0);
+    result = tether_aead_unseal(&aead, counter, frame, frame + 80, length - 80, plain, frame + 48);
+    CHECK(result == (number(record, "valid") ? 0 : -EBADMSG));
+    if (result == 0)
+        CHECK(tether_get64(plain) == counter && memcmp(plain + 8, message, said) == 0);
+    tether_aead_close(&aead);
 }
 
 static void on_cookie(const struct record *record)
@@ -492,7 +528,7 @@ static const struct {
     void (*run)(const struct record *);
 } groups[] = {
     {"header", on_header}, {"float16", on_float16}, {"serial", on_serial}, {"replay", on_replay},
-    {"tags", on_tags},     {"mac1", on_mac1},       {"cookie", on_cookie}, {"noise", on_noise},   {"keys", on_keys},
+    {"tags", on_tags},     {"mac1", on_mac1},       {"cookie", on_cookie}, {"warm", on_warm}, {"noise", on_noise},   {"keys", on_keys},
     {"frames", on_frames}, {"bad_frames", on_bad_frames}, {"bad_hails", on_bad_hails},
 };
 enum { GROUPS = sizeof groups / sizeof groups[0] };
