@@ -273,11 +273,11 @@ void tether_gaps_clear(struct tether_gap_pool *pool, struct tether_gaps *gaps)
 }
 
 /* One that was named lately and is still open; the one named first comes first. */
-static uint32_t once_more(struct tether_gap_pool *pool, struct tether_gaps *gaps)
+static uint32_t once_more(struct tether_gap_pool *pool, struct tether_gaps *gaps, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < TETHER_GAPS_AGAIN; i++) {
         uint32_t at = (gaps->again_at + i) % TETHER_GAPS_AGAIN, gap;
-        if (gaps->again[at].left == 0)
+        if (gaps->again[at].left == 0 || gaps->again[at].until_ns < now_ns)
             continue;
         gap = tree_find(pool, gaps, gaps->again[at].slot);
         if (gap != TETHER_NIL && gaps->again[at].slot < pool->gaps[gap].end) {
@@ -301,7 +301,7 @@ uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps,
         return TETHER_NIL;
     }
     if (gap == TETHER_NIL || pool->gaps[gap].ready_ns > now_ns) {
-        gap = once_more(pool, gaps);
+        gap = once_more(pool, gaps, now_ns);
         gaps->since_count0 = gap == TETHER_NIL ? 0 : gaps->since_count0 + 1;
         return gap;
     }
@@ -315,6 +315,7 @@ uint32_t tether_gaps_ask(struct tether_gap_pool *pool, struct tether_gaps *gaps,
         if (gaps->again[i].slot >= pool->gaps[gap].start && gaps->again[i].slot < pool->gaps[gap].end)
             gaps->again[i].left = 0;
     gaps->again[gaps->again_at].slot = pool->gaps[gap].start;
+    gaps->again[gaps->again_at].until_ns = now_ns + (again_ns - now_ns) / 4;
     gaps->again[gaps->again_at].left = TETHER_GAP_NAMINGS - 1;
     gaps->again_at = (gaps->again_at + 1) % TETHER_GAPS_AGAIN;
     return gap;

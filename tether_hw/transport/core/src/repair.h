@@ -45,6 +45,7 @@ struct tether_gaps {
     uint32_t since_count0; /* frames with a NACK since the last cumulative one */
     struct {
         uint64_t slot;     /* first one of a gap that was named lately */
+        uint64_t until_ns; /* and soon: a quarter of the wait for its next turn */
         uint32_t left;     /* frames that may name it once more */
     } again[TETHER_GAPS_AGAIN];
     uint32_t again_at;     /* where the next one goes */

@@ -62,12 +62,13 @@ static void turns(void)
         CHECK(asked[i] >= 1 && asked[i] <= 2); /* each in its turn, before one of them once more */
     CHECK_EQ(tether_gaps_due(&pool, &gaps), 5000);
     for (int i = 0; i < 100; i++) {
-        uint32_t gap = tether_gaps_ask(&pool, &gaps, 4999, 9000);
+        uint32_t gap = tether_gaps_ask(&pool, &gaps, 2000, 9000);
         if (gap != TETHER_NIL)
             asked[pool.gaps[gap].start / 10]++;
     }
     for (int i = 0; i < 10; i++)
         CHECK_EQ(asked[i], i < 6 ? 1 : 3); /* of a turn, the last four were in three frames, and none in more */
+    CHECK_EQ(tether_gaps_ask(&pool, &gaps, 4999, 9000), TETHER_NIL);
     CHECK_EQ(tether_gaps_due(&pool, &gaps), 5000);
     CHECK(tether_gaps_ask(&pool, &gaps, 5000, 9000) != TETHER_NIL);
     tether_gaps_clear(&pool, &gaps);
