@@ -24,6 +24,7 @@ from tether_hw.transport.structs import (
 )
 
 TX_CELLS = 4096
+NEVER_S = (1 << 32) - 1
 FRAME_MOST = 64 * 1024 + 64
 REJECTED = -4096  # and below: -TETHER_E_*
 WRITE_FLUSH, WRITE_END, READ_HOLE = 1, 2, 4
@@ -62,8 +63,10 @@ class CoreParty:
             frame_blocks=config.frame_blocks, ring_frames=config.ring_frames, max_message=config.max_message,
             rtt_ns=config.rtt_ns, rate_bps=config.rate_bps, silence_ns=config.silence_ns,
             purse_frames=config.purse_frames, purse_per_s=config.purse_per_s, ciphers=config.ciphers,
-            prefer_cipher=config.prefer_cipher, replay_window=config.replay_window, entropy=self._entropy,
-            lane_addresses=lanes, keylog=self._keylog, rekey_s=self.rekey_s,
+            prefer_cipher=config.prefer_cipher, replay_window=config.replay_window, lamp_per_s=config.lamp_per_s,
+            lamp_source_per_s=config.lamp_source_per_s, agreement_per_s=config.agreement_per_s,
+            rekey_s=self.rekey_s or config.rekey_s or NEVER_S, entropy=self._entropy, lane_addresses=lanes,
+            keylog=self._keylog,
         )  # fmt: skip
         self._config.static_secret[:] = config.static_secret
         self._endpoint: Any = ctypes.c_void_p()

@@ -21,7 +21,7 @@ A case is a JSON object: `says`, `proves` (requirements), `wire` (fields of Wire
     fails ERRNO STEP...         the step raises that error
     lose WHO COUNT              the next frames that leave are lost
     cut / mend                  nothing gets through / everything does
-    idle MS / restart WHO / rewind WHO / quiet
+    idle MS / restart WHO / rewind WHO / quiet / count WHO COUNTER LEAST
 """
 
 from __future__ import annotations
@@ -372,6 +372,11 @@ class Exchange:
     def do_rewind(self, who: str) -> None:
         """Its counter goes back, as that of a restored image does."""
         self.sides[who].counters = 1
+
+    def do_count(self, who: str, name: str, least: int) -> None:
+        party = self.sides[who].party
+        found = getattr(party.stats if isinstance(party, Endpoint) else party.statistics, name)
+        assert found >= least, f"{name} is {found}"
 
     def do_quiet(self) -> None:
         """I8: with no demand and everything read, nothing is outstanding but the standing amounts."""

@@ -63,6 +63,7 @@ class Wire:
     loss: float = 0.0
     duplicates: float = 0.0
     rate_bps: int = 10_000_000_000
+    mtu: int = 1 << 16  # larger frames vanish
     kind: int = 4
     now_ns: int = 1_000_000_000
     parties: dict[bytes, Party] = field(default_factory=dict)
@@ -121,7 +122,11 @@ class Wire:
         self.seen.append((source, frame))
         start_ns = max(self.now_ns, self._free_ns.get(source, 0))
         self._free_ns[source] = start_ns + len(frame) * 8 * 1_000_000_000 // self.rate_bps
-        if self.random.random() < self.loss or (self.drop is not None and self.drop(source, frame)):
+        if (
+            len(frame) > self.mtu
+            or self.random.random() < self.loss
+            or (self.drop is not None and self.drop(source, frame))
+        ):
             return
         copies = 2 if self.random.random() < self.duplicates else 1
         for _ in range(copies):

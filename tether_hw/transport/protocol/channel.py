@@ -15,10 +15,10 @@ from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
 from tether_hw.transport.protocol.flow_send import FlowSender
-from tether_hw.transport.protocol.frame import Inbound, Outbound
 from tether_hw.transport.protocol.hail import HAIL_BLOCKS_MIN
 from tether_hw.transport.protocol.header import BLOCKED, ECHO, HEADER_SIZE, Header
 from tether_hw.transport.protocol.keys import epochs_ahead
+from tether_hw.transport.protocol.keyset import Keys, KeySet
 from tether_hw.transport.protocol.node import Node
 from tether_hw.transport.protocol.queues import Shape, TagQueue
 from tether_hw.transport.protocol.receipts import Receipts
@@ -42,7 +42,7 @@ class State(Enum):
 
 
 class Channel:
-    """A channel with keys. `index` is what the peer writes into `channel`, `peer_index` what we write."""
+    """A channel with keys. Its first index is its name for the application; new keys bring others for the wire."""
 
     def __init__(
         self, node: Node, now_ns: int, index: int, peer_index: int, peer: Peer, remote_lane: int, address: Address,
@@ -55,24 +55,19 @@ class Channel:
         """
         config = node.config
         self.node = node
-        self.index = index
-        self.peer_index = peer_index
+        self.index = index  # the name that the application knows
         self.peer = peer
         self.remote_lane = remote_lane
         self.address = address
         self.initiator = initiator
-        self.cipher = cipher
         self.peer_key = peer_key
         self.born = born
         self.manifest = manifest
         self.state = State.UP if initiator else State.HALF_OPEN
         self.verified = False
         own = node.manifest(peer)
-        sending, receiving = keys if initiator else keys[::-1]
-        self.outbound = Outbound(sending, cipher)
-        self.inbound = Inbound(
-            receiving, cipher, epochs_ahead(own.rate_bps, own.rtt_ns), window=config.replay_window
-        )  # fmt: skip
+        self.epochs_ahead = epochs_ahead(own.rate_bps, own.rtt_ns)
+        self.keys = Keys(self.key_set(index, peer_index, keys, initiator, cipher, now_ns))
         self.link = Link(own.rtt_ns, own.rate_bps, own.silence_ns, config.frame_blocks)
         self.link.merge(manifest.rtt_ns, manifest.rate_bps, manifest.silence_ns)
         path = hail_blocks if hail_blocks > HAIL_BLOCKS_MIN else config.frame_blocks  # T-PMT-3
@@ -88,11 +83,13 @@ class Channel:
         self.next_id = 2 if initiator else 1
         self.bye_frames = 0
         self.expires_ns = now_ns + 3 * SECOND + 8 * self.link.silence_ns  # while it is half open (T-CNF-3)
+        self.rekey_not_before_ns = 0  # after an attempt that nobody answered
         self.turn = 0
         self._timestamp_start = int.from_bytes(config.entropy(6), "little")
         self._newest = 0  # highest verified sequence, its Timestamp and when it came
         self._newest_timestamp = 0
         self._newest_ns = 0
+        self._newest_source: Address | None = None
         self.timer_ns: int | None = None  # when the last timer frame left
         self.unanswered_ns: int | None = None  # when the first one left since a frame verified
         self.aligned = config.frame_blocks <= config.floor_slots  # T-SLT-6
@@ -101,6 +98,13 @@ class Channel:
         sender = FlowSender(now_ns, TagQueue(self.shape), manifest.pool_slots)
         self.flows[0] = Flow(0, FlowOptions(), sender, receiver)
         self._now_ns = now_ns
+
+    def key_set(
+        self, index: int, peer_index: int, keys: tuple[bytes, bytes], hailed_here: bool, cipher: int, now_ns: int
+    ) -> KeySet:
+        """Keys of a handshake for this channel."""
+        window = self.node.config.replay_window
+        return KeySet(index, peer_index, keys, hailed_here, cipher, self.epochs_ahead, window, now_ns)
 
     # times
 
@@ -121,20 +125,25 @@ class Channel:
 
     # receiving
 
-    def receive(self, header: Header, frame: bytes, now_ns: int) -> None:
+    def receive(self, header: Header, frame: bytes, source: Address, now_ns: int) -> None:
         """A frame that names this channel, trimmed; Reject when it is refused."""
-        plain = self.inbound.open(header, frame)
+        found = self.keys.of(header.channel)
+        assert found is not None
+        plain = found.inbound.open(header, frame)
+        if self.keys.verified(found, now_ns, self.link.rtt_ns):
+            self.node.stats.rekeys += 1
         if any(plain[header.length :]):
             raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
         self._now_ns = now_ns
-        moment_ns = self._lives(header, now_ns)
+        order = found.order(header)
+        moment_ns = self._lives(header, order, source, now_ns)
         flow = self.flows.get(header.flow)
         if flow is None or self.state is State.LEAVING:
             raise Reject("flow", f"flow {header.flow} is not open")
         slot, end, kind = flow.receiver.judge(header, self.ember_held)
         if kind == "new" and not flow.receiver.pool and not flow.receiver.reserved:
             raise Reject("cells", "no cell for a frame within its grant")
-        self._hear(flow, header, end, now_ns, moment_ns)
+        self._hear(flow, header, order, end, now_ns, moment_ns)
         if header.length:
             self._data(flow, header, slot, end, kind, plain[: header.length], now_ns)
         elif header.flags & BLOCKED:
@@ -142,12 +151,14 @@ class Channel:
             flow.receiver.blocked(min(end, flow.receiver.granted), now_ns)
         control.after(self, flow, now_ns)
 
-    def _lives(self, header: Header, now_ns: int) -> int:
+    def _lives(self, header: Header, order: int, source: Address, now_ns: int) -> int:
         """What any verified frame proves (T-ERR-4). Return the moment that its echo names on our clock."""
         self.unanswered_ns = None
         self.verified = True
-        if header.sequence > self._newest:
-            self._newest, self._newest_timestamp, self._newest_ns = header.sequence, header.Timestamp, now_ns
+        if order > self._newest:
+            self._newest, self._newest_timestamp, self._newest_ns = order, header.Timestamp, now_ns
+            self._newest_source = source
+            self.follow()
         if header.flags & ECHO:
             sample = elapsed(self.timestamp(now_ns), header.echo)
             if sample < 1 << 47:
@@ -155,7 +166,13 @@ class Channel:
                 return now_ns - sample
         return now_ns - self.link.rtt_ns
 
-    def _hear(self, flow: Flow, header: Header, end: int, now_ns: int, moment_ns: int) -> None:
+    def follow(self) -> None:
+        """Go over to where the peer's Manifest says its lane is, once it speaks from there (T-ENC-8)."""
+        said = self.peer_lanes.get(self.remote_lane)
+        if said is not None and self._newest_source == Address(said.kind, said.address):
+            self.address = self._newest_source
+
+    def _hear(self, flow: Flow, header: Header, order: int, end: int, now_ns: int, moment_ns: int) -> None:
         drained = flow.sender.hear(header, now_ns, moment_ns)
         if header.NackCount:
             self.node.stats.nacks_received += 1
@@ -164,7 +181,7 @@ class Channel:
             self.ember_out = None
         if drained and flow.number:
             self.node.tell(Happened.FLOW_DRAINED, self.index, flow.number, peer=self.peer.id)
-        flow.receiver.hear(header, end, now_ns, now_ns + max(self.link.rtt_ns // 4, self.reorder_ns))
+        flow.receiver.hear(header, order, end, now_ns, now_ns + max(self.link.rtt_ns // 4, self.reorder_ns))
 
     def _data(self, flow: Flow, header: Header, slot: int, end: int, kind: str, payload: bytes, now_ns: int) -> None:
         stats = self.node.stats
@@ -212,7 +229,7 @@ class Channel:
 
     def header(self, flow: Flow, slot: int, flags: int = 0) -> Header:
         """A header about `flow` with all that is the same in each frame."""
-        return Header(flags=flags, channel=self.peer_index, flow=flow.number, slot=slot & U32)
+        return Header(flags=flags, channel=self.keys.now.peer_index, flow=flow.number, slot=slot & U32)
 
     def finish(self, header: Header, payload: bytes, now_ns: int) -> bytes:
         """Timestamp, echo, sequence, seal."""
@@ -221,7 +238,7 @@ class Channel:
         self.node.stats.frames_sent += 1
         if header.NackCount:
             self.node.stats.nacks_sent += 1
-        return self.outbound.seal(header, payload)
+        return self.keys.now.outbound.seal(header, payload)
 
     # the end
 

@@ -64,6 +64,10 @@ class Config:
     ciphers: int = CHACHA20_POLY1305 | AES_256_GCM
     prefer_cipher: int = CHACHA20_POLY1305
     replay_window: int = 8192
+    lamp_per_s: int = 10_000  # Lamps with a good mac1 that are looked at
+    lamp_source_per_s: int = 100  # of one source
+    agreement_per_s: int = 500  # key agreements for Hails, and as many for replies
+    rekey_s: int = 120  # age at which a channel gets new keys (or 10 RTT, if longer); 0 = never
 
     @property
     def floor_slots(self) -> int:
@@ -156,6 +160,8 @@ class Stats:
     lamps_sent: int = 0
     lamps_received: int = 0
     blocked_sent: int = 0  # the sender's clock
+    rekeys: int = 0  # channels that went over to new keys
+    cookies_sent: int = 0
     refresh_sent: int = 0  # the receiver's clock
     embers_sent: int = 0
     skips_sent: int = 0

@@ -136,6 +136,7 @@ def _manifest(channel: Channel, tag: tags.Manifest) -> None:
     channel.manifest.max_message = tag.max_message  # by the frames that this channel has (T-MSG-8)
     for entry in tag.lanes:
         channel.peer_lanes[entry.lane] = entry
+    channel.follow()
     channel.node.tell(Happened.PEER_LANES, channel.index, value=len(channel.peer_lanes), peer=channel.peer.id)
 
 

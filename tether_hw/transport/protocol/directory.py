@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 LANE_BITS = 8
 SLOT_BITS = 12
+INDICES_EACH = 4  # a channel that gets new keys has more than one for a while, and keeps its first as its name
 GENERATIONS = 1 << (32 - LANE_BITS - SLOT_BITS)
 
 _T = TypeVar("_T")
@@ -19,7 +20,7 @@ class Directory(Generic[_T]):
         """`start`: a random number, so that indices of before a restart are strangers."""
         assert most <= 1 << SLOT_BITS
         self._lane = lane
-        self._generations = [start % GENERATIONS] * most
+        self._generations = [start % (GENERATIONS - 1)] * min(most * INDICES_EACH, 1 << SLOT_BITS)
         self._entries: dict[int, _T] = {}
 
     def claim(self) -> int | None:
@@ -46,6 +47,10 @@ class Directory(Generic[_T]):
     def remove(self, index: int) -> None:
         """The index names nothing any more."""
         self._entries.pop(index, None)
+
+    def remove_entry(self, entry: _T) -> None:
+        """No index names this any more."""
+        self._entries = {index: found for index, found in self._entries.items() if found is not entry}
 
     def all(self) -> list[_T]:
         """Everything, in no order that matters."""

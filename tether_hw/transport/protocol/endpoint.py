@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tether_hw.transport.protocol import control
+from tether_hw.transport.protocol.answers import Answers
+from tether_hw.transport.protocol.attempts import Attempt, Hailer
 from tether_hw.transport.protocol.channel import BYE_CLOSED, Channel, State
 from tether_hw.transport.protocol.config import (
     BYTES,
@@ -35,8 +37,7 @@ from tether_hw.transport.protocol.directory import Directory
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.frame import trim
 from tether_hw.transport.protocol.grants import Granter
-from tether_hw.transport.protocol.hail import whole_blocks
-from tether_hw.transport.protocol.hailing import Attempt, Entry, Hailing
+from tether_hw.transport.protocol.hailing import Entry, Hailing
 from tether_hw.transport.protocol.header import LAMP, VERSION, Header
 from tether_hw.transport.protocol.node import Node
 from tether_hw.transport.protocol.queues import ByteQueue, MessageQueue
@@ -52,7 +53,7 @@ class Endpoint:
         self._entries: Directory[Entry] = Directory(
             config.lane, config.max_channels, int.from_bytes(config.entropy(2), "little")
         )
-        self._hailing = Hailing(self.node, self._entries)
+        self._hailing = Hailing(self.node, self._entries, Hailer(self.node), Answers(self.node))
         self._granter = Granter(self.node)
         self._turn = 0
         self._fresh = False  # nothing happened since transmit() had nothing to send
@@ -65,7 +66,7 @@ class Endpoint:
     @property
     def channel_count(self) -> int:
         """Channels and Hails that are out."""
-        return len(self._entries.all())
+        return len(self._hailing.channels()) + len(self._hailing.channel_attempts())
 
     @property
     def outstanding_slots(self) -> int:
@@ -100,24 +101,21 @@ class Endpoint:
             self._hailing.read_hail(frame, source, now_ns)
             return
         entry = self._entries.get(header.channel)
-        if header.flags & LAMP and entry is not None:
-            header, frame = whole_blocks(frame)
-        else:
-            header, frame = trim(frame)
-        if entry is None:
-            raise Reject("stranger", f"no channel has index {header.channel:#x}")
         if isinstance(entry, Attempt):
             if not header.flags & LAMP:
                 raise Reject("state", "no LAMP on a channel that awaits a reply")
-            self._hailing.read_reply(entry, header, frame, now_ns)
+            self._hailing.read_lamp(entry, frame, now_ns)
             return
+        header, frame = trim(frame)
+        if entry is None or entry.keys.of(header.channel) is None:
+            raise Reject("stranger", f"no channel has index {header.channel:#x}")
         if header.flags & LAMP:
             raise Reject("state", "LAMP on a channel that awaits no reply")
         if header.blocks > self.node.config.frame_blocks:
             raise Reject("length", f"{header.blocks} payload blocks")
         was_verified = entry.verified
         try:
-            entry.receive(header, frame, now_ns)
+            entry.receive(header, frame, source, now_ns)
         finally:
             if entry.verified and not was_verified:
                 self._hailing.confirmed(entry)
@@ -125,13 +123,16 @@ class Endpoint:
 
     def _sweep(self, channel: Channel) -> None:
         if channel.state is State.GONE:
-            self._entries.remove(channel.index)
+            self._hailing.remove(channel)
 
     def transmit(self, now_ns: int) -> tuple[bytes, Address] | None:
         """The next frame and where it goes, or None when nothing may leave now."""
-        if self._hailing.replies:
+        if self._hailing.answers.queue:
             self.node.stats.frames_sent += 1
-            return self._hailing.replies.pop(0)
+            return self._hailing.answers.queue.pop(0)
+        for channel in self._hailing.channels():
+            self._hailing.tend(channel, now_ns)
+            self._sweep(channel)
         channels = self._hailing.channels()
         if not self._fresh:
             self._granter.run(channels, now_ns)
@@ -142,8 +143,6 @@ class Endpoint:
         self._turn += 1
         for i in range(len(channels)):
             channel = channels[(i + self._turn) % len(channels)]
-            if channel.state is State.HALF_OPEN and now_ns >= channel.expires_ns:
-                channel.fall()
             frame = next_frame(channel, now_ns)
             self._sweep(channel)
             if frame is not None:
@@ -184,13 +183,12 @@ class Endpoint:
             else:
                 attempt.peer = now_known
         self._hailing.peers = by_key
-        seen = self._hailing.seen
-        self._hailing.seen = {(key, lane): seen[key, lane] for key, lane in seen if key in by_key}
+        self._hailing.answers.forget(by_key)
 
     def add_counters(self, first: int, limit: int) -> None:
         """Hail counters that are durable already: [first, limit). Without one no Hail is sent (T-CNT-2, T-CNT-3)."""
         self._fresh = False
-        self._hailing.counters.add(first, limit)
+        self._hailing.hailer.counters.add(first, limit)
 
     # channels and flows
 

@@ -50,7 +50,7 @@ class FlowReceiver:
         self.skipped_slots = 0  # that will not come
         self.span = 0  # message flows: S, the slots of a message of its bound
         self.final: int | None = None  # of the peer's CLOSE
-        self.newest = 0  # sequence of the newest accepted frame
+        self.newest = 0  # order of the newest accepted frame
         self.end_said = False  # by CLOSE with reason 0
         self.discards = False  # closed here: arrivals are counted and dropped (T-FLW-12)
         self.clock = Backoff(now_ns)
@@ -94,7 +94,7 @@ class FlowReceiver:
 
     # arrivals
 
-    def hear(self, header: Header, end: int, now_ns: int, soft_ns: int) -> None:
+    def hear(self, header: Header, order: int, end: int, now_ns: int, soft_ns: int) -> None:
         """What every accepted frame says about demand; a high water shows gaps from `soft_ns` on."""
         demand = min(end + float16.decode(header.want), float16.VALUE_MAX)
         if self.aligned:
@@ -102,8 +102,8 @@ class FlowReceiver:
         if self.final is not None:
             demand = min(demand, self.final)
         self.demand = max(self.demand, demand)
-        if header.sequence >= self.newest:
-            self.newest = header.sequence
+        if order >= self.newest:
+            self.newest = order
             self.reserve_end = min(end + largest(header.want), float16.VALUE_MAX)
         if not header.length:
             self.arrivals.show(min(end, self.granted), soft_ns)

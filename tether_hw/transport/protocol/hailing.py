@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hail and reply as their two ends live them (RFC 0001 section 10): attempts, counters, answers, crossing."""
+"""Hail and reply as both ends live them (RFC 0001 section 10): answers, crossing, new keys, what replaces what."""
 
 from __future__ import annotations
 
@@ -7,75 +7,31 @@ import copy
 import errno
 from dataclasses import dataclass, field
 
-from tether_hw.transport.protocol import hail, tags
+from tether_hw.transport.protocol import cookie, hail, tags
+from tether_hw.transport.protocol.answers import Answers, Offer
+from tether_hw.transport.protocol.attempts import HAIL_FRAMES, Attempt, Hailer
 from tether_hw.transport.protocol.channel import CHANNEL_CELLS, Channel, State
 from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import NEVER, SECOND, Address, Happened, Peer
-from tether_hw.transport.protocol.cookie import MAC2_SIZE
 from tether_hw.transport.protocol.directory import Directory
-from tether_hw.transport.protocol.header import BLOCK_SIZE, Header
+from tether_hw.transport.protocol.header import LAMP, Header
 from tether_hw.transport.protocol.node import Node
-from tether_hw.transport.protocol.noise import Handshake
 from tether_hw.transport.protocol.reject import Reject
-from tether_hw.transport.protocol.serial import U48
 
-RETRY_CAP_NS = 2 * SECOND  # T-HAI-7
-HAIL_FRAMES = 2  # what a Hail costs the purse: itself and the reply that it funds (T-PRS-3)
-COUNTER_LAST = (1 << 64) - 1  # never used (T-CNT-1)
 ABSURD = 1 << 63  # a stale answer from here on ends the attempt (T-STL-4)
-FEW_COUNTERS = 16
-
-
-@dataclass
-class Attempt:
-    """A channel that is being hailed for. `index` stays the same over its retries."""
-
-    index: int
-    peer: Peer
-    remote_lane: int
-    address: Address
-    silence_ns: int
-    due_ns: int
-    tries: int = 0
-    sent_ns: int = 0
-    handshake: Handshake | None = None  # of the newest Hail: only its reply counts
-    hail_blocks: int = 0
-
 
 Entry = Attempt | Channel
 
 
 @dataclass
-class Counters:
-    """Hail counters that are durable already: [next, limit) (T-CNT-2)."""
-
-    next: int = 0
-    limit: int = 0
-    seen_by_peers: int = 0  # a peer called ours stale; only what is above may be used
-    asked: bool = False
-
-    def add(self, first: int, limit: int) -> None:
-        """A new stride."""
-        self.next, self.limit, self.asked = max(first, self.seen_by_peers + 1, self.next), limit, False
-
-    def take(self) -> int | None:
-        """The next one."""
-        if self.next >= min(self.limit, COUNTER_LAST):
-            return None
-        self.next += 1
-        return self.next - 1
-
-
-@dataclass
 class Hailing:
-    """Both roles. `entries` names attempts and channels by their index."""
+    """Both roles. `entries` names attempts and channels by their indices."""
 
     node: Node
     entries: Directory[Entry]
+    hailer: Hailer
+    answers: Answers
     peers: dict[bytes, Peer] = field(default_factory=dict)  # by key
-    counters: Counters = field(default_factory=Counters)
-    seen: dict[tuple[bytes, int], int] = field(default_factory=dict)  # T-CNT-1
-    replies: list[tuple[bytes, Address]] = field(default_factory=list)
     born: int = 0
 
     def attempts(self) -> list[Attempt]:
@@ -83,97 +39,126 @@ class Hailing:
         return [entry for entry in self.entries.all() if isinstance(entry, Attempt)]
 
     def channels(self) -> list[Channel]:
-        """What has keys."""
-        return [entry for entry in self.entries.all() if isinstance(entry, Channel)]
+        """What has keys, each once."""
+        found = {id(entry): entry for entry in self.entries.all() if isinstance(entry, Channel)}
+        return list(found.values())
+
+    def channel_attempts(self) -> list[Attempt]:
+        """Hails for channels, not for new keys."""
+        return [attempt for attempt in self.attempts() if attempt.rekey is None]
 
     # initiator
 
     def begin(self, now_ns: int, peer: Peer, remote_lane: int, address: Address) -> int:
         """Hail for a channel; an attempt for that lane pair that is out already serves (T-HAI-8)."""
-        for attempt in self.attempts():
+        for attempt in self.channel_attempts():
             if (attempt.peer.id, attempt.remote_lane) == (peer.id, remote_lane):
                 return attempt.index
-        index = self._claim()
+        index = self._claim(now_ns, None)
         own = self.node.manifest(peer)
         link = Link(own.rtt_ns, own.rate_bps, own.silence_ns, own.frame_blocks)
-        self.entries.put(index, Attempt(index, peer, remote_lane, address, link.silence_ns, now_ns))
+        self.entries.put(
+            index, Attempt(index, peer, remote_lane, address, link.silence_ns, now_ns, own.frame_blocks)
+        )  # fmt: skip
         return index
 
-    def _claim(self) -> int:
+    def _claim(self, now_ns: int, peer: Peer | None) -> int:
+        """An index and the cells of a channel. Half-open ones may have to make room (T-CNF-7)."""
+        held = len(self.channels()) + len(self.channel_attempts())
+        if held >= self.node.config.max_channels:
+            waiting = [channel for channel in self.channels() if channel.state is State.HALF_OPEN]
+            at_once = [channel for channel in waiting if peer is None or channel.peer.id == peer.id]
+            old = [channel for channel in waiting if now_ns >= channel.keys.now.made_ns + 2 * channel.link.silence_ns]
+            if not at_once + old:
+                raise OSError(errno.ENOSPC, "no free channel")
+            oldest = min(at_once + old, key=lambda channel: channel.born)
+            oldest.fall()
+            self.remove(oldest)
         index = self.entries.claim()
         if index is None or not self.node.cells.reserve(CHANNEL_CELLS):
             raise OSError(errno.ENOSPC, "no free channel")
         return index
 
+    def remove(self, channel: Channel) -> None:
+        """A channel has fallen: none of its indices names anything, nobody asks for keys for it."""
+        self.entries.remove_entry(channel)
+        for attempt in self.attempts():
+            if attempt.rekey is channel:
+                self.entries.remove(attempt.index)
+
     def give_up(self, attempt: Attempt, status: int, value: int = 0) -> None:
-        """The attempt ends without a channel of its own."""
+        """The attempt ends without a channel of its own; a channel that asked for new keys keeps those it has."""
         self.entries.remove(attempt.index)
-        self.node.cells.release(CHANNEL_CELLS)
-        self.node.tell(Happened.CHANNEL_DOWN, attempt.index, status=status, value=value, peer=attempt.peer.id)
+        if attempt.rekey is None:
+            self.node.cells.release(CHANNEL_CELLS)
+            self.node.tell(Happened.CHANNEL_DOWN, attempt.index, status=status, value=value, peer=attempt.peer.id)
 
     def next_hail(self, attempt: Attempt, now_ns: int) -> tuple[bytes, Address] | None:
-        """The Hail of an attempt when it is due: each is a new message (T-HAI-7)."""
-        if now_ns < attempt.due_ns:
+        """The Hail of an attempt when it is due."""
+        if now_ns >= attempt.gives_up_ns:
+            self.give_up(attempt, -errno.ETIMEDOUT)
             return None
-        node = self.node
-        if self.counters.limit - self.counters.next <= FEW_COUNTERS:
-            self.ask_counter(0)
-        if self.counters.next >= self.counters.limit or not node.purse.take(now_ns, HAIL_FRAMES):
-            return None
-        counter = self.counters.take()
-        if counter is None:
-            return None
-        key = attempt.peer.keys[attempt.tries % len(attempt.peer.keys)]  # T-IDN-4
-        offer = tags.Hail(counter, node.config.lane, attempt.remote_lane, node.config.ciphers)
-        attempt.handshake = Handshake(node.config.static_secret, key)
-        timestamp = int.from_bytes(node.config.entropy(6), "little")
-        frame = hail.write_hail(
-            attempt.handshake, node.config.entropy(32), attempt.index, timestamp, [offer, node.manifest(attempt.peer)]
-        )
-        attempt.hail_blocks = len(frame) // BLOCK_SIZE - 1
-        wait_ns = min(attempt.silence_ns << min(attempt.tries, 40), max(RETRY_CAP_NS, attempt.silence_ns))
-        attempt.tries += 1
-        attempt.sent_ns = now_ns
-        attempt.due_ns = now_ns + wait_ns
-        node.stats.lamps_sent += 1
-        node.stats.frames_sent += 1
-        return frame, attempt.address
-
-    def ask_counter(self, seen: int) -> None:
-        """Ask the owner for a new stride, once."""
-        if not self.counters.asked:
-            self.counters.asked = True
-            self.node.tell(Happened.NEED_COUNTER, 0, value=seen)
+        frame = self.hailer.write(attempt, now_ns) if now_ns >= attempt.due_ns else None
+        return None if frame is None else (frame, attempt.address)
 
     def deadline_ns(self) -> int:
-        """When the next Hail is due, or a half-open channel falls."""
-        if self.replies:
+        """When the next Hail is due, or a half-open channel falls, or keys are old."""
+        if self.answers.queue:
             return 0
-        due = NEVER
+        due, counters = NEVER, self.hailer.counters
         for attempt in self.attempts():
-            if self.counters.next < self.counters.limit:
+            due = min(due, attempt.gives_up_ns)
+            if counters.left:
                 due = min(due, max(attempt.due_ns, self.node.purse.ready_ns(HAIL_FRAMES)))
-            elif not self.counters.asked:
+            elif not counters.asked:
                 due = min(due, attempt.due_ns)
-        half_open = (channel.expires_ns for channel in self.channels() if channel.state is State.HALF_OPEN)
-        return min(due, min(half_open, default=NEVER))
+        for channel in self.channels():
+            if channel.state is State.HALF_OPEN:
+                due = min(due, channel.expires_ns)
+            elif channel.state is State.UP:
+                due = min(due, self._rekey_due_ns(channel), channel.keys.drained_ns or NEVER)
+        return due
 
-    def read_reply(self, attempt: Attempt, header: Header, frame: bytes, now_ns: int) -> None:
-        """A frame with LAMP for an attempt's index; Reject when it is no valid reply to its newest Hail."""
-        node = self.node
+    def read_lamp(self, attempt: Attempt, frame: bytes, now_ns: int) -> None:
+        """A frame with LAMP for an attempt's index: the reply to its newest Hail, or a cookie."""
+        header, frame = hail.whole_blocks(frame)
         if attempt.handshake is None:
             raise Reject("state", "no Hail is out")
-        hail.check_reply(node.public, header, frame, attempt.hail_blocks)
-        if not node.replies.take(now_ns):
-            raise Reject("flood", "replies beyond their bucket")
+        if len(frame) == cookie.FRAME_SIZE and header.flags == LAMP and header.length == cookie.TAG_LENGTH:
+            self.hailer.read_cookie(attempt, frame, now_ns)
+        else:
+            self._read_reply(attempt, header, frame, now_ns)
+
+    def _read_reply(self, attempt: Attempt, header: Header, frame: bytes, now_ns: int) -> None:
+        node = self.node
+        assert attempt.handshake is not None
         handshake = copy.copy(attempt.handshake)  # T-NOI-4: a forgery leaves the handshake as it was
-        content = hail.open_message(header, frame, handshake.read_message2)
+        try:
+            hail.check_reply(node.public, header, frame, attempt.hail_blocks)
+            if not node.replies.take(now_ns):
+                raise Reject("flood", "replies beyond their bucket")
+            content = hail.open_message(header, frame, handshake.read_message2)
+        except Reject as reject:
+            if attempt.tries > 1 and reject.reason in ("auth", "length") and header.length >= hail.REPLY_LENGTH:
+                raise Reject("state", "a reply to an earlier Hail, for all that can be known") from None
+            raise
         index, answer, manifest = hail.parse_answer(frame, content, node.config.ciphers)
+        node.stats.lamps_received += 1
         if answer.status == hail.STALE:
             self._stale(attempt, answer.counter)
             return
+        if answer.status == hail.GONE and attempt.rekey is not None:
+            attempt.rekey.fall(-errno.ECONNRESET)  # T-RKY-9
+            self.remove(attempt.rekey)
+            return
         if answer.status != hail.OK or answer.lane != attempt.remote_lane or answer.target_lane != node.config.lane:
             raise Reject("tags", f"a reply with status {answer.status} for lane {answer.lane}")
+        if attempt.rekey is not None:
+            self._new_keys(attempt, attempt.rekey, index, handshake.split(), answer.ciphers, manifest, now_ns)
+            return
+        if attempt.is_too_small():
+            attempt.due_ns = now_ns
+            return
         assert handshake.remote_static is not None
         channel = Channel(
             node, now_ns, attempt.index, index, attempt.peer, attempt.remote_lane, attempt.address, True,
@@ -181,118 +166,138 @@ class Hailing:
         )  # fmt: skip
         channel.link.sample(now_ns - attempt.sent_ns)  # T-HDR-18
         self.entries.put(attempt.index, channel)
-        node.stats.lamps_received += 1
         self._up(channel, 0)
 
     def _stale(self, attempt: Attempt, seen: int) -> None:
         if seen >= ABSURD:
             self.give_up(attempt, -errno.ESTALE)
             return
-        counters = self.counters
-        counters.seen_by_peers = max(counters.seen_by_peers, seen)
-        counters.next = max(counters.next, seen + 1)
-        if counters.next >= counters.limit:
-            self.ask_counter(seen)
+        self.hailer.counters.stale(seen)
+        if not self.hailer.counters.left:
+            self.hailer.ask_counter(self.hailer.counters.next - 1)
+
+    # new keys
+
+    def _rekey_due_ns(self, channel: Channel) -> int:
+        """When a channel should ask for new keys (T-RKY-7), or whether its peer still knows it (T-RKY-9)."""
+        if not self.node.config.rekey_s or any(attempt.rekey is channel for attempt in self.attempts()):
+            return NEVER
+        due = NEVER
+        if channel.keys.used and channel.keys.old is None:
+            due = channel.keys.due_ns(self.node.config.rekey_s * SECOND, channel.link.rtt_ns, channel.initiator)
+        if channel.unanswered_ns is not None:
+            due = min(due, channel.unanswered_ns + channel.link.dead_ns // 4)
+        return max(due, channel.rekey_not_before_ns)
+
+    def tend(self, channel: Channel, now_ns: int) -> None:
+        """Forget what is over, and ask for new keys when that is due."""
+        if channel.state is State.HALF_OPEN and now_ns >= channel.expires_ns:
+            channel.fall()
+        if channel.state is not State.UP:
+            return
+        channel.keys.expire(now_ns)
+        for index in channel.keys.retired:
+            if index != channel.index:
+                self.entries.remove(index)
+        channel.keys.retired.clear()
+        if self._rekey_due_ns(channel) <= now_ns:
+            dead_ns = channel.link.dead_ns
+            channel.rekey_not_before_ns = now_ns + 2 * dead_ns
+            fresh = self.entries.claim()
+            if fresh is not None:
+                silence_ns = channel.link.silence_ns
+                attempt = Attempt(
+                    fresh, channel.peer, channel.remote_lane, channel.address, silence_ns, now_ns,
+                    hail.HAIL_BLOCKS_MIN, channel, now_ns + dead_ns,
+                )  # fmt: skip
+                self.entries.put(fresh, attempt)
+
+    def _new_keys(
+        self, attempt: Attempt, channel: Channel, index: int, keys: tuple[bytes, bytes], cipher: int,
+        manifest: tags.Manifest, now_ns: int,
+    ) -> None:  # fmt: skip
+        """The reply has verified: go over at once, and send a frame (T-RKY-3)."""
+        if (manifest.floor, manifest.frame_blocks) != (channel.manifest.floor, channel.manifest.frame_blocks):
+            raise Reject("tags", "MANIFEST with another floor or frame_blocks than the channel has")
+        channel.keys.go_over(channel.key_set(attempt.index, index, keys, True, cipher, now_ns))
+        channel.link.sample(now_ns - attempt.sent_ns)
+        self.entries.put(attempt.index, channel)
+        self.node.stats.rekeys += 1
+        for piece in self._manifests(channel):
+            channel.say(piece)
 
     # responder
 
     def read_hail(self, frame: bytes, source: Address, now_ns: int) -> None:
         """A frame on channel 0: queue the reply, or Reject in the order of T-ORD-2."""
-        node = self.node
-        header, frame = hail.check_hail(node.public, frame)
-        smallest, largest = tags.ADDRESS_SIZES.get(source.kind, (0, tags.ADDRESS_MAX))
-        if not 1 <= source.kind <= 4 or not smallest <= len(source.data) <= largest:
-            raise Reject("address", "a source that cannot be answered")
-        hail.check_padding(header, frame, MAC2_SIZE)
-        if not node.lamps.take(now_ns):
-            raise Reject("flood", "Lamps beyond the bucket of the lane")
-        handshake = Handshake(node.config.static_secret, None)
-        content = hail.open_message(header, frame, handshake.read_message1)
-        key = handshake.remote_static
-        assert key is not None
-        peer = self.peers.get(key)
-        if peer is None:
-            raise Reject("stranger", "a key that the roster does not have")
-        index, offer, manifest, rekey = hail.parse_offer(header, frame, content)
-        if offer.target_lane != node.config.lane:
-            raise Reject("address", f"a Hail for lane {offer.target_lane}")
-        hail.check_funds(header, frame)
-        self._judge_counter(handshake, peer, index, offer, source)
-        cipher = self._choose(offer.ciphers)
-        if rekey:
-            self._judge_rekey(handshake, peer, index, offer, source, rekey)
-        self._answer(
-            handshake, peer, index, offer, manifest, source, cipher, now_ns, len(frame) // BLOCK_SIZE - 1
-        )  # fmt: skip
-
-    def _judge_rekey(
-        self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, source: Address, named: int
-    ) -> None:
-        for channel in self.channels():
-            pair = channel.index, channel.peer_key, channel.remote_lane
-            if pair == (named, handshake.remote_static, offer.lane) and channel.state is State.UP:
-                raise Reject("state", "a channel that keeps the keys it has")
-        answer = tags.Hail(offer.counter, self.node.config.lane, offer.lane, 0, hail.GONE)
-        self._reply(handshake, peer, index, 0, answer, source)
-        raise Reject("stranger", f"no channel of this peer has index {named:#x}")
-
-    def _judge_counter(self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, source: Address) -> None:
-        key = handshake.remote_static
-        assert key is not None
-        last = self.seen.get((key, offer.lane), -1)
-        if offer.counter == COUNTER_LAST:
-            raise Reject("counter", "the counter that is never used")
-        if offer.counter <= last:
-            answer = tags.Hail(last, self.node.config.lane, offer.lane, 0, hail.STALE)
-            self._reply(handshake, peer, index, 0, answer, source)
-            raise Reject("counter", f"counter {offer.counter}, the last one seen is {last}")
-        if self.node.public < key:  # T-CRS-2
+        offer = self.answers.open(frame, source, self.peers, now_ns)
+        channel = self._named(offer)
+        if self.node.public < offer.key:  # ours stands (T-CRS-2, T-RKY-4)
             for attempt in self.attempts():
-                if (attempt.peer.id, attempt.remote_lane) == (peer.id, offer.lane) and attempt.tries:
+                pair = attempt.peer.id, attempt.remote_lane, attempt.rekey is not None
+                if pair == (offer.peer.id, offer.hail.lane, offer.rekey != 0) and attempt.tries:
                     raise Reject("state", "a crossing Hail that gives way to ours")
-        self.seen[key, offer.lane] = offer.counter  # T-CNT-5
+        self.answers.seen[offer.key, offer.hail.lane] = offer.hail.counter  # T-CNT-5
+        cipher = self.answers.choose(offer.hail.ciphers)
+        if not offer.rekey:
+            self._answer(offer, cipher, now_ns)
+        elif channel is None:
+            self.answers.reply(offer, 0, 0, hail.GONE)
+            raise Reject("stranger", f"no channel of this peer has index {offer.rekey:#x}")
+        else:
+            self._answer_rekey(offer, channel, cipher, now_ns)
 
-    def _choose(self, offered: int) -> int:
-        both = offered & self.node.config.ciphers
-        if not both:
-            raise Reject("state", "no common cipher")
-        preferred = both & self.node.config.prefer_cipher
-        return preferred or both & -both
+    def _named(self, offer: Offer) -> Channel | None:
+        """The channel that a REKEY names, if it is one of this peer's for this lane pair (T-RKY-1)."""
+        entry = self.entries.get(offer.rekey) if offer.rekey else None
+        if not isinstance(entry, Channel) or entry.state is not State.UP or entry.keys.of(offer.rekey) is None:
+            return None
+        if entry.peer_key != offer.key or entry.remote_lane != offer.hail.lane:
+            return None
+        if (offer.manifest.floor, offer.manifest.frame_blocks) != (entry.manifest.floor, entry.manifest.frame_blocks):
+            raise Reject("tags", "MANIFEST with another floor or frame_blocks than the channel has")
+        return entry
 
-    def _answer(
-        self, handshake: Handshake, peer: Peer, index: int, offer: tags.Hail, manifest: tags.Manifest,
-        source: Address, cipher: int, now_ns: int, blocks: int,
-    ) -> None:  # fmt: skip
+    def _answer(self, offer: Offer, cipher: int, now_ns: int) -> None:
         for old in self.channels():
-            same = (old.peer.id, old.remote_lane) == (peer.id, offer.lane)
+            same = (old.peer.id, old.remote_lane) == (offer.peer.id, offer.hail.lane)
             if same and old.state is State.HALF_OPEN:  # T-CNF-3
                 old.fall()
-                self.entries.remove(old.index)
+                self.remove(old)
         try:
-            own_index = self._claim()
+            self._leave_room(offer)
+            own_index = self._claim(now_ns, offer.peer)
         except OSError:
             raise Reject("cells", "no free channel") from None
-        node = self.node
-        answer = tags.Hail(offer.counter, node.config.lane, offer.lane, cipher)
-        self._reply(handshake, peer, index, own_index, answer, source, min(blocks, node.config.frame_blocks))
-        assert handshake.remote_static is not None
+        keys = self.answers.reply(offer, own_index, cipher, hail.OK)
         channel = Channel(
-            node, now_ns, own_index, index, peer, offer.lane, source, False,
-            handshake.split(), cipher, manifest, handshake.remote_static, self._born(), blocks,
+            self.node, now_ns, own_index, offer.index, offer.peer, offer.hail.lane, offer.source, False,
+            keys, cipher, offer.manifest, offer.key, self._born(), offer.blocks,
         )  # fmt: skip
         self.entries.put(own_index, channel)
-        node.stats.lamps_received += 1
+        self.node.stats.lamps_received += 1
 
-    def _reply(
-        self, handshake: Handshake, peer: Peer, index: int, own_index: int, answer: tags.Hail, source: Address,
-        blocks: int = hail.REPLY_BLOCKS,
-    ) -> None:  # fmt: skip
-        config = self.node.config
-        frame = hail.write_reply(
-            handshake, config.entropy(32), index, own_index, int.from_bytes(config.entropy(6), "little") & U48,
-            [answer, self.node.manifest(peer)], blocks,
-        )  # fmt: skip
-        self.replies.append((frame, source))
+    def _leave_room(self, offer: Offer) -> None:
+        """Channels that are free are for peers that have none yet (T-CNF-6)."""
+        with_one = {channel.peer.id for channel in self.channels()}
+        pairs = {(channel.peer.id, channel.remote_lane) for channel in self.channels()}
+        if offer.peer.id not in with_one or (offer.peer.id, offer.hail.lane) in pairs:
+            return
+        free = self.node.config.max_channels - len(self.channels()) - len(self.channel_attempts())
+        if free <= len({peer.id for peer in self.peers.values()} - with_one):
+            raise OSError(errno.ENOSPC, "the channels that are free are kept for others")
+
+    def _answer_rekey(self, offer: Offer, channel: Channel, cipher: int, now_ns: int) -> None:
+        index = self.entries.claim()
+        if index is None:
+            raise Reject("cells", "no free index")
+        for attempt in self.attempts():
+            if attempt.rekey is channel:
+                self.give_up(attempt, 0)
+        keys = self.answers.reply(offer, index, cipher, hail.OK)
+        channel.keys.answer(channel.key_set(index, offer.index, keys, False, cipher, now_ns))
+        self.entries.put(index, channel)
+        self.node.stats.lamps_received += 1
 
     # both
 
@@ -327,8 +332,8 @@ class Hailing:
         for old in self.channels():
             if (old.peer.id, old.remote_lane) == pair and old.born < channel.born:
                 old.fall(-errno.ECONNRESET)
-                self.entries.remove(old.index)
+                self.remove(old)
         if not channel.initiator:
-            for attempt in self.attempts():
+            for attempt in self.channel_attempts():
                 if (attempt.peer.id, attempt.remote_lane) == pair:
                     self.give_up(attempt, -errno.EISCONN, channel.index)

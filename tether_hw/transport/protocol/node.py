@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tether_hw.transport.protocol.cells import Cells
 from tether_hw.transport.protocol.config import POOL_FRAMES, Config, Event, Happened, Peer, Stats
+from tether_hw.transport.protocol.flood import Guard
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.header import BLOCK_SIZE
 from tether_hw.transport.protocol.noise import public_key
@@ -20,8 +21,8 @@ class Node:
         self.public = public_key(config.static_secret)
         self.cells = Cells(config.rx_cells)
         self.purse = Bucket(config.purse_frames, config.purse_per_s)
-        self.lamps = Bucket(config.purse_frames, config.purse_per_s)  # T-LMP-4
-        self.replies = Bucket(config.purse_frames, config.purse_per_s)  # T-LMP-9
+        self.guard = Guard(config.lamp_per_s, config.lamp_source_per_s, config.agreement_per_s, config.entropy)
+        self.replies = Bucket(config.agreement_per_s // 2 + 16, config.agreement_per_s)  # T-LMP-9
         self.stats = Stats()
         self.events: list[Event] = []
         self.unread: dict[tuple[int, int], list[Flow]] = {}  # flows that are gone, with what was not read yet

@@ -29,6 +29,19 @@ class Bucket:
         self._filled_ns -= frames * SECOND
         return True
 
+    def filled(self, now_ns: int) -> int:
+        """What is left, in frames times a second."""
+        self._refill(now_ns)
+        return self._filled_ns
+
+    def has(self, now_ns: int) -> bool:
+        """At least one frame is left."""
+        return self.filled(now_ns) >= SECOND
+
+    def low(self, now_ns: int) -> bool:
+        """More than half empty."""
+        return self.filled(now_ns) * 2 < self.burst * SECOND
+
     def ready_ns(self, frames: int = 1) -> int:
         """When take() will succeed if nobody else takes; in the past when it would already."""
         missing = frames * SECOND - self._filled_ns

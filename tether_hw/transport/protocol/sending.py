@@ -15,7 +15,7 @@ from tether_hw.transport.protocol.serial import U32
 
 def next_frame(channel: Channel, now_ns: int) -> bytes | None:
     """The next frame of a channel, or None when nothing is due."""
-    if channel.outbound.exhausted:
+    if channel.keys.now.outbound.exhausted:
         channel.fall(-errno.EOVERFLOW)
     if channel.state in (State.GONE, State.HALF_OPEN):
         return None
