@@ -528,7 +528,7 @@ static void forged(void)
         else if (at == TETHER_AT_LENGTH + 1)
             reason = TETHER_E_SHORT;
         else if (at >= TETHER_AT_CHANNEL && at < TETHER_AT_SEQUENCE)
-            reason = TETHER_E_LENGTH; /* no Hail any more, and longer than its length */
+            reason = TETHER_E_STRANGER; /* no Hail any more, but a Lamp for a channel that nobody has */
         else if (at == TETHER_AT_LENGTH)
             continue;
         refused(frame, hail.length, reason);
