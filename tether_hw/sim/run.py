@@ -55,6 +55,11 @@ def run_built(
 ) -> Outcome:
     """Run a description to its end. Raises TetherError when it cannot be begun."""
     lib = native.load(library or native.find())
+    parties: list[Any] = []
+    if any(vertex.kind == KINDS["python"] for vertex in built.vertices):
+        from tether_hw.sim import foreign  # the reference, and the cryptography that it needs
+
+        parties = foreign.attach(built, lib)
     config = built.config(only)
     if trace is not None:
         config.trace = trace.listen(lib, built.vertex_names)
@@ -89,6 +94,7 @@ def run_built(
         faults = [(fault.kind, fault.where, fault.which) for fault in array[:count]]
     finally:
         lib.tether_sim_free(pointer)
+        parties.clear()
     return Outcome(built, result, streams, pipes, vertices, faults, time.monotonic() - began)
 
 
