@@ -103,7 +103,7 @@ static void test_lamps_to_everybody(const char *carrier)
 /* What the lanes of one device may have under way fits the ring that all of it could come to. */
 static void test_lanes_share_the_ring(void)
 {
-    PROVES("T-GRT-14");
+    PROVES("T-GRT-14", "T-SCH-1");
     struct node a, b;
     nodes_raw(&a, &b, "af_packet", 2);
     for (uint32_t i = 0; i < 2; i++) {
