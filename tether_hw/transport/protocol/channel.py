@@ -173,7 +173,7 @@ class Channel:
             self.address = self._newest_source
 
     def _hear(self, flow: Flow, header: Header, order: int, end: int, now_ns: int, moment_ns: int) -> None:
-        drained = flow.sender.hear(header, now_ns, moment_ns)
+        drained = flow.sender.hear(header, order, now_ns, moment_ns)
         if header.NackCount:
             self.node.stats.nacks_received += 1
         ember = self.ember_out

@@ -11,6 +11,7 @@ from tether_hw.transport.protocol.clocks import Backoff
 from tether_hw.transport.protocol.config import NEVER
 from tether_hw.transport.protocol.header import FIRST, Header
 from tether_hw.transport.protocol.ledger import Ledger
+from tether_hw.transport.protocol.pace import Pace
 from tether_hw.transport.protocol.queues import ByteQueue, Cut, MessageQueue, Queue
 from tether_hw.transport.protocol.serial import SPAN, expand_nack_slot
 
@@ -37,6 +38,7 @@ class FlowSender:
         self.sent: list[Sent] = []  # by slot
         self.declared = 0  # the highest declared end that a frame has told, before rounding
         self.clock = Backoff(now_ns)
+        self.pace = Pace()
         self.deadline_ns = deadline_ns
         self._start = 0  # of the message that is being sent
         self.stopped = False  # nothing new leaves any more
@@ -84,6 +86,7 @@ class FlowSender:
         frame = next(frame for frame in self.sent if frame.wanted)
         self._unwant(frame)
         frame.sent_ns = now_ns
+        self.pace.take(frame.end - frame.slot, len(frame.cut.payload), self.queue.shape.slot, now_ns)
         self.clock.heard(now_ns, news=False)
         return frame
 
@@ -97,6 +100,7 @@ class FlowSender:
         if slot is None:
             slot = self.ledger.ember(used)
         self.queue.take(cut)
+        self.pace.take(used, len(cut.payload), self.queue.shape.slot, now_ns)
         if cut.flags & FIRST or not isinstance(self.queue, MessageQueue):
             self._start = slot
         frame = Sent(slot, slot + used, self._start, cut, now_ns)
@@ -112,12 +116,13 @@ class FlowSender:
 
     # what the peer says about this direction
 
-    def hear(self, header: Header, now_ns: int, moment_ns: int) -> bool:
+    def hear(self, header: Header, order: int, now_ns: int, moment_ns: int) -> bool:
         """GrantAmount, NackSlot and NackCount of a verified frame; True when everything has a receipt now.
 
         `moment_ns`: what was sent after it could not arrive before this frame was written (T-REP-4).
         """
         was_idle = self.idle
+        self.pace.hear(header, order)
         news = self.ledger.grant(header.GrantAmount, self.first_unacknowledged)
         slot = expand_nack_slot(header.NackSlot, self.ledger.next, self.first_unacknowledged)
         if slot is not None and header.NackCount:

@@ -30,7 +30,7 @@ def next_frame(channel: Channel, now_ns: int) -> bytes | None:
             control.skip(channel, flow, flow.sender.expire(now_ns))
             control.after(channel, flow, now_ns)
     for flow in flows:
-        if flow.sender.has_repair() or flow.sender.has_data(_ember_free(channel, flow)):
+        if flow.sender.pace.ready_ns <= now_ns and _has_frame(channel, flow):
             return _data(channel, flow, now_ns)
     return _receipt(channel, flows, now_ns) or _demand(channel, flows, now_ns) or _timer(channel, flows, now_ns)
 
@@ -47,12 +47,12 @@ def deadline_ns(channel: Channel) -> int:
     unmet = _unmet(channel)
     for flow in channel.flows.values():
         due = min(due, flow.sender.expires_ns())
-        if flow.sender.has_repair() or flow.sender.has_data(_ember_free(channel, flow)):
-            return 0
+        if _has_frame(channel, flow):
+            due = min(due, flow.sender.pace.ready_ns)
         if channel.receipts.allows(unmet, _for_grant(flow)):
             due = min(due, _news_due_ns(channel, flow))
         timer_ns = min(_blocked_due_ns(channel, flow), _refresh_due_ns(channel, flow))
-        if flow.sender.must_tell():
+        if flow.sender.must_tell() and not _has_frame(channel, flow):
             if channel.receipts.allows(unmet, False):
                 return 0
             timer_ns = 0
@@ -66,6 +66,10 @@ def _in_turn(channel: Channel) -> list[Flow]:
     numbers = sorted(number for number in channel.flows if number)
     start = next((i for i, number in enumerate(numbers) if number > channel.turn), 0)
     return [channel.flows[number] for number in [0, *numbers[start:], *numbers[:start]]]
+
+
+def _has_frame(channel: Channel, flow: Flow) -> bool:
+    return flow.sender.has_repair() or flow.sender.has_data(_ember_free(channel, flow))
 
 
 def _ember_free(channel: Channel, flow: Flow) -> bool:
@@ -142,7 +146,7 @@ def _receipt(channel: Channel, flows: list[Flow], now_ns: int) -> bytes | None:
 def _demand(channel: Channel, flows: list[Flow], now_ns: int) -> bytes | None:
     """Demand that no frame could tell (T-GRT-6)."""
     for flow in flows:
-        if not flow.sender.must_tell():
+        if not flow.sender.must_tell() or _has_frame(channel, flow):
             continue
         if channel.receipts.allows(_unmet(channel), False):
             _spend(channel, now_ns)
@@ -156,7 +160,9 @@ def _demand(channel: Channel, flows: list[Flow], now_ns: int) -> bytes | None:
 
 
 def _blocked_due_ns(channel: Channel, flow: Flow) -> int:
-    return flow.sender.clock_due_ns(channel.link.silence_ns, channel.link.cap_ns)
+    slots = flow.sender.queue.shape.full_slots
+    silence_ns = max(channel.link.silence_ns, 4 * flow.sender.pace.frame_time_ns(slots))  # T-CLK-4
+    return flow.sender.clock_due_ns(silence_ns, max(silence_ns, channel.link.cap_ns))
 
 
 def _refresh_due_ns(channel: Channel, flow: Flow) -> int:
