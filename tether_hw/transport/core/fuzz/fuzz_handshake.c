@@ -170,6 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         p->config[i].rx_cells = p->config[i].tx_cells = 64;
         p->config[i].max_message = 20000;
         p->config[i].max_channels = 2;
+        p->config[i].lamp_source_per_s = size && data[0] & 0x80; /* one a second: then cookies */
+        p->config[i].agreement_per_s = size && data[0] & 0x40 ? 4 : 0;
     }
     pair_start(p);
     it.counter = 1u << 20;
