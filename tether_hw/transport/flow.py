@@ -52,7 +52,8 @@ class Flow:
     A message flow carries whole messages (send, recv, iteration); a byte flow a stream (write, read, readinto),
     or, when it is unordered or expiring, pieces with their place (read_at).
     After the flow's or the channel's end (see outcome) `unknown` has the numbers of the messages that were sent and
-    have no receipt: each was delivered once or not at all. Those in `unsent` were not sent. The transport sends neither again.
+    have no receipt: each was delivered once or not at all. Those in `unsent` were not sent. The transport sends neither
+    again.
     Safe for one reading and one writing thread at a time. Every call raises FlowClosed after the flow's end,
     ChannelDown after the channel's, TimedOut when the time is over.
     """

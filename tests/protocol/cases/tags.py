@@ -20,6 +20,10 @@ def _tag_fields(tag: tags.AnyTag) -> Case:
             values["lanes"] = len(value)
             for index, lane in enumerate(value):
                 values |= {f"lane{index}": lane.lane, f"kind{index}": lane.kind, f"address{index}": lane.address}
+        elif entry.name == "pairs":
+            values["pairs"] = len(value)
+            for index, (at, length) in enumerate(value):
+                values |= {f"at{index}": at, f"value{index}": length}
         else:
             values[entry.name] = value
     return values
@@ -49,6 +53,10 @@ def tags_cases() -> list[Case]:
         "close": [tags.Close(2, 0, 1000)],
         "close-max": [tags.Close(0xFFFF, 0xFFFFFFFF, u64)],
         "bye": [tags.Bye(1)],
+        "windows": [tags.Windows(5_000_000_000, 77, [(6_000_000_000, 1_800_000_000_000), (1 << 60, 1)])],
+        "windows-none": [tags.Windows(u64, 0xFFFFFFFFFFFF)],
+        "windows-most": [tags.Windows(0, 0, [(i * 1000, 500) for i in range(16)])],
+        "table": [tags.Table(1, 2, [(3, 2_640_000_000_000), (4, 5)])],
         "rekey": [tags.Rekey(0x00abc102)],
         "warm": [tags.Warm(1400)],
         "rekey-max": [tags.Rekey(0xFFFFFFFF)],
@@ -88,6 +96,8 @@ def tags_cases() -> list[Case]:
         case = {"case": label, "payload": payload, "result": "ok", "tags": 1}
         cases.append(case | _tag_fields(tags.parse(payload)[0]))
     bad = {
+        "bad-windows-cut": tags.encode([tags.Windows(1, 2, [(3, 4)])])[:-16],
+        "bad-windows-count": patched(tags.encode([tags.Windows(1, 2, [(3, 4)])]), 20, 2),
         "bad-head-cut": bye[:3],
         "bad-value-cut": bye[:12],
         "bad-padding-cut": bye[:-1],

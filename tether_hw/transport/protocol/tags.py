@@ -15,6 +15,7 @@ ADDRESS_MAX = 28
 POOL_MAX = 1 << 24
 _HEAD = struct.Struct("<BBH")
 _T = TypeVar("_T", bound="_Fixed")
+_P = TypeVar("_P", bound="_Plan")
 
 
 class TagError(ValueError):
@@ -196,6 +197,48 @@ class Manifest:
 
 
 @dataclass
+class _Plan:
+    """Pairs of times, on the sender's clock, with a reading of it and the Timestamp of that moment."""
+
+    TYPE: ClassVar[int]
+    FORMAT: ClassVar[struct.Struct] = struct.Struct("<QQH6x")
+    PAIR: ClassVar[struct.Struct] = struct.Struct("<QQ")
+    clock_ns: int
+    stamp: int
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+
+    def value(self) -> bytes:
+        """Reading, count, pairs."""
+        head = self.FORMAT.pack(self.clock_ns, self.stamp, len(self.pairs))
+        return head + b"".join(self.PAIR.pack(*pair) for pair in self.pairs)
+
+    @classmethod
+    def parse(cls: type[_P], value: bytes, position: int) -> _P:
+        """Read a value whose first byte stands at `position`."""
+        if len(value) < cls.FORMAT.size:
+            raise TagError(position, f"{cls.__name__.upper()} of {len(value)} bytes, it has at least {cls.FORMAT.size}")
+        clock_ns, stamp, count = cls.FORMAT.unpack_from(value)
+        end = cls.FORMAT.size + count * cls.PAIR.size
+        if len(value) < end:
+            raise TagError(position, f"{cls.__name__.upper()} of {len(value)} bytes for {count} pairs")
+        return cls(clock_ns, stamp, list(cls.PAIR.iter_unpack(value[cls.FORMAT.size : end])))
+
+
+@dataclass
+class Windows(_Plan):
+    """When the sender can be reached: (start, length) in ns."""
+
+    TYPE: ClassVar[int] = 0x07
+
+
+@dataclass
+class Table(_Plan):
+    """Round trips: (from, RTT) in ns."""
+
+    TYPE: ClassVar[int] = 0x0B
+
+
+@dataclass
 class Unknown:
     """An optional tag of a later version: skipped, kept here so that tools can show it."""
 
@@ -208,9 +251,9 @@ class Unknown:
         return self.content
 
 
-AnyTag = Hail | Define | Manifest | Skip | Close | Bye | Rekey | Warm | Unknown
-_KNOWN: dict[int, type[Hail | Define | Manifest | Skip | Close | Bye | Rekey | Warm]] = {
-    tag.TYPE: tag for tag in (Hail, Define, Manifest, Skip, Close, Bye, Rekey, Warm)
+AnyTag = Hail | Define | Manifest | Skip | Close | Bye | Windows | Rekey | Warm | Table | Unknown
+_KNOWN: dict[int, type[Hail | Define | Manifest | Skip | Close | Bye | Windows | Rekey | Warm | Table]] = {
+    tag.TYPE: tag for tag in (Hail, Define, Manifest, Skip, Close, Bye, Windows, Rekey, Warm, Table)
 }
 
 

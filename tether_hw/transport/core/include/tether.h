@@ -302,6 +302,21 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *endpoint, uint64_t now_
  */
 TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *endpoint);
 
+struct tether_window {
+    uint64_t start_ns;  /* on the clock of now_ns */
+    uint64_t length_ns; /* of a window; in an RTT table the round trip from start_ns on */
+};
+/*
+ * When this end can send and receive: at most 16 windows in the order of their beginnings; none = always. They replace
+ * those declared before and are told to every peer. Outside its own windows and those of a peer nothing is sent to
+ * that peer, and no clock of the channel runs. After the last window ends there is no contact until more are declared.
+ */
+TETHER_API int tether_endpoint_windows(tether_endpoint *endpoint, uint64_t now_ns, const struct tether_window *windows,
+                                       size_t count);
+/* The round trip where it changes: at most 16 entries; none = the constant of the configuration. */
+TETHER_API int tether_endpoint_rtt_table(tether_endpoint *endpoint, uint64_t now_ns, const struct tether_window *entries,
+                                         size_t count);
+
 /* ------------------------------------------------------ channels and flows */
 
 /*

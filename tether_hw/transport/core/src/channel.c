@@ -73,6 +73,8 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->hails_sent = ch->frames_sent = ch->frames_received = 0;
     ch->receipts = ch->flow_count = ch->ember_in = ch->ember_out = 0;
     ch->receipt_ns = ch->timer_frame_ns = ch->unanswered_ns = 0;
+    ch->peer_windows.count = ch->peer_rtt_table.count = 0;
+    ch->away_ns = 0;
     ch->peer_stamp = ch->peer_stamp_ns = ch->peer_stamp_sequence = 0;
     ch->reorder_ns = 0;
     ch->refused_count = 0;
@@ -190,7 +192,8 @@ void tether_channel_reap(struct tether_endpoint *ep, struct tether_channel *ch)
     if (control->used)
         tether_flow_drop(ep, control);
     control->used = 0;
-    control->news = control->control = 0;
+    control->control = 0;
+    control->news = 0;
     tether_unqueue_all(ep, control);
     tether_queue_remove(ep, &ep->queues[TETHER_Q_WORK], TETHER_Q_WORK, control);
     tether_keys_clear(&ch->tx_keys);

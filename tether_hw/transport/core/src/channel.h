@@ -4,6 +4,7 @@
 #define TETHER_CHANNEL_H
 
 #include "clock.h"
+#include "contact.h"
 #include "cookie.h"
 #include "flow.h"
 #include "keys.h"
@@ -82,6 +83,8 @@ struct tether_channel {
     uint32_t last_slot;     /* flow slot of the last frame received */
     uint64_t refused[TETHER_REFUSED_WORDS]; /* the peer's flows that wait for CLOSE(REFUSED), a bit for each id of its parity */
     uint32_t refused_count;
+    struct tether_plan peer_windows, peer_rtt_table; /* on our clock, for what we send */
+    uint64_t away_ns;       /* out of contact since; 0 = in contact */
     uint16_t next_flow_id;
     uint8_t ids_again;      /* our ids have been used once: each may be taken again 2 RTT after it was gone */
     uint64_t gone_ns[65536 / TETHER_ID_GROUP];

@@ -80,30 +80,43 @@ static int put_flow(struct tether_endpoint *ep, struct tether_channel *ch, struc
         struct tether_tag_define define = {.flow = flow->id, .kind = flow->kind, .reliability = flow->reliability,
             .order = flow->order, .scale = flow->scale, .bound = flow->bound, .latency_ns = flow->latency_ns,
             .budget = flow->budget, .deadline_ns = flow->deadline_ns};
-        flow->control &= (uint8_t)~TETHER_CONTROL_DEFINE;
+        flow->control &= (uint16_t)~TETHER_CONTROL_DEFINE;
         return (int)tether_tag_put_define(out, &define);
     }
     if (flow->control & TETHER_CONTROL_SKIP) {
         struct tether_tag_skip skip = {.flow = flow->id, .first = flow->tx.skip_first,
                                        .count = flow->tx.skip_end - flow->tx.skip_first};
-        flow->control &= (uint8_t)~TETHER_CONTROL_SKIP;
+        flow->control &= (uint16_t)~TETHER_CONTROL_SKIP;
         TETHER_COUNT(ep, skips_sent);
         return (int)tether_tag_put_skip(out, &skip);
     }
     if (flow->control & TETHER_CONTROL_END) {
         struct tether_tag_close close = {.flow = flow->id, .reason = TETHER_CLOSE_END, .final = flow->tx.tail_slot};
-        flow->control &= (uint8_t)~TETHER_CONTROL_END;
+        flow->control &= (uint16_t)~TETHER_CONTROL_END;
         return (int)tether_tag_put_close(out, &close);
     }
     if (flow->control & TETHER_CONTROL_CLOSE) {
         struct tether_tag_close close = {.flow = flow->id, .reason = TETHER_CLOSE_CLOSED,
                                          .final = tether_ledger_next(&flow->tx.ledger)};
-        flow->control &= (uint8_t)~TETHER_CONTROL_CLOSE;
+        flow->control &= (uint16_t)~TETHER_CONTROL_CLOSE;
         flow->close_sent = 1;
         *marks = 1;
         return (int)tether_tag_put_close(out, &close);
     }
     return 0;
+}
+
+/* Contact windows, then the table of round trips: the size of the tag, -1 when it does not fit. */
+static int put_plan(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *control, uint8_t *out,
+                    size_t capacity, uint64_t now_ns)
+{
+    int windows = (control->control & TETHER_CONTROL_WINDOWS) != 0;
+    const struct tether_plan *plan = windows ? &ep->windows : &ep->rtt_table;
+    if (capacity < TETHER_TAG_PLAN_SIZE + 16 * (size_t)plan->count)
+        return -1;
+    control->control &= (uint16_t)~(windows ? TETHER_CONTROL_WINDOWS : TETHER_CONTROL_TABLE);
+    return (int)tether_tag_put_plan(out, windows ? TETHER_TAG_WINDOWS : TETHER_TAG_TABLE, plan, now_ns,
+                                    tether_stamp(ch, now_ns));
 }
 
 /* Make one Flow 0 frame of what is pending. 1 = a cell was queued. */
@@ -116,7 +129,6 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
     uint64_t behind;
     uint8_t *out;
     struct tether_cell *c;
-    (void)now_ns;
     if (queue->head == TETHER_NIL && ch->refused_count == 0)
         return 0;
     if (control->tx.cells >= TETHER_CONTROL_FRAMES || control->tx.unsent != TETHER_NIL)
@@ -139,16 +151,21 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
                 size_t whole;
                 uint16_t next = put_lanes(ep, ch, out + length, capacity - length, &whole, (uint16_t)flow->refresh_round);
                 flow->refresh_round = (uint8_t)next; /* lanes said so far */
-                if (next >= ep->config.lanes)
-                    flow->control &= (uint8_t)~TETHER_CONTROL_MANIFEST;
+                if (next >= ep->config.lanes) {
+                    flow->control &= (uint16_t)~TETHER_CONTROL_MANIFEST;
+                    flow->control |= ep->windows.count ? TETHER_CONTROL_WINDOWS : 0;
+                    flow->control |= ep->rtt_table.count ? TETHER_CONTROL_TABLE : 0;
+                }
                 size = whole ? (int)whole : -1;
             } else if (flow->control & TETHER_CONTROL_WARM) {
                 if (capacity - length < TETHER_TAG_WARM_SIZE) {
                     size = -1;
                 } else {
-                    flow->control &= (uint8_t)~TETHER_CONTROL_WARM;
+                    flow->control &= (uint16_t)~TETHER_CONTROL_WARM;
                     size = (int)tether_tag_put_warm(out + length, ep->config.early_bytes);
                 }
+            } else if (flow->control & (TETHER_CONTROL_WINDOWS | TETHER_CONTROL_TABLE)) {
+                size = put_plan(ep, ch, flow, out + length, capacity - length, now_ns);
             }
         } else if (ch->state != TETHER_CHANNEL_CLOSING) {
             size = put_flow(ep, ch, flow, out + length, capacity - length, &marks);
@@ -295,6 +312,10 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, const stru
         return 0;
     case TETHER_TAG_WARM:
         ch->peer_early = tag->warm_bytes;
+        return 0;
+    case TETHER_TAG_WINDOWS:
+    case TETHER_TAG_TABLE:
+        tether_contact_take(ep, ch, &tag->plan, tag->type == TETHER_TAG_WINDOWS, now_ns);
         return 0;
     case TETHER_TAG_SKIP:
         if (tag->skip.flow == 0)

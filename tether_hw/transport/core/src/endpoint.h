@@ -24,6 +24,7 @@
 #include "cells.h"
 #include "channel.h"
 #include "clock.h"
+#include "contact.h"
 #include "cookie.h"
 #include "crypto.h"
 #include "flow.h"
@@ -105,6 +106,7 @@ struct tether_endpoint {
     struct tether_queue queues[TETHER_Q_COUNT]; /* endpoint's own start at TETHER_Q_EVENT */
     uint64_t timer_ns;       /* lower bound over all channels */
     uint64_t now_ns;         /* of the last call that told it */
+    struct tether_plan windows, rtt_table; /* our own */
     uint64_t counter_next, counter_limit, counter_stale;
     uint64_t births;
     uint8_t need_counter;    /* event pending */
@@ -339,6 +341,11 @@ int tether_hail_transmit(struct tether_endpoint *ep, struct tether_channel *ch, 
 int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
                         const struct tether_header *header, const uint8_t *frame, size_t length);
 int tether_answer_transmit(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
+
+/* contact.c */
+uint64_t tether_contact_run(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns); /* next change */
+void tether_contact_take(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_tag_plan *tag,
+                         int windows, uint64_t now_ns);
 
 /* timer.c */
 void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t at_ns);

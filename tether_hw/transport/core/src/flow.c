@@ -129,7 +129,8 @@ void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, st
     rx->floor = ep->floor >> flow->scale ? ep->floor >> flow->scale : 1;
     rx->bound_slots = frames * rx->floor;
     tether_gaps_init(&rx->gaps);
-    flow->flags = flow->news = flow->control = flow->refresh_round = 0;
+    flow->flags = flow->news = flow->refresh_round = 0;
+    flow->control = 0;
     flow->close_sent = flow->close_acked = flow->remote_gone = flow->remote_end = flow->mute = flow->write_ended = 0;
     flow->drained_told = 1;
     flow->ember_in = flow->ember_out = flow->gone = 0;
@@ -204,7 +205,8 @@ void tether_flow_drop(struct tether_endpoint *ep, struct tether_flow *flow)
     rx->readable_messages = messages;
     rx->demand = rx->upper = rx->granted;
     tether_unqueue_all(ep, flow);
-    flow->news = flow->control = 0;
+    flow->news = 0;
+    flow->control = 0;
 }
 
 /* The node is free; events that are still to be told keep it from being taken again. */

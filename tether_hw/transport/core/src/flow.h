@@ -47,7 +47,9 @@ enum tether_control {
     TETHER_CONTROL_CLOSE = 8,  /* CLOSE, reason CLOSED */
     TETHER_CONTROL_MANIFEST = 16, /* on Flow 0's node */
     TETHER_CONTROL_BYE = 32,
-    TETHER_CONTROL_WARM = 64 /* on Flow 0's node */
+    TETHER_CONTROL_WARM = 64, /* on Flow 0's node */
+    TETHER_CONTROL_WINDOWS = 128,
+    TETHER_CONTROL_TABLE = 256
 };
 
 struct tether_flow_tx {
@@ -123,7 +125,7 @@ struct tether_flow {
     uint8_t used;
     uint8_t flags;          /* TETHER_FLOW_* of the public header */
     uint8_t news;
-    uint8_t control;
+    uint16_t control;
     uint8_t refresh_round;
     uint8_t close_sent;     /* our CLOSE has been composed */
     uint8_t close_acked;

@@ -185,7 +185,7 @@ static uint64_t reach(struct tether_endpoint *ep, const struct tether_flow *flow
     const struct tether_channel *ch = tether_channel_of(ep, flow);
     uint64_t rtt = tether_rtt_now(&ch->rtt), pace = tether_pace_slots(ep, flow) / flow->rx.floor;
     uint64_t us;
-    if (pace == 0)
+    if (pace == 0 || ep->windows.count || ch->peer_windows.count) /* ahead, for the next window too */
         return UINT32_MAX;
     rtt = rtt > ch->rtt.declared_ns ? rtt : ch->rtt.declared_ns;
     us = (rtt + rtt / 2 + ch->silence_floor_ns) / 1000;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tags.h"
 
+#include "contact.h"
+
 static size_t padded(size_t length)
 {
     return (length + 7u) & ~(size_t)7u;
@@ -8,7 +10,8 @@ static size_t padded(size_t length)
 
 /* Lengths of the values of the fixed tags; a longer value of a known type is for later versions and is read as its
  * known beginning, a shorter one is malformed. */
-enum { HAIL_VALUE = 16, DEFINE_VALUE = 40, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8, REKEY_VALUE = 8, WARM_VALUE = 8 };
+enum { HAIL_VALUE = 16, DEFINE_VALUE = 40, MANIFEST_VALUE = 48, SKIP_VALUE = 24, CLOSE_VALUE = 16, BYE_VALUE = 8,
+       REKEY_VALUE = 8, WARM_VALUE = 8, PLAN_VALUE = 24 };
 
 static size_t least_value(uint8_t type)
 {
@@ -21,6 +24,8 @@ static size_t least_value(uint8_t type)
     case TETHER_TAG_BYE: return BYE_VALUE;
     case TETHER_TAG_REKEY: return REKEY_VALUE;
     case TETHER_TAG_WARM: return WARM_VALUE;
+    case TETHER_TAG_WINDOWS: return PLAN_VALUE;
+    case TETHER_TAG_TABLE: return PLAN_VALUE;
     default: return SIZE_MAX;
     }
 }
@@ -114,6 +119,11 @@ int tether_tag_next(struct tether_tag_cursor *cursor, struct tether_tag *tag)
             tag->close = (struct tether_tag_close){.flow = tether_get16(at), .reason = tether_get32(at + 4),
                 .final = tether_get64(at + 8)};
             return 1;
+        case TETHER_TAG_WINDOWS:
+        case TETHER_TAG_TABLE:
+            tag->plan = (struct tether_tag_plan){.clock_ns = tether_get64(at), .stamp = tether_get64(at + 8),
+                .count = tether_get16(at + 16), .pairs = at + PLAN_VALUE};
+            return length < PLAN_VALUE + 16 * (size_t)tag->plan.count ? -TETHER_E_TAGS : 1;
         case TETHER_TAG_REKEY:
             tag->rekey_channel = tether_get32(at);
             return 1;
@@ -224,6 +234,19 @@ size_t tether_tag_put_manifest(uint8_t *out, size_t capacity, const struct tethe
         at += padded(4 + (size_t)addresses[i].length);
     }
     return padded(TETHER_TAG_HEAD + value);
+}
+
+size_t tether_tag_put_plan(uint8_t *out, uint8_t type, const struct tether_plan *plan, uint64_t clock_ns, uint64_t stamp)
+{
+    uint8_t *at = begin(out, type, PLAN_VALUE + 16 * (size_t)plan->count);
+    tether_put64(at, clock_ns);
+    tether_put64(at + 8, stamp);
+    tether_put16(at + 16, (uint16_t)plan->count);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        tether_put64(at + PLAN_VALUE + 16 * (size_t)i, plan->at[i]);
+        tether_put64(at + PLAN_VALUE + 16 * (size_t)i + 8, plan->value[i]);
+    }
+    return padded(TETHER_TAG_HEAD + PLAN_VALUE + 16 * (size_t)plan->count);
 }
 
 size_t tether_tag_put_skip(uint8_t *out, const struct tether_tag_skip *skip)

@@ -18,9 +18,11 @@ enum tether_tag_type {
     TETHER_TAG_SKIP = 4,
     TETHER_TAG_CLOSE = 5,
     TETHER_TAG_BYE = 6,
+    TETHER_TAG_WINDOWS = 7,
     TETHER_TAG_COOKIE = 8, /* in a frame of its own, never among others */
     TETHER_TAG_REKEY = 9,
     TETHER_TAG_WARM = 10,
+    TETHER_TAG_TABLE = 11, /* of round trips */
     TETHER_TAG_IGNORABLE = 0x80 /* unknown types from here on are skipped */
 };
 
@@ -38,6 +40,7 @@ enum {
     TETHER_TAG_BYE_SIZE = 16,
     TETHER_TAG_REKEY_SIZE = 16,
     TETHER_TAG_WARM_SIZE = 16,
+    TETHER_TAG_PLAN_SIZE = 32, /* without its pairs of 16 */
     TETHER_TAG_LANE_MAX = 4 + 32 /* one lane entry of the Manifest at most */
 };
 
@@ -60,6 +63,15 @@ struct tether_tag_manifest {
     uint32_t lane_length;
 };
 
+struct tether_plan;
+
+/* WINDOWS and TABLE */
+struct tether_tag_plan {
+    uint64_t clock_ns, stamp; /* a reading of the sender's clock, and its Timestamp at that moment */
+    const uint8_t *pairs;     /* [count] of two u64 */
+    uint16_t count;
+};
+
 struct tether_tag_skip {
     uint64_t first, count;
     uint16_t flow;
@@ -77,6 +89,7 @@ struct tether_tag {
         struct tether_tag_hail hail;
         struct tether_tag_define define;
         struct tether_tag_manifest manifest;
+        struct tether_tag_plan plan;
         struct tether_tag_skip skip;
         struct tether_tag_close close;
         uint32_t bye_reason;
@@ -101,6 +114,8 @@ size_t tether_tag_put_define(uint8_t *out, const struct tether_tag_define *defin
 /* `lanes` addresses follow for manifest->lanes entries numbered from `first_lane`; `capacity` bounds the tag: 0 = too small. */
 size_t tether_tag_put_manifest(uint8_t *out, size_t capacity, const struct tether_tag_manifest *manifest,
                                const struct tether_address *addresses, uint16_t first_lane);
+/* WINDOWS or TABLE; the caller has made room for its pairs too. */
+size_t tether_tag_put_plan(uint8_t *out, uint8_t type, const struct tether_plan *plan, uint64_t clock_ns, uint64_t stamp);
 size_t tether_tag_put_skip(uint8_t *out, const struct tether_tag_skip *skip);
 size_t tether_tag_put_close(uint8_t *out, const struct tether_tag_close *close);
 size_t tether_tag_put_bye(uint8_t *out, uint32_t reason);

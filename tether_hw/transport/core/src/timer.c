@@ -205,7 +205,10 @@ void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns)
         if (ep->timers[slot] <= now_ns) {
             ep->timers[slot] = UINT64_MAX;
             ep->timer_ns = UINT64_MAX;
-            uint64_t due = channel_timer(ep, &ep->channels[slot], now_ns);
+            struct tether_channel *ch = &ep->channels[slot];
+            uint64_t change = tether_contact_run(ep, ch, now_ns);
+            uint64_t due = ch->away_ns ? change : channel_timer(ep, ch, now_ns);
+            due = due < change ? due : change;
             if (due < ep->timers[slot])
                 ep->timers[slot] = due;
         }

@@ -312,6 +312,8 @@ static int channel_transmit(struct tether_endpoint *ep, struct tether_channel *c
     struct tether_flow *flow, *control = tether_flow_at(ep, ch, 0);
     struct tether_queue *queue = &ch->queues[TETHER_Q_DATA];
     int length;
+    if (__builtin_expect(ch->away_ns != 0, 0))
+        return 0; /* out of contact */
     if (__builtin_expect(ch->hail_due, 0)) {
         length = tether_hail_transmit(ep, ch, now_ns, frame);
         if (length)

@@ -233,6 +233,19 @@ static void on_tag(const struct record *record, const struct tether_tag *tag)
     case TETHER_TAG_WARM:
         CHECK(tag->warm_bytes == number(record, "early_bytes"));
         break;
+    case TETHER_TAG_WINDOWS:
+    case TETHER_TAG_TABLE:
+        CHECK(tag->plan.clock_ns == number(record, "clock_ns"));
+        CHECK(tag->plan.stamp == number(record, "stamp"));
+        CHECK(tag->plan.count == number(record, "pairs"));
+        for (uint16_t i = 0; i < tag->plan.count; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "at%u", i);
+            CHECK(tether_get64(tag->plan.pairs + 16 * i) == number(record, name));
+            snprintf(name, sizeof name, "value%u", i);
+            CHECK(tether_get64(tag->plan.pairs + 16 * i + 8) == number(record, name));
+        }
+        break;
     case TETHER_TAG_REKEY:
         CHECK(tag->rekey_channel == number(record, "channel"));
         break;
