@@ -100,6 +100,7 @@ local VALUES = {
     [6] = { { "reason", 0, 4, "Reason", BYES }, { "reserved", 4, 4, "Reserved" } },
     [8] = { { "cookie", 0, 0, "Cookie" } },
     [9] = { { "channel", 0, 4, "Channel that gets new keys" }, { "reserved", 4, 4, "Reserved" } },
+    [10] = { { "room", 0, 4, "Bytes of early data" }, { "reserved", 4, 4, "Reserved" } },
 }
 local MAKERS = { [1] = ProtoField.uint8, [2] = ProtoField.uint16, [4] = ProtoField.uint32 }
 for type, values in pairs(VALUES) do
