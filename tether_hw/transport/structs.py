@@ -14,6 +14,9 @@ EntropyFunction = ctypes.CFUNCTYPE(ctypes.c_int, c_void_p, ctypes.POINTER(c_uint
 KeylogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
 
+_RATES = tuple((name, c_uint32) for name in ("lamp_per_s", "lamp_source_per_s", "agreement_per_s", "rekey_s"))
+
+
 class Sized(ctypes.Structure):
     """A struct whose first field is its own size, filled in on creation."""
 
@@ -93,10 +96,7 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("trace_context", c_void_p),
         ("keylog", KeylogFunction),
         ("keylog_context", c_void_p),
-        ("lamp_per_s", c_uint32),
-        ("lamp_source_per_s", c_uint32),
-        ("agreement_per_s", c_uint32),
-        ("rekey_s", c_uint32),
+        *_RATES,
         ("early_bytes", c_uint32),
         ("reserved1", c_uint32),
     )
@@ -262,10 +262,7 @@ class tether_engine_config(Sized):  # noqa: N801
         ("node", c_char_p),
         ("trace_path", c_char_p),
         ("keylog_path", c_char_p),
-        ("lamp_per_s", c_uint32),
-        ("lamp_source_per_s", c_uint32),
-        ("agreement_per_s", c_uint32),
-        ("rekey_s", c_uint32),
+        *_RATES,
     )
 
 

@@ -104,4 +104,21 @@ struct tether_account {
     uint64_t rate_bps;                    /* its link, while it is active */
 };
 
+enum { TETHER_HOLD_LEAST_NS = 1000000 };
+
+/* Holds above this many ns are too inexact for an RTT sample: 100 ppm of it reach an eighth of the least RTT. */
+static inline uint64_t tether_hold_max(const struct tether_channel *ch, uint64_t held_ns)
+{
+    if (held_ns <= TETHER_HOLD_LEAST_NS)
+        return TETHER_HOLD_LEAST_NS;
+    uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : ch->rtt.declared_ns;
+    uint64_t most = rtt > (UINT64_C(1) << 46) / 1250 ? UINT64_C(1) << 46 : rtt * 1250;
+    return most < TETHER_HOLD_LEAST_NS ? TETHER_HOLD_LEAST_NS : most;
+}
+
+static inline uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns)
+{
+    return (now_ns + ch->stamp_offset) & TETHER_MASK48;
+}
+
 #endif

@@ -353,7 +353,6 @@ void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns);
 void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
 
 /* transmit.c */
-uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns);
 void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch);
 void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news);
 

@@ -9,23 +9,6 @@
 
 #include <errno.h>
 
-enum { HOLD_LEAST_NS = 1000000 };
-
-/* Holds above this many ns are too inexact for an RTT sample: 100 ppm of it reach an eighth of the least RTT. */
-static inline uint64_t hold_max(const struct tether_channel *ch, uint64_t held_ns)
-{
-    if (held_ns <= HOLD_LEAST_NS)
-        return HOLD_LEAST_NS;
-    uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : ch->rtt.declared_ns;
-    uint64_t most = rtt > (UINT64_C(1) << 46) / 1250 ? UINT64_C(1) << 46 : rtt * 1250;
-    return most < HOLD_LEAST_NS ? HOLD_LEAST_NS : most;
-}
-
-uint64_t tether_stamp(const struct tether_channel *ch, uint64_t now_ns)
-{
-    return (now_ns + ch->stamp_offset) & TETHER_MASK48;
-}
-
 /* The header fields that every frame of a flow carries: grant, NACK or cumulative receipt, stamps. */
 static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                  struct tether_header *header, uint64_t now_ns)
@@ -78,7 +61,7 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     if (__builtin_expect(rx->gaps.count != 0, 0) && tether_gaps_due(&ep->gap_pool, &rx->gaps) <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_GAP);
     header->timestamp_ns = tether_stamp(ch, now_ns);
-    if (ch->peer_stamp_ns && now_ns - ch->peer_stamp_ns <= hold_max(ch, now_ns - ch->peer_stamp_ns)) {
+    if (ch->peer_stamp_ns && now_ns - ch->peer_stamp_ns <= tether_hold_max(ch, now_ns - ch->peer_stamp_ns)) {
         header->echo_ns = (ch->peer_stamp + (now_ns - ch->peer_stamp_ns)) & TETHER_MASK48;
         header->flags |= TETHER_FLAG_ECHO;
     }
