@@ -97,8 +97,7 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("keylog", KeylogFunction),
         ("keylog_context", c_void_p),
         *_RATES,
-        ("early_bytes", c_uint32),
-        ("reserved1", c_uint32),
+        *((name, c_uint32) for name in ("early_bytes", "reserved1")),
     )
 
 
