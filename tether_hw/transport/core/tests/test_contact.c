@@ -137,6 +137,32 @@ static void table(void)
     pair_close(&pair);
 }
 
+/* Behind its Manifest on each new channel, so also after a restart. */
+static void declared_on_every_channel(void)
+{
+    PROVES("T-MAN-7", "T-WIN-2");
+    struct tether_window once = {.length_ns = 1000 * SECOND};
+    pair_open(&pair, 8);
+    pair_start(&pair);
+    for (uint64_t life = 2; life < 5; life++) {
+        const struct tether_channel *ch;
+        once.start_ns = pair.now_ns;
+        CHECK_EQ(tether_endpoint_windows(pair.end[0], pair.now_ns, &once, 1), 0);
+        CHECK_EQ(tether_endpoint_rtt_table(pair.end[0], pair.now_ns, &once, 1), 0);
+        pair_connect(&pair);
+        pair_run(&pair, SECOND);
+        ch = tether_channel_find(pair.end[1], pair.channel[1]);
+        CHECK_EQ(ch->peer_windows.count, 1);
+        CHECK_EQ(ch->peer_rtt_table.count, 1);
+        CHECK(ch->peer_windows.at[0] <= once.start_ns && ch->peer_windows.at[0] + 10000000 > once.start_ns);
+        CHECK_EQ(tether_endpoint_windows(pair.end[0], pair.now_ns, NULL, 0), 0); /* replaces */
+        pair_run(&pair, SECOND);
+        CHECK_EQ(tether_channel_find(pair.end[1], pair.channel[1])->peer_windows.count, 0);
+        pair_restart(&pair, 0, life);
+    }
+    pair_close(&pair);
+}
+
 static void calls(void)
 {
     struct tether_window many[17] = {{.start_ns = 5}};
@@ -153,6 +179,7 @@ int main(int count, char **arguments)
     RUN(with_loss);
     RUN(longer_than_patience);
     RUN(table);
+    RUN(declared_on_every_channel);
     RUN(calls);
     return run_result();
 }
