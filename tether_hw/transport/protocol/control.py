@@ -55,8 +55,8 @@ def act(channel: Channel, payload: bytes, now_ns: int) -> None:
             channel.node.tell(
                 Happened.CHANNEL_DOWN, channel.index, status=-errno.ECONNABORTED, value=tag.reason, peer=channel.peer.id
             )
-        elif isinstance(tag, tags.Hail):
-            raise tags.TagError(0, "HAIL on a channel")
+        elif isinstance(tag, (tags.Hail, tags.Rekey)):
+            raise tags.TagError(0, "a tag of handshakes on a channel")
 
 
 # flows begin
