@@ -142,10 +142,16 @@ uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct teth
 
 /* -------------------------------------------------------------------- brake */
 
-/* What queue is tolerated: a part of the round trip, but no less than the silence that the nodes say they need. */
+/*
+ * What queue is tolerated: a part of the round trip, but no less than the silence that the nodes say they need, nor than
+ * full frames take where the least round trip was that of small ones.
+ */
 static uint64_t tolerance(const struct tether_channel *ch, uint64_t base_ns)
 {
-    return base_ns / 8 > ch->silence_floor_ns ? base_ns / 8 : ch->silence_floor_ns;
+    uint64_t least = base_ns / 8 > ch->silence_floor_ns ? base_ns / 8 : ch->silence_floor_ns, frames = 0;
+    if (ch->rate_bps)
+        frames = 4 * ((uint64_t)ch->cut_bytes + TETHER_FRAME_OVERHEAD) * 8 * UINT64_C(1000000000) / ch->rate_bps;
+    return least > frames ? least : frames;
 }
 
 void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns)
@@ -160,11 +166,14 @@ void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, 
     if (++brake->samples < TETHER_BRAKE_SAMPLES || now_ns - brake->round_ns < tether_rtt_now(&ch->rtt))
         return;
     most = base + tolerance(ch, base);
-    if (brake->least_ns > most) {
+    if (brake->waits) {
+        brake->waits = 0;
+    } else if (brake->least_ns > most) {
         /* Proportional, at most by half: half of a queue is gone when the next round begins. */
         uint64_t part = part_of(brake->part, most, brake->least_ns);
         brake->part = (uint32_t)part > brake->part / 2 ? (uint32_t)part : brake->part / 2;
         brake->part = brake->part > TETHER_BRAKE_LEAST ? brake->part : TETHER_BRAKE_LEAST;
+        brake->waits = 1;
     } else if (brake->part < TETHER_BRAKE_FREE) {
         brake->part += brake->part / 16 > 1 ? brake->part / 16 : 1;
         brake->part = brake->part < TETHER_BRAKE_FREE ? brake->part : TETHER_BRAKE_FREE;

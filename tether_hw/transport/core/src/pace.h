@@ -24,13 +24,14 @@ struct tether_brake {
     uint64_t least_ns;  /* least round trip of this round: what stands in a queue is in all of them, a late wake-up is not */
     uint32_t samples;
     uint32_t part;      /* of TETHER_BRAKE_FREE */
+    uint32_t waits;     /* the next round does not know of the last change yet */
 };
 
 static inline void tether_brake_init(struct tether_brake *brake)
 {
     brake->round_ns = 0;
     brake->least_ns = UINT64_MAX;
-    brake->samples = 0;
+    brake->samples = brake->waits = 0;
     brake->part = TETHER_BRAKE_FREE;
 }
 
