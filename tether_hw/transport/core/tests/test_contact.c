@@ -172,29 +172,6 @@ static void calls(void)
     pair_close(&pair);
 }
 
-/* What is declared is said on every new channel, and said anew when it changes. */
-static void on_every_channel(void)
-{
-    PROVES("T-MAN-7");
-    struct tether_window entry = {.length_ns = 3 * SECOND};
-    begin(7, 1000000);
-    entry.start_ns = pair.now_ns;
-    CHECK_EQ(tether_endpoint_rtt_table(pair.end[1], pair.now_ns, &entry, 1), 0);
-    for (int round = 0; round < 2; round++) {
-        CHECK_EQ(tether_channel_close(pair.end[0], pair.now_ns, pair.channel[0]), 0);
-        pair_run(&pair, 100 * SECOND);
-        pair.channel[0] = pair.channel[1] = 0;
-        pair_connect(&pair);
-        pair_run(&pair, 60 * SECOND);
-        CHECK_EQ(tether_channel_find(pair.end[0], pair.channel[0])->rtt.declared_ns, 3 * SECOND);
-    }
-    entry.length_ns = 7 * SECOND;
-    CHECK_EQ(tether_endpoint_rtt_table(pair.end[1], pair.now_ns, &entry, 1), 0);
-    pair_run(&pair, 60 * SECOND);
-    CHECK_EQ(tether_channel_find(pair.end[0], pair.channel[0])->rtt.declared_ns, 7 * SECOND);
-    pair_close(&pair);
-}
-
 int main(int count, char **arguments)
 {
     run_arguments(count, arguments);
@@ -202,11 +179,7 @@ int main(int count, char **arguments)
     RUN(with_loss);
     RUN(longer_than_patience);
     RUN(table);
-<<<<<<< HEAD
     RUN(declared_on_every_channel);
-=======
-    RUN(on_every_channel);
->>>>>>> c7dba1a (Contact windows and tables are declared on every channel: tested)
     RUN(calls);
     return run_result();
 }
