@@ -99,6 +99,16 @@ static uint64_t next_hole(const struct tether_endpoint *ep, struct tether_flow *
     return upto;
 }
 
+/* A hole at the end of a positioned flow is told before its end is. */
+static int hole_behind(const struct tether_flow *flow)
+{
+    const struct tether_flow_rx *rx = &flow->rx;
+    if (!tether_flow_positioned(flow))
+        return 0;
+    return flow->order == TETHER_FLOW_UNORDERED ? rx->hole_count != 0
+                                                : rx->delivered < (rx->contig < rx->final ? rx->contig : rx->final);
+}
+
 /* The peer has closed, and what it had sent before is here (or can no longer come). */
 static int nothing_follows(const struct tether_channel *ch, const struct tether_flow *flow)
 {
@@ -127,7 +137,7 @@ static int64_t read_any(struct tether_endpoint *ep, struct tether_channel *ch, s
     else
         done = read_bytes(ep, flow, offset, data, capacity);
     if (done > 0 && flow->kind == TETHER_FLOW_BYTES && flow->rx.readable_bytes == 0 &&
-        flow->flags & TETHER_FLOW_REMOTE_END)
+        flow->flags & TETHER_FLOW_REMOTE_END && !hole_behind(flow))
         *flags = TETHER_READ_END;
     if (flow->remote_gone && flow->rx.readable_bytes == 0)
         tether_flow_settle(ep, flow);

@@ -90,6 +90,37 @@ static void unordered_bytes(void)
     too_much(TETHER_FLOW_BYTES, TETHER_FLOW_UNORDERED, 50000, 7);
 }
 
+/* All that never left, END with it, is a hole, and it is told before the end: to who stops at TETHER_READ_END too. */
+static void hole_before_the_end(void)
+{
+    PROVES("T-EXP-2", "T-EXP-3");
+    for (uint8_t order = 0; order < 2; order++) {
+        uint64_t holes = 0, got = 0, offset;
+        uint8_t data[20000];
+        uint32_t flags = 0;
+        pair_open(&pair, 20 + order);
+        pair_start(&pair);
+        pair_connect(&pair);
+        pair.wire[0].ns_per_frame = 2000000;
+        kinds_open(&k, &pair, (struct tether_flow_options){.kind = TETHER_FLOW_BYTES, .order = order,
+                   .reliability = TETHER_FLOW_EXPIRING, .deadline_ns = 20000000}, 1408 * 300);
+        kinds_write(&k);
+        CHECK_EQ(k.written, k.total);
+        pair_run(&pair, 1000000000);
+        while (!(flags & TETHER_READ_END)) {
+            int64_t n = tether_flow_read_at(pair.end[1], pair.now_ns, pair.channel[1], k.flow, &offset, data, sizeof data,
+                                            &flags);
+            CHECK(n >= 0);
+            holes += flags & TETHER_READ_HOLE ? (uint64_t)n : 0;
+            got += flags & TETHER_READ_HOLE ? 0 : (uint64_t)n;
+        }
+        CHECK(got > 0 && holes > 0);
+        CHECK_EQ(got + holes, k.total);
+        kinds_close(&k);
+        pair_close(&pair);
+    }
+}
+
 /* One message is lost for good: those behind it are not held up beyond its deadline. */
 static int second_lost(void *context, const uint8_t *frame, size_t length)
 {
@@ -131,6 +162,7 @@ int main(int count, char **arguments)
     RUN(unordered_messages);
     RUN(bytes);
     RUN(unordered_bytes);
+    RUN(hole_before_the_end);
     RUN(nothing_waits);
     return run_result();
 }
