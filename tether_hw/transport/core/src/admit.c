@@ -11,6 +11,12 @@ struct census {
     struct tether_channel *oldest, *own_oldest; /* half-open ones */
 };
 
+/* Is it more than what is left of one? */
+static int kept(const struct tether_channel *ch)
+{
+    return ch->state != TETHER_CHANNEL_FREE && ch->state != TETHER_CHANNEL_DEAD && ch->state != TETHER_CHANNEL_CLOSING;
+}
+
 static void take_census(struct tether_endpoint *ep, uint32_t peer_id, struct census *census)
 {
     memset(census, 0, sizeof *census);
@@ -19,13 +25,12 @@ static void take_census(struct tether_endpoint *ep, uint32_t peer_id, struct cen
     for (uint32_t slot = 0; slot < ep->channel_high; slot++) {
         struct tether_channel *ch = &ep->channels[slot];
         int first = 1;
-        if (ch->state == TETHER_CHANNEL_FREE || ch->state == TETHER_CHANNEL_DEAD)
+        if (!kept(ch))
             continue;
         census->free--;
         census->own += ch->peer_id == peer_id;
         for (uint32_t before = 0; first && before < slot; before++)
-            first = ep->channels[before].state == TETHER_CHANNEL_FREE ||
-                    ep->channels[before].state == TETHER_CHANNEL_DEAD || ep->channels[before].peer_id != ch->peer_id;
+            first = !kept(&ep->channels[before]) || ep->channels[before].peer_id != ch->peer_id;
         census->without -= first && census->without > 0;
         if (ch->state != TETHER_CHANNEL_UNCONFIRMED)
             continue;

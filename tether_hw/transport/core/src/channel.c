@@ -42,9 +42,11 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
             ch = &ep->channels[slot];
             break;
         }
-    for (slot = 0; ch == NULL && slot < ep->channel_high; slot++)
-        if (ep->channels[slot].state == TETHER_CHANNEL_DEAD) { /* nobody fetched its leftovers */
-            ch = &ep->channels[slot];
+    /* Nobody fetched its leftovers; or it waits for a receipt of its BYE, for as long as its peer made its RTT. */
+    for (slot = 0; ch == NULL && slot < 2 * ep->channel_high; slot++)
+        if (ep->channels[slot % ep->channel_high].state ==
+            (slot < ep->channel_high ? (int)TETHER_CHANNEL_DEAD : (int)TETHER_CHANNEL_CLOSING)) {
+            ch = &ep->channels[slot % ep->channel_high];
             tether_channel_release(ep, ch);
             tether_queue_remove(ep, &ep->queues[TETHER_Q_EVENT], TETHER_Q_EVENT, tether_flow_at(ep, ch, 0));
             tether_flow_at(ep, ch, 0)->events = 0;

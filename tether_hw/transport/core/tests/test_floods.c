@@ -290,6 +290,27 @@ static void greedy_peer(void)
     pair_close(&p);
 }
 
+/* Channels whose BYE waits for its receipt for hours, because their peer says that it is so far: they make room. */
+static void lingering(void)
+{
+    uint8_t frame[512];
+    struct tether_address from = source(1);
+    uint64_t counter = 1;
+    PROVES("T-CNF-6");
+    pair_open(&p, 7);
+    pair_start(&p);
+    for (uint16_t lane = 0; lane < 4; lane++)
+        CHECK_EQ(give(&from, frame, hail_of(p.secret[0], counter++, lane, 0x100, NULL, frame)), 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        p.end[1]->channels[i].state = TETHER_CHANNEL_UP;
+        CHECK_EQ(tether_channel_close(p.end[1], p.now_ns, p.end[1]->channels[i].index), 0);
+        CHECK_EQ(p.end[1]->channels[i].state, TETHER_CHANNEL_CLOSING);
+        p.end[1]->channels[i].rtt.declared_ns = UINT64_C(1) << 45;
+    }
+    CHECK_EQ(give(&from, frame, hail_of(p.secret[0], counter++, 9, 0x100, NULL, frame)), 0);
+    pair_close(&p);
+}
+
 /* A stale Hail, replayed for ever, earns one answer in 100 ms. */
 static void stale_answers(void)
 {
@@ -324,5 +345,6 @@ int main(int count, char **arguments)
     RUN(forged_cookie);
     RUN(greedy_peer);
     RUN(stale_answers);
+    RUN(lingering);
     return run_result();
 }
