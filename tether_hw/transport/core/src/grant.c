@@ -4,7 +4,7 @@
  *
  *   cells     held + reserved <= rx_cells (+ one per ember that is in): I4
  *   window    granted and not arrived, all flows of the lane, <= 3/4 of the carrier's ring
- *   reach     a flow is granted what its pace brings in one and a half round trips and the silence that the nodes
+ *   reach     a flow is granted what its pace brings in one and a half round trips and the silences that the nodes
  *             need: more would not come sooner, and less would leave the link idle
  *   messages  a message flow reserves whole messages or waits; one waiter at a time gathers what becomes free,
  *             so two large messages never hold half of the buffer each
@@ -179,16 +179,19 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
         return;
 }
 
-/* Frames that the flow's pace brings while a grant goes there, data comes back, and half as long again. */
+/*
+ * Frames that the flow's pace brings while a grant goes there, data comes back, and half as long again; and the nodes may
+ * be slow to wake up. Of the round trip without a queue: a queue must not feed itself.
+ */
 static uint64_t reach(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_channel *ch = tether_channel_of(ep, flow);
-    uint64_t rtt = tether_rtt_now(&ch->rtt), pace = tether_pace_slots(ep, flow) / flow->rx.floor;
+    uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : 0, pace = tether_pace_slots(ep, flow) / flow->rx.floor;
     uint64_t us;
     if (pace == 0 || ep->windows.count || ch->peer_windows.count) /* ahead, for the next window too */
         return UINT32_MAX;
     rtt = rtt > ch->rtt.declared_ns ? rtt : ch->rtt.declared_ns;
-    us = (rtt + rtt / 2 + ch->silence_floor_ns) / 1000;
+    us = (rtt + rtt / 2 + 4 * ch->silence_floor_ns) / 1000;
     return us > UINT64_MAX / (pace + 1) ? UINT32_MAX : pace * us / 1000000 + 2;
 }
 

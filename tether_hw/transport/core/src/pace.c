@@ -154,6 +154,21 @@ static uint64_t tolerance(const struct tether_channel *ch, uint64_t base_ns)
     return least > frames ? least : frames;
 }
 
+/*
+ * What is granted falls with the pace, so a queue of ours becomes shorter a round after each change. A delay that does
+ * not is something else: a machine that is slow to wake up, or others' traffic.
+ */
+static int futile(struct tether_brake *brake, uint64_t excess_ns)
+{
+    brake->futile = brake->excess_ns && excess_ns > brake->excess_ns / 4 * 3 ? brake->futile + 1 : 0;
+    brake->excess_ns = excess_ns;
+    if (brake->futile < TETHER_BRAKE_FUTILE)
+        return 0;
+    brake->futile = 0;
+    brake->excess_ns = 0;
+    return 1;
+}
+
 void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns)
 {
     struct tether_brake *brake = &ch->brake;
@@ -167,14 +182,23 @@ void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, 
         return;
     most = base + tolerance(ch, base);
     if (brake->waits) {
-        brake->waits = 0;
+        brake->waits--;
+    } else if (brake->least_ns > most && futile(brake, brake->least_ns - base)) {
+        brake->part = TETHER_BRAKE_FREE;
+        brake->waits = TETHER_BRAKE_REST;
     } else if (brake->least_ns > most) {
         /* Proportional, at most by half: half of a queue is gone when the next round begins. */
         uint64_t part = part_of(brake->part, most, brake->least_ns);
         brake->part = (uint32_t)part > brake->part / 2 ? (uint32_t)part : brake->part / 2;
         brake->part = brake->part > TETHER_BRAKE_LEAST ? brake->part : TETHER_BRAKE_LEAST;
         brake->waits = 1;
-    } else if (brake->part < TETHER_BRAKE_FREE) {
+        if (brake->part > before / 4 * 3) /* too little to show */
+            brake->excess_ns = 0;
+    } else {
+        brake->excess_ns = 0;
+        brake->futile = 0;
+    }
+    if (brake->least_ns <= most && brake->part < TETHER_BRAKE_FREE && brake->waits == 0) {
         brake->part += brake->part / 16 > 1 ? brake->part / 16 : 1;
         brake->part = brake->part < TETHER_BRAKE_FREE ? brake->part : TETHER_BRAKE_FREE;
     }

@@ -15,6 +15,8 @@ enum {
     TETHER_PACE_BURST = 16,     /* frames that a sender which comes late may send at once */
     TETHER_BRAKE_FREE = 1024,   /* the whole share */
     TETHER_BRAKE_LEAST = 16,    /* 1/64 */
+    TETHER_BRAKE_FUTILE = 3,    /* changes without effect after which the delay is no queue of ours */
+    TETHER_BRAKE_REST = 64,     /* rounds that are passed over then */
     TETHER_BRAKE_SAMPLES = 4    /* round trips that a round of the brake looks at, at least */
 };
 
@@ -24,14 +26,17 @@ struct tether_brake {
     uint64_t least_ns;  /* least round trip of this round: what stands in a queue is in all of them, a late wake-up is not */
     uint32_t samples;
     uint32_t part;      /* of TETHER_BRAKE_FREE */
-    uint32_t waits;     /* the next round does not know of the last change yet */
+    uint32_t waits;     /* rounds that are passed over: they do not know of the last change yet, or nothing helped */
+    uint32_t futile;    /* changes in a row that made the round trips no shorter */
+    uint64_t excess_ns; /* what the last one was made for; 0 = none was */
 };
 
 static inline void tether_brake_init(struct tether_brake *brake)
 {
     brake->round_ns = 0;
     brake->least_ns = UINT64_MAX;
-    brake->samples = brake->waits = 0;
+    brake->samples = brake->waits = brake->futile = 0;
+    brake->excess_ns = 0;
     brake->part = TETHER_BRAKE_FREE;
 }
 

@@ -205,6 +205,28 @@ static void a_queue_lowers_the_pace(void)
     net_close(&net);
 }
 
+/* A round trip that is long whatever we do is a slow machine, or somebody else's queue. */
+static void what_does_not_help_is_not_kept(void)
+{
+    PROVES("T-LAT-8");
+    struct tether_channel *ch;
+    uint32_t least = TETHER_BRAKE_FREE, braked = 0;
+    begin(9);
+    ch = theirs();
+    for (int round = 0; round < 400; round++) {
+        for (int i = 0; i < 8; i++) {
+            p.now_ns += 4000000;
+            tether_rtt_sample(&ch->rtt, 4000000);
+            tether_brake_sample(p.end[1], ch, 4000000, p.now_ns);
+        }
+        braked += ch->brake.part < TETHER_BRAKE_FREE;
+        least = ch->brake.part < least ? ch->brake.part : least;
+    }
+    CHECK(least < TETHER_BRAKE_FREE && least >= TETHER_BRAKE_FREE / 8);
+    CHECK(braked < 40);
+    pair_close(&p);
+}
+
 static void loss_lowers_no_pace(void)
 {
     PROVES("T-LAT-2", "T-REP-6");
@@ -226,6 +248,7 @@ int main(int argc, char **argv)
     RUN(who_comes_late_makes_up_little);
     RUN(all_paces_together_fit_the_link);
     RUN(a_queue_lowers_the_pace);
+    RUN(what_does_not_help_is_not_kept);
     RUN(loss_lowers_no_pace);
     return run_result();
 }
