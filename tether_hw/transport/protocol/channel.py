@@ -74,6 +74,7 @@ class Channel:
         self.shape = Shape.of(manifest.floor, min(config.frame_blocks, manifest.frame_blocks, path))
         self.receipts = Receipts()
         self.reorder_ns = 0
+        self._reorder_at_ns = 0  # when that was raised, or halved, last
         self.ember_held = True  # our cell for the peer's ember (T-STA-4)
         self.ember_out: tuple[int, int] | None = None  # ours: flow and the slot after it (T-STA-3)
         self.peer_lanes: dict[int, LaneAddress] = {}
@@ -111,7 +112,22 @@ class Channel:
     @property
     def again_ns(self) -> int:
         """A gap that was named is not named again before this (T-NCK-3)."""
-        return self.link.rtt_ns + self.reorder_ns
+        return self.link.rtt_ns + self.link.rtt_ns // 64 + self.reorder_ns  # the repair may stand behind others
+
+    def _spurious(self, now_ns: int) -> None:
+        """A slot came twice: we asked too early (T-NCK-4)."""
+        rtt_ns = self.link.rtt_ns
+        if self.reorder_ns == 0 or now_ns - self._reorder_at_ns >= rtt_ns:
+            self.reorder_ns = min(rtt_ns, max(2 * self.reorder_ns, rtt_ns // 16))
+            self._reorder_at_ns = now_ns
+
+    def _in_order(self, now_ns: int) -> None:
+        """The reorder time is halved for every round trip in which no slot came twice."""
+        rounds = (now_ns - self._reorder_at_ns) // max(1, self.link.rtt_ns)
+        if self.reorder_ns and rounds:
+            left = self.reorder_ns >> rounds
+            self.reorder_ns = left if left >= self.link.rtt_ns // 1024 else 0
+            self._reorder_at_ns = now_ns
 
     def timestamp(self, now_ns: int) -> int:
         """The own clock as it stands on the wire."""
@@ -191,9 +207,9 @@ class Channel:
         receiver.told_frame(now_ns)
         if kind == "old":
             stats.duplicates_received += 1
-            rtt_ns = self.link.rtt_ns
-            self.reorder_ns = min(rtt_ns, max(2 * self.reorder_ns, rtt_ns // 16))  # T-NCK-4
+            self._spurious(now_ns)
             return
+        self._in_order(now_ns)
         if flow.number:
             stats.bytes_received += len(payload)
         if kind == "ember":

@@ -176,12 +176,24 @@ int tether_rx_open_gap(struct tether_endpoint *ep, struct tether_channel *ch, st
 }
 
 /* A frame came again although it had arrived: we asked too early. */
-static void spurious(struct tether_channel *ch)
+static void spurious(struct tether_channel *ch, uint64_t now_ns)
 {
     uint64_t rtt = tether_rtt_now(&ch->rtt);
+    if (ch->reorder_ns && now_ns - ch->reorder_at_ns < rtt)
+        return;
     ch->reorder_ns = ch->reorder_ns ? ch->reorder_ns * 2 : rtt / 16;
-    if (ch->reorder_ns > rtt)
-        ch->reorder_ns = rtt;
+    ch->reorder_ns = ch->reorder_ns > rtt ? rtt : ch->reorder_ns;
+    ch->reorder_at_ns = now_ns;
+}
+
+/* Halved for every round trip that has passed without one, and nothing where little is left. */
+static void in_order(struct tether_channel *ch, uint64_t now_ns)
+{
+    uint64_t rtt = tether_rtt_now(&ch->rtt), rounds = (now_ns - ch->reorder_at_ns) / rtt;
+    if (rounds == 0)
+        return;
+    ch->reorder_ns = rounds > 10 || ch->reorder_ns >> rounds < rtt / 1024 ? 0 : ch->reorder_ns >> rounds;
+    ch->reorder_at_ns = now_ns;
 }
 
 /* A want that no slot number can hold is one that is too large, and not a small one. */
@@ -268,13 +280,17 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
         return -TETHER_E_FLOW;
     if (duplicate) {
         TETHER_COUNT(ep, duplicates_received);
-        spurious(ch);
+        spurious(ch, now_ns);
         demand(ep, flow, header, end);
         untold(ep, ch, flow, 1, now_ns);
         return 0;
     }
-    if (start > rx->high && tether_rx_open_gap(ep, ch, flow, start, now_ns + ch->reorder_ns, now_ns))
-        return -TETHER_E_CELLS;
+    if (start > rx->high) {
+        if (ch->reorder_ns)
+            in_order(ch, now_ns);
+        if (tether_rx_open_gap(ep, ch, flow, start, now_ns + ch->reorder_ns, now_ns))
+            return -TETHER_E_CELLS;
+    }
     spare = tether_cells_take(&ep->rx);
     if (spare == TETHER_NIL)
         return -TETHER_E_CELLS;

@@ -186,13 +186,13 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
 static uint64_t reach(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_channel *ch = tether_channel_of(ep, flow);
-    uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : 0, pace = tether_pace_slots(ep, flow) / flow->rx.floor;
-    uint64_t us;
+    uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : 0;
+    uint64_t pace = tether_pace_slots(ep, flow), us; /* in slots: a frame may take seconds */
     if (pace == 0 || ep->windows.count || ch->peer_windows.count) /* ahead, for the next window too */
         return UINT32_MAX;
     rtt = rtt > ch->rtt.declared_ns ? rtt : ch->rtt.declared_ns;
     us = (rtt + rtt / 2 + 4 * ch->silence_floor_ns) / 1000;
-    return us > UINT64_MAX / (pace + 1) ? UINT32_MAX : pace * us / 1000000 + 2;
+    return us > UINT64_MAX / (pace + 1) ? UINT32_MAX : pace * us / 1000000 / flow->rx.floor + 2;
 }
 
 static uint32_t least(uint64_t a, uint64_t b)

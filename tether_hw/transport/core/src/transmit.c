@@ -14,6 +14,7 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
                  struct tether_header *header, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
+    uint64_t rtt = tether_rtt_now(&ch->rtt);
     uint32_t gap = TETHER_NIL;
     memset(header, 0, sizeof *header);
     header->version = TETHER_WIRE_VERSION;
@@ -33,7 +34,7 @@ static void fill(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     }
     if (__builtin_expect(rx->gaps.count != 0, 0))
         gap = tether_gaps_ask(&ep->gap_pool, &rx->gaps, now_ns,
-                              now_ns + tether_rtt_now(&ch->rtt) + ch->reorder_ns);
+                              now_ns + rtt + rtt / 64 + ch->reorder_ns); /* the repair may stand behind others */
     header->nack_slot = (uint32_t)rx->contig;
     if (gap != TETHER_NIL) {
         const struct tether_gap *g = &ep->gap_pool.gaps[gap];
