@@ -47,6 +47,13 @@ def test_the_reference_holds_at_either_end(variant: str | None) -> None:
         assert 0 < outcome.result.frames <= 1000
 
 
+def test_nothing_is_sent_where_there_is_no_contact() -> None:
+    for seed in range(1, 11):
+        outcome = ran("contact", seed)
+        assert outcome.good and outcome.result.at_ns > 3600 * 10**9
+        assert [pipe.outage_lost for pipe in outcome.pipes] == [0, 0]
+
+
 def test_units() -> None:
     assert quantity("20us", TIMES, "") == Span(20_000, 20_000)
     assert quantity("1%..2.5%", SHARES, "") == Span(10_000, 25_000)

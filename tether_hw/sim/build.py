@@ -117,6 +117,7 @@ class Builder:
         self.links()
         self.route()
         self.traffic()
+        self.contacts()
         for index, outage in enumerate(self.scenario.outages):
             where = f"outages.{index}"
             pairs = [(outage.from_, outage.to)] + ([(outage.to, outage.from_)] if outage.both else [])
@@ -316,6 +317,24 @@ class Builder:
                 vertex.silence_ns = BLIND_TIMEOUT_NS
         built.channels.clear()
         built.flows.clear()
+
+    def contacts(self) -> None:
+        """Contact windows: every endpoint declares them, and outside of them the links lose everything."""
+        built = self.built
+        times = []
+        for index, window in enumerate(self.scenario.contacts):
+            begin = self.pick(window.at, f"contacts.{index}.at")
+            times.append((begin, begin + self.pick(window.for_, f"contacts.{index}.for")))
+        if not times:
+            return
+        array = (native.Window * len(times))(*[(begin, end - begin) for begin, end in times])
+        for vertex in built.vertices:
+            if vertex.kind == KINDS["endpoint"]:
+                vertex.windows, vertex.window_count = array, len(times)
+        gaps = zip([0, *(end for _, end in times)], [*(begin for begin, _ in times), native.FOREVER], strict=True)
+        for begin, end in gaps:
+            for pipe in range(len(built.pipes) if end > begin else 0):
+                built.outages.append(native.Outage(pipe=pipe, match=0, count=0, from_ns=begin, until_ns=end))
 
     def pipes_between(self, source: str, target: str) -> list[int]:
         found = [

@@ -84,6 +84,13 @@ class Link(Direction):
     back: dict[str, Any] = {}
 
 
+class Window(Model):
+    """A time of contact."""
+
+    at: Time
+    for_: Time = Field(alias="for")
+
+
 class Channel(Model):
     """`from` hails `to`, on every lane that both have."""
 
@@ -163,6 +170,7 @@ class Scenario(Model):
     links: list[Link]
     channels: list[Channel]
     flows: list[Flow]
+    contacts: list[Window] = Field([], max_length=16, description="declared by all endpoints; none: always in contact")
     outages: list[Outage] = []
     events: list[Event] = []
     scaled: dict[str, Any] = Field({}, description="path -> value: the small form that many seeds run")

@@ -33,6 +33,10 @@ INVARIANTS = {
 FAULTS = {1: "loss", 2: "duplicate", 3: "reorder", 4: "corrupt", 5: "truncate", 6: "outage", 7: "script", 8: "attack"}
 
 
+class Window(ctypes.Structure):
+    _fields_ = (("start_ns", c_uint64), ("length_ns", c_uint64))
+
+
 class Vertex(Sized):
     _fields_ = (
         ("struct_size", c_uint32),
@@ -68,6 +72,9 @@ class Vertex(Sized):
         ("grant_policy", c_uint16),
         ("reserved2", c_uint16),
         ("rekey_s", c_uint32),
+        ("windows", ctypes.POINTER(Window)),
+        ("window_count", c_uint32),
+        ("reserved3", c_uint32),
     )
 
 
@@ -269,6 +276,7 @@ class VertexResult(Sized):
 
 
 SIZES: dict[str, type[ctypes.Structure]] = {
+    "tether_window": Window,
     "tether_sim_vertex": Vertex,
     "tether_sim_pipe": Pipe,
     "tether_sim_outage": Outage,

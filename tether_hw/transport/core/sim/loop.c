@@ -47,6 +47,20 @@ static int all_up(const struct tether_sim *sim)
     return 1;
 }
 
+/* Time counts in contact only: the beginning of the window that is open, or now. */
+static uint64_t contact_since(const struct tether_sim *sim, uint64_t since)
+{
+    for (uint32_t i = 0; i < sim->config.vertex_count; i++) {
+        const struct sim_vertex *v = &sim->vertices[i];
+        uint64_t opened = v->config.window_count ? sim->now_ns : 0;
+        for (uint32_t w = 0; w < v->config.window_count; w++)
+            if (sim->now_ns >= v->windows[w].start_ns && sim->now_ns < v->windows[w].start_ns + v->windows[w].length_ns)
+                opened = v->windows[w].start_ns;
+        since = opened > since ? opened : since;
+    }
+    return since;
+}
+
 /* I7: demand, and a channel that loses no more, so something new must arrive within the bound. */
 static void check_progress(struct tether_sim *sim)
 {
@@ -55,6 +69,7 @@ static void check_progress(struct tether_sim *sim)
         return;
     since = sim->result.last_fault_ns > since ? sim->result.last_fault_ns : since;
     since = sim->calm_ns > since ? sim->calm_ns : since;
+    since = contact_since(sim, since);
     if (sim->now_ns - since <= bound)
         return;
     bound += all_up(sim) ? 0 : 4 * (sim->stall_ns > UINT64_C(2000000000) ? sim->stall_ns : UINT64_C(2000000000));

@@ -44,6 +44,17 @@ static void trace(void *context, const struct tether_trace_event *event)
     v->sim->config.trace(v->sim->config.trace_context, v->index, &told);
 }
 
+/* Its contact windows, on its own clock. */
+static int declare(struct sim_vertex *v, uint64_t now_ns)
+{
+    struct tether_window windows[16];
+    for (uint32_t i = 0; i < v->config.window_count; i++) {
+        windows[i] = v->windows[i];
+        windows[i].start_ns = sim_clock(v, windows[i].start_ns);
+    }
+    return v->config.window_count ? tether_endpoint_windows(v->ep, now_ns, windows, v->config.window_count) : 0;
+}
+
 static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t limit)
 {
     struct sim_vertex *v = context;
@@ -85,6 +96,7 @@ static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t
     failed = failed ? failed : tether_endpoint_new(&config, &v->ep);
     failed = failed ? failed : tether_endpoint_roster(v->ep, now_ns, peers, count);
     failed = failed ? failed : tether_endpoint_counter(v->ep, first, limit);
+    failed = failed ? failed : declare(v, now_ns);
     free(peers);
     return failed;
 }
@@ -177,6 +189,10 @@ int sim_vertex_open(struct tether_sim *sim, uint32_t index)
     v->index = index;
     v->address = (struct tether_address){.kind = TETHER_ADDRESS_PIPE, .length = 4};
     tether_put32(v->address.bytes, index);
+    if (v->config.window_count > sizeof v->windows / sizeof v->windows[0])
+        return -EINVAL;
+    for (uint32_t i = 0; i < v->config.window_count; i++)
+        v->windows[i] = v->config.windows[i];
     v->wake_ns = UINT64_MAX;
     v->counter_next = UINT64_C(1) << SIM_STRIDE;
     v->result.struct_size = sizeof v->result;
@@ -267,6 +283,15 @@ void sim_send(struct tether_sim *sim, uint32_t from, struct sim_frame *frame)
     sim->vertices[from].nic_ns = sim->pipes[pipe].busy_ns;
 }
 
+static int open_now(const struct sim_vertex *v)
+{
+    for (uint32_t i = 0; i < v->config.window_count; i++)
+        if (v->sim->now_ns + 1 >= v->windows[i].start_ns &&
+            v->sim->now_ns <= v->windows[i].start_ns + v->windows[i].length_ns)
+            return 1;
+    return 0;
+}
+
 static int transmit(struct sim_vertex *v, uint64_t now)
 {
     struct tether_sim *sim = v->sim;
@@ -287,6 +312,8 @@ static int transmit(struct sim_vertex *v, uint64_t now)
     if (frame == NULL)
         return 0;
     memcpy(frame->bytes, sim->scratch, (size_t)length);
+    if (v->config.window_count && !open_now(v))
+        sim_broken(sim, TETHER_SIM_CALL, v->index, "a frame outside the contact windows");
     frame->origin = frame->from = v->index;
     frame->to = to.length == 4 ? tether_get32(to.bytes) : UINT32_MAX;
     sim_watch_sent(sim, frame);

@@ -40,7 +40,7 @@ TETHER_API size_t tether_sim_struct_size(const char *name)
         {"tether_sim_pipe_result", sizeof(struct tether_sim_pipe_result)},
         {"tether_sim_vertex_result", sizeof(struct tether_sim_vertex_result)},
         {"tether_stats", sizeof(struct tether_stats)}, {"tether_event", sizeof(struct tether_event)},
-        {"tether_address", sizeof(struct tether_address)},
+        {"tether_address", sizeof(struct tether_address)}, {"tether_window", sizeof(struct tether_window)},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (strcmp(name, sizes[i].name) == 0)

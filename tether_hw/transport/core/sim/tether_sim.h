@@ -73,6 +73,8 @@ struct tether_sim_vertex {
     uint64_t attack_from_ns, attack_until_ns;
     uint16_t grant_policy, reserved2;
     uint32_t rekey_s;
+    const struct tether_window *windows; /* when it can send and receive, at the simulation's time; copied, and declared */
+    uint32_t window_count, reserved3;
 };
 
 enum tether_sim_attack {
