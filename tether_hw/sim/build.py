@@ -327,7 +327,7 @@ class Builder:
             times.append((begin, begin + self.pick(window.for_, f"contacts.{index}.for")))
         if not times:
             return
-        array = (native.Window * len(times))(*[(begin, end - begin) for begin, end in times])
+        array = (native.Window * len(times))(*[native.Window(begin, end - begin) for begin, end in times])
         for vertex in built.vertices:
             if vertex.kind == KINDS["endpoint"]:
                 vertex.windows, vertex.window_count = array, len(times)
