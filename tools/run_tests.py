@@ -62,6 +62,8 @@ TIERS = (
     Tier("wheel", ("tests",), "wheel", 900),
     Tier("soak", ("tests",), "soak", 600),
 )
+# What has threads: nothing else can race, and everything runs many times slower.
+CHOSEN = {"tsan": ("-R", "engine|carrier|ledger|bench")}
 # build folders of the C unit tests, and what each run proves
 CORE = {
     "native": "as shipped",
@@ -100,6 +102,7 @@ def core(folder: str) -> Outcome | None:
     """The C unit tests of one build folder, by ctest."""
     outcome = Outcome(f"core-{folder}")
     command = ["ctest", "--test-dir", f"build/{folder}", "--output-on-failure", "--no-tests=ignore"]
+    command += CHOSEN.get(folder, ())
     code, text = run(command, 900, capture=True)
     found = re.search(r"\d+% tests passed, (\d+) tests failed out of (\d+)", text)
     if found is None:
