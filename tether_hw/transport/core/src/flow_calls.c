@@ -131,7 +131,7 @@ static int64_t write_bytes(struct tether_endpoint *ep, struct tether_channel *ch
     }
     tx->unsent_bytes += done;
     if (done < length) {
-        (void)again(ep, flow, ep->config.tx_cells / 16 + 1);
+        (void)again(ep, flow, (ep->config.tx_cells < 1024 ? ep->config.tx_cells / 16 : 64) + 1);
         return done ? (int64_t)done : -EAGAIN;
     }
     if (flags & (TETHER_WRITE_FLUSH | TETHER_WRITE_END) && tx->unsent != TETHER_NIL)
