@@ -99,6 +99,8 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tether_endpoint_transmit": (c_int, (_endpoint, c_uint64, _wire, c_size_t, POINTER(s.tether_address))),
     "tether_endpoint_deadline": (c_uint64, (_endpoint,)),
     "tether_endpoint_moved": (c_int, (_endpoint, c_uint16, POINTER(s.tether_address))),
+    "tether_endpoint_windows": (c_int, (_endpoint, c_uint64, POINTER(s.tether_window), c_size_t)),
+    "tether_endpoint_rtt_table": (c_int, (_endpoint, c_uint64, POINTER(s.tether_window), c_size_t)),
     "tether_early_send": (c_int, (_endpoint, c_uint64, c_uint32, c_uint16, c_void_p, c_size_t)),
     "tether_early_read": (c_int64, (_endpoint, c_void_p, c_size_t, POINTER(c_uint32))),
     "tether_channel_open": (
@@ -180,6 +182,7 @@ STRUCTS: tuple[type[ctypes.Structure], ...] = (
     s.tether_peer,
     s.tether_flow_options,
     s.tether_flow_state,
+    s.tether_window,
     s.tether_event,
     s.tether_channel_info,
     s.tether_stats,

@@ -159,6 +159,10 @@ class tether_flow_state(Sized):  # noqa: N801
     )
 
 
+class tether_window(ctypes.Structure):  # noqa: N801
+    _fields_ = (("start_ns", c_uint64), ("length_ns", c_uint64))
+
+
 class tether_event(ctypes.Structure):  # noqa: N801
     _fields_ = (
         ("kind", c_uint32),
@@ -361,9 +365,7 @@ class tether_bench_result(Sized):  # noqa: N801
         ("share_of_aead_limit", c_double),
         ("rtt_p50_ns", c_double),
         ("rtt_p99_ns", c_double),
-        ("round_goodput_bps", c_double * BENCH_ROUNDS_MAX),
-        ("round_aead_bps", c_double * BENCH_ROUNDS_MAX),
-        ("round_share", c_double * BENCH_ROUNDS_MAX),
+        *((name, c_double * BENCH_ROUNDS_MAX) for name in ("round_goodput_bps", "round_aead_bps", "round_share")),
     )
 
 
@@ -389,12 +391,8 @@ class tether_ceiling_result(Sized):  # noqa: N801
     _fields_ = (
         ("struct_size", c_uint32),
         ("flags", c_uint32),
-        ("frames", c_uint64),
-        ("bytes", c_uint64),
-        ("elapsed_ns", c_uint64),
+        *((name, c_uint64) for name in ("frames", "bytes", "elapsed_ns")),
         ("frames_per_s", c_double),
         ("payload_bps", c_double),
-        ("ring_full", c_uint64),
-        ("fill_empty", c_uint64),
-        ("kernel_drops", c_uint64),
+        *((name, c_uint64) for name in ("ring_full", "fill_empty", "kernel_drops")),
     )

@@ -14,7 +14,8 @@ static const struct {
     size_t size;
 } sizes[] = {
     ENTRY(tether_header),        ENTRY(tether_address),        ENTRY(tether_endpoint_config), ENTRY(tether_peer),
-    ENTRY(tether_flow_options),  ENTRY(tether_flow_state),    ENTRY(tether_event),          ENTRY(tether_channel_info),
+    ENTRY(tether_flow_options),  ENTRY(tether_flow_state),    ENTRY(tether_event),          ENTRY(tether_window),
+    ENTRY(tether_channel_info),
     ENTRY(tether_stats),
     ENTRY(tether_engine_config), ENTRY(tether_lane_config),    ENTRY(tether_lane_info),       ENTRY(tether_carrier_stats),
     ENTRY(tether_bench_config),  ENTRY(tether_bench_result),   ENTRY(tether_ceiling_config),  ENTRY(tether_ceiling_result),
