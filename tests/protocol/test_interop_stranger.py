@@ -83,6 +83,12 @@ class Echo:
             except TransportError:
                 return
 
+    def visit(self, engine_public: str, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+        """Let the stranger's peer send this engine a message."""
+        way = ["--to", f"127.0.0.1:{self.port}", "--listen", self.peer_port]
+        keys = ["--key", SECRET.hex(), "--peer", engine_public, "--counter", folder / "hail-counter"]
+        return node(*way, *keys, *words)
+
     def close(self) -> None:
         self.closing = True
         for thread in list(self.threads):
@@ -112,17 +118,7 @@ def test_it_reads_every_vector() -> None:
 @pytest.mark.proves("T-HAI-1")
 @pytest.mark.parametrize("size", [1, 1408, 1409, 20_000])
 def test_a_message_goes_there_and_back(echo: Echo, engine_public: str, tmp_path: Path, size: int) -> None:
-    words = [
-        "--to",
-        f"127.0.0.1:{echo.port}",
-        "--listen",
-        echo.peer_port,
-        "--key",
-        SECRET.hex(),
-        "--peer",
-        engine_public,
-    ]
-    done = node(*words, "--bytes", size, "--counter", tmp_path / "hail-counter")
+    done = echo.visit(engine_public, tmp_path, "--bytes", size)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "OK" in done.stdout
     assert echo.messages == [size]
@@ -130,17 +126,6 @@ def test_a_message_goes_there_and_back(echo: Echo, engine_public: str, tmp_path:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_message_goes_through_loss(echo: Echo, engine_public: str, tmp_path: Path, seed: int) -> None:
-    words = [
-        "--to",
-        f"127.0.0.1:{echo.port}",
-        "--listen",
-        echo.peer_port,
-        "--key",
-        SECRET.hex(),
-        "--peer",
-        engine_public,
-    ]
-    words += ["--bytes", 20_000, "--loss", 5, "--seed", seed, "--counter", tmp_path / "hail-counter"]
-    done = node(*words)
+    done = echo.visit(engine_public, tmp_path, "--bytes", 20_000, "--loss", 5, "--seed", seed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert echo.messages == [20_000]

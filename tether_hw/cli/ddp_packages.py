@@ -65,7 +65,7 @@ def write_file(path: str, data: bytes, *, force: bool) -> None:
 
 def build(args: argparse.Namespace) -> int:
     """Source or profile -> package."""
-    from tether_hw.nic.e810.ddp.build import lay_over, new_package
+    from tether_hw.nic.e810.ddp.build import lay_over, new_package, refuse_signed
     from tether_hw.nic.e810.ddp.check import check as find
     from tether_hw.nic.e810.ddp.source.compile import compile_source
     from tether_hw.nic.e810.ddp.source.words import SourceError
@@ -73,8 +73,8 @@ def build(args: argparse.Namespace) -> int:
 
     base = read_package(args.base) if args.base else None
     try:
-        if base is not None and base.signing_segments:
-            lay_over(base, compile_nothing())
+        if base is not None:
+            refuse_signed(base)  # before the source is read: no mending of it would help
         text = _source(args.source, overlay=base is not None)
         draft = compile_source(text, Tables.read(base) if base is not None else None)
         if base is None:
@@ -97,13 +97,6 @@ def build(args: argparse.Namespace) -> int:
         output.emit_json({**document, "sha256": digest, "findings": [finding.to_dict() for finding in findings]})
     output.result(f"{args.output}: {len(data)} bytes, sha256 {digest}", as_json=args.json)
     return Exit.DONE
-
-
-def compile_nothing() -> Any:
-    """An empty draft: laying it over a package tells whether that can be done at all."""
-    from tether_hw.nic.e810.ddp.build import Draft
-
-    return Draft()
 
 
 def _source(path: str, *, overlay: bool) -> str:

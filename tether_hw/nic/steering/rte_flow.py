@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from tether_hw.nic.steering.rule import DROP, QUEUE, Rule
 
@@ -79,8 +79,3 @@ def device_arguments(pci: str, *, ddp_package: str | None = None, safe_mode: boo
     if safe_mode:
         words.append("safe-mode-support=1")
     return ",".join(words)
-
-
-def allow_list(ports: Sequence[str]) -> list[str]:
-    """The EAL's options that let it see these ports and no others."""
-    return [word for port in ports for word in ("-a", port)]

@@ -62,16 +62,21 @@ def new_package(draft: Draft) -> Package:
     return Package(container.FORMAT_VERSION, segments, [0, 1], [b"", b"", b""])
 
 
-def lay_over(package: Package, draft: Draft) -> None:
-    """Add a draft's entries and labels to a package, behind what it has and before its labels.
-
-    DdpError when the package carries signing segments: what is signed cannot be changed and stay signed.
-    """
+def refuse_signed(package: Package) -> None:
+    """DdpError when a package carries signing segments: what is signed cannot be changed and stay signed."""
     if package.signing_segments:
         raise DdpError(
             "the package is signed: a changed one would have no valid signature, and E810 firmware would refuse it",
             hint="lay over a package without signing segments, or steer without a package (docs/e810.md)",
         )
+
+
+def lay_over(package: Package, draft: Draft) -> None:
+    """Add a draft's entries and labels to a package, behind what it has and before its labels.
+
+    DdpError when the package is signed.
+    """
+    refuse_signed(package)
     segment = package.configuration()
     end = next((i for i, buffer in enumerate(segment.buffers) if buffer.ends_download), len(segment.buffers))
     added = _buffers(list(_table_sections(draft)))

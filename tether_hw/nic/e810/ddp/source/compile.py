@@ -274,8 +274,7 @@ class _Compiler:
         self.block = Block("boost", word, row["address"], row)
 
     def _ptype(self, line: Line, word: Word) -> None:
-        self.names.resolve("ptype", name := self._optional(line, word))
-        block = Block("ptype", word, self.names.resolve("ptype", name), {})
+        block = Block("ptype", word, self.names.resolve("ptype", self._optional(line, word)), {})
         row: Row = {"ptype": block.number}
         address: int | None = None
         care, value, never = (1 << 72) - 1, 0, False
