@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import captures
+from tether_hw.transport.protocol.capture import Capture
 from tether_hw.transport.protocol.keys import AES_256_GCM, CHACHA20_POLY1305
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +126,21 @@ def test_nothing_that_comes_breaks_it(tmp_path: Path) -> None:
     text = dissect(tmp_path, packets, log, "-V", "-O", "tether")
     assert text.count("\nTether") == 400
     assert "disagree" in text
+
+
+def test_warm_lamps_have_their_names(tmp_path: Path) -> None:
+    from tether_hw.transport.protocol.explain import describe
+    from tether_hw.transport.protocol.header import LAMP, Header
+
+    lamp = Header(flags=LAMP, length=30, channel=0x501, sequence=9, GrantAmount=2).encode() + bytes(range(64))
+    answer = Header(flags=LAMP, length=16, channel=0x701, sequence=9).encode() + bytes(64)
+    sent = [captures.Sent("", True, frame, None) for frame in (lamp, answer)]
+    text = dissect(tmp_path, [captures.udp(one) for one in sent], None, "-V", "-O", "tether")
+    assert "Tether, Warm Lamp, counter 9, to 0x00000501" in text
+    assert "Tether, Warm answer, counter 9, to 0x00000701" in text
+    assert f"Salt: {bytes(range(16)).hex()}" in text and "Group: " not in text
+    assert "a warm Lamp: early data" in describe(Capture.decode(lamp))
+    assert "the answer to a warm Lamp" in describe(Capture.decode(answer))
 
 
 def test_damaged_tags_are_said(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ local f = {
     static = ProtoField.bytes("tether.noise.static", "Noise: static public key, sealed"),
     sealed = ProtoField.bytes("tether.noise.payload", "Noise: payload, sealed"),
     mac2 = ProtoField.bytes("tether.mac2", "mac2"),
+    salt = ProtoField.bytes("tether.warm.salt", "Salt"),
     flow0_type = ProtoField.uint8("tether.tag.type", "Type", base.HEX, TAGS),
     flow0_reserved = ProtoField.uint8("tether.tag.reserved", "Reserved", base.HEX),
     flow0_length = ProtoField.uint16("tether.tag.length", "Length of the value"),
@@ -325,6 +326,18 @@ local function dissect_hail(tvb, header, tree)
     end
 end
 
+-- Early data, or the answer to it: sealed under keys that no key log has.
+local function dissect_warm(tvb, header, tree)
+    local at = HEADER
+    if header.warm == "Lamp" and tvb:len() >= HEADER + 16 then
+        tree:add(f.salt, tvb(HEADER, 16))
+        at = HEADER + 16
+    end
+    if tvb:len() > at then
+        tree:add(f.payload, tvb(at)):append_text(", sealed")
+    end
+end
+
 local function dissect_reply(tvb, header, tree)
     if header.length == 40 then -- a cookie instead of a reply
         dissect_tags(tvb(64, 40), tree)
@@ -385,6 +398,9 @@ local function dissect_header(tvb, tree)
     header.blocks = math.ceil(header.length / BLOCK)
     header.epoch = math.floor(header.sequence:tonumber() / 4194304)
     header.lamp = header.flags % 2 == 1
+    if header.lamp and header.channel ~= 0 and header.sequence ~= UInt64(0) then
+        header.warm = header.grant == UInt64(0) and "answer" or "Lamp"
+    end
     tree:add(f.version, tvb(0, 1))
     local flags, names = tree:add(f.flags, tvb(1, 1)), {}
     for _, flag in ipairs(FLAGS) do
@@ -416,7 +432,7 @@ local function dissect_header(tvb, tree)
     tree:add(f.pace_slots, tvb(34, 2), header.pace):set_generated()
     tree:add(f.timestamp, tvb(36, 6), tvb(36, 6):le_uint64())
     tree:add(f.echo, tvb(42, 6), tvb(42, 6):le_uint64())
-    tree:add(f.tag, tvb(48, 16)):append_text(header.lamp and " (mac1)" or " (AEAD)")
+    tree:add(f.tag, tvb(48, 16)):append_text(header.lamp and not header.warm and " (mac1)" or " (AEAD)")
     return header
 end
 
@@ -424,6 +440,9 @@ local function summary(header, tags)
     if header.lamp then
         if header.channel == 0 then
             return "Hail, counter " .. tostring(header.sequence)
+        end
+        if header.warm then
+            return string.format("Warm %s, counter %s, to 0x%08x", header.warm, tostring(header.sequence), header.channel)
         end
         return (header.length == 40 and "Cookie" or "Reply") .. string.format(" to a Hail of 0x%08x", header.channel)
     end
@@ -476,6 +495,8 @@ function tether.dissector(tvb, pinfo, root)
         size = tvb:len() - tvb:len() % BLOCK -- a Hail and its reply are all whole blocks that came
         if header.channel == 0 then
             dissect_hail(tvb, header, tree)
+        elseif header.warm then
+            dissect_warm(tvb, header, tree)
         else
             dissect_reply(tvb, header, tree)
         end

@@ -146,6 +146,8 @@ def kind(header: Header) -> str:
     if header.flags & LAMP:
         if header.channel == 0:
             return "a Hail"
+        if header.sequence:
+            return "a warm Lamp: early data" if header.GrantAmount else "the answer to a warm Lamp"
         return "a cookie instead of a reply to a Hail" if header.length == COOKIE_LENGTH else "the reply to a Hail"
     if header.channel == 0:
         return "channel 0 without LAMP: no receiver accepts it"
@@ -190,6 +192,10 @@ def _lamp(header: Header) -> Iterator[str]:
     if header.channel == 0:
         yield f"a peer asks for a channel; Hail counter {header.sequence} (modulo 2^48)"
         yield f"the reply may have {header.GrantAmount} blocks, its header counted"
+    elif header.sequence:
+        yield f"counter {header.sequence}, about the channel {header.channel:#010x} that has ended"
+        yield "sealed under a key of that channel and this counter"
+        return
     elif header.length == COOKIE_LENGTH:
         yield f"under load: hail again from index {header.channel:#010x}, with a mac2 by this cookie"
         yield "tag: whoever sent this has seen the Hail"
