@@ -82,9 +82,13 @@ def test_every_case_says_what_it_shows() -> None:
     assert all(case.document["about"] for case in CASES)
 
 
+#: Kinds that hosts carry out and no family plans.
+UNPLANNED = {"nic_rules_ntuple", "nic_rules_flower", "nic_vfs", "nic_eswitch", "nic_driver", "ddp_package"}
+
+
 def test_every_kind_of_step_has_a_case(tmp_path: Path) -> None:
     planned = {step["step"].split("-")[1] for case in CASES for step in steps_of(case)}
-    assert planned == set(KINDS)
+    assert planned == set(KINDS) - UNPLANNED
 
 
 def test_every_driver_has_first_second_change_and_remove() -> None:

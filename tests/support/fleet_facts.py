@@ -74,12 +74,17 @@ def facts(
         "cpus": 2,
         "service_manager": "supervised",
         "carriers": {"udp": None, "af_packet": None, "af_xdp": None},
-        "devices": selectors or [{"selector": {"name": name}, "device": name} for name in devices],
+        "devices": [
+            {"function": None, **entry}
+            for entry in selectors or [{"selector": {"name": name}, "device": name} for name in devices]
+        ],
         "limits": limits,
         "links": [
             {"name": name, "mac": base["nics"][name]["mac"], "driver": driver, "carrier": True}
             for name, driver in devices.items()
         ],
+        "functions": {},
+        "cards": {},
         "owned": [],
         "pending": None,
     }
@@ -90,6 +95,46 @@ def facts(
         "status": merge(standing, status or {}),
     }
     return Facts.parse(document)
+
+
+CARD = "001122ffff334455"
+FIRMWARE = "/lib/firmware/{}intel/ice/ddp/{}.pkg"
+
+
+def card(
+    config: dict[str, Any] | None = None, status: dict[str, Any] | None = None, serial: str = CARD
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An E810 with two functions, eth1 and eth2: what its facts say in config and in status, changed by these."""
+    files = [FIRMWARE.format(room, name) for name in (f"ice-{serial}", "ice") for room in ("updates/", "")]
+    functions, standing = {}, {}
+    for port in (0, 1):
+        functions[f"0000:17:00.{port}"] = {
+            "card": serial,
+            "driver": "ice",
+            "device": f"eth{port + 1}",
+            "eswitch": "legacy",
+            "vfs": 0,
+            "ntuple": {"on": True, "rules": {}},
+            "flower": {"hook": False, "offload": False, "rules": {}},
+        }
+        standing[f"0000:17:00.{port}"] = {
+            "port": port,
+            "vfs_max": 128,
+            "vf_drivers": {},
+            "ntuple_size": 16384,
+            "driver_version": "6.12.95-amd64",
+            "firmware": {"fw.mgmt": "7.4.13", "fw.app.name": "ICE OS Default Package", "fw.app": "1.3.36.0"},
+            "representors": {},
+            "lldp": False,
+            "rides_ssh": False,
+        }
+    package = {"name": "ICE OS Default Package", "version": "1.3.36.0"}
+    held = {**dict.fromkeys(files), FIRMWARE.format("", "ice"): "1" * 64}
+    cards = {serial: {"package": package, "safe_mode": False, "files": held}}
+    return (
+        merge({"functions": functions, "cards": cards}, config or {}),
+        merge({"functions": standing, "cards": {serial: {"search": files}}}, status or {}),
+    )
 
 
 def setting(bundle: str = BUNDLE, carriers: tuple[str, ...] = ("af_packet", "af_xdp", "udp")) -> Setting:

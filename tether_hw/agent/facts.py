@@ -29,7 +29,7 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
     return collect(Host(HostPaths(request["root"])), request["host"], request["devices"])
 
 
-def collect(host: Host, name: str, devices: list[dict[str, str]]) -> dict[str, Any]:
+def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, Any]:
     """The facts document of this host: the devices that are asked for and those that we own something of."""
     paths = host.paths
     owned = host.owned.entries()
@@ -37,7 +37,13 @@ def collect(host: Host, name: str, devices: list[dict[str, str]]) -> dict[str, A
     owned_devices = {entry["path"][1] for entry in owned if entry["path"][0] == "nics"}
     ours = _engine_devices(engine) if engine["service"] == "running" else []
     nics, limits, links, resolved = read.read(devices, owned_devices, ours)
-    config = {"nics": nics, "engine": engine, "keys": {"node": _node_key(host, engine["bundle"])}}
+    config = {
+        "nics": nics,
+        "functions": {},
+        "cards": {},
+        "engine": engine,
+        "keys": {"node": _node_key(host, engine["bundle"])},
+    }
     status = {
         "kernel": platform.release(),
         "arch": platform.machine(),
@@ -51,7 +57,9 @@ def collect(host: Host, name: str, devices: list[dict[str, str]]) -> dict[str, A
         "carriers": _carriers(),
         "limits": limits,
         "links": links,
-        "devices": resolved,
+        "functions": {},
+        "cards": {},
+        "devices": [{**entry, "function": None} for entry in resolved],
         "owned": owned,
         "pending": _pending(host),
     }

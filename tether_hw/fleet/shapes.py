@@ -6,7 +6,9 @@ from __future__ import annotations
 from tether_hw.fleet.shape_words import Schema, anything, arr, document, flag, maybe, obj, table, text, whole
 from tether_hw.plan.checks import LINK_CHECKS, LOCAL_CHECKS, RESULTS
 from tether_hw.plan.facts import SERVICE_MANAGERS, SERVICE_STATES
+from tether_hw.plan.facts_functions import ESWITCH_MODES
 from tether_hw.plan.kinds.registry import KINDS
+from tether_hw.plan.rule import ACTIONS, OFFLOADS
 from tether_hw.plan.step import DISRUPTIONS
 
 _HEX64 = text("64 hexadecimal digits")
@@ -44,9 +46,47 @@ NIC_FACTS = obj(
     ring=_RING,
     xdp=obj(foreign=flag("an XDP program that is not our running engine's")),
 )
+RULE = obj(
+    "a steering rule, or `other`: one that this suite cannot have written",
+    ("other", "action", "ethertype", "vlan", "destination", "source", "queue", "target", "offload"),
+    other=text("what it is"),
+    action=text("", *ACTIONS),
+    ethertype=whole(),
+    vlan=maybe(whole()),
+    destination=maybe(obj(address=text(), mask=text())),
+    source=maybe(obj(address=text(), mask=text())),
+    queue=maybe(whole()),
+    target=maybe(text("a device; @pf0vf2.rep: what stands for VF 2 of PF 0; *: it is gone")),
+    offload=text("", *OFFLOADS),
+)
+FUNCTION_FACTS = obj(
+    "one physical function",
+    card=maybe(text("its serial number, 16 hexadecimal digits")),
+    driver=maybe(text()),
+    device=maybe(text("the kernel's name of its device")),
+    eswitch=maybe(text("", *ESWITCH_MODES)),
+    vfs=whole(),
+    ntuple=maybe(obj("filters of ethtool", on=flag(), rules=table(RULE, "by location"))),
+    flower=maybe(
+        obj(
+            "filters of tc",
+            hook=flag("the qdisc that they hang on is there"),
+            offload=flag("hw-tc-offload is on"),
+            rules=table(RULE, "by pref/handle"),
+        )
+    ),
+)
+CARD_FACTS = obj(
+    "one card",
+    package=maybe(obj(name=text(), version=text())),
+    safe_mode=flag("its driver found no package that it could use"),
+    files=table(maybe(_HEX64), "package file that its driver looks for -> digest, null when it is not there"),
+)
 CONFIG = obj(
     "all that a plan may change; compared as a whole",
     nics=table(NIC_FACTS, "by the kernel's name"),
+    functions=table(FUNCTION_FACTS, "by PCI address"),
+    cards=table(CARD_FACTS, "by serial number"),
     engine=obj(
         config_sha256=maybe(_HEX64),
         config=anything("content of the engine's file, or null"),
@@ -70,7 +110,29 @@ STATUS = obj(
     cpus=whole(),
     service_manager=text("", *SERVICE_MANAGERS),
     carriers=table(maybe(text()), "carrier -> null when it can be used, else why not"),
-    devices=arr(obj(selector=table(text()), device=maybe(text())), "each device asked for and what it is here"),
+    devices=arr(
+        obj(
+            selector=table(anything("text; a number for port")),
+            device=maybe(text()),
+            function=maybe(text("PCI address")),
+        ),
+        "each device asked for and what it is here",
+    ),
+    functions=table(
+        obj(
+            port=whole("its place on the card"),
+            vfs_max=whole(),
+            vf_drivers=table(maybe(text()), "VF -> the driver that has it"),
+            ntuple_size=maybe(whole("locations of its table of filters")),
+            driver_version=maybe(text()),
+            firmware=table(text(), "part -> version"),
+            representors=table(text(), "symbolic name -> device"),
+            lldp=maybe(flag("the firmware answers LLDP; the card then takes no rules of tc")),
+            rides_ssh=flag("the session comes over it"),
+        ),
+        "by PCI address",
+    ),
+    cards=table(obj(search=arr(text(), "package files in the order in which the driver looks")), "by serial number"),
     limits=table(obj(mtu_min=maybe(whole()), mtu_max=maybe(whole()), queues_max=_QUEUES, ring_max=_RING), "by device"),
     links=arr(
         obj(name=text(), mac=maybe(text()), driver=maybe(text()), carrier=flag("up, and its other end is there")),

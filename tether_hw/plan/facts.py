@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tether_hw.plan.canonical import digest
-from tether_hw.plan.shape import HEX64, IFNAME, MAC, NAME, Fields, ShapeError, text_item
+from tether_hw.plan.facts_functions import (
+    check_together,
+    parse_card,
+    parse_card_status,
+    parse_function,
+    parse_function_status,
+)
+from tether_hw.plan.shape import HEX64, IFNAME, MAC, NAME, PCI, SERIAL, Fields, ShapeError, text_item
 
 SCHEMA = "tether.facts/1"
 SERVICE_STATES = ("running", "stopped", "absent")
@@ -21,12 +28,19 @@ class Facts:
 
     config: {"nics": {DEVICE: {"driver", "mac", "mtu", "queues": {"combined"} or {"rx", "tx"} or null,
     "ring": {"rx", "tx"} or null, "xdp": {"foreign"}}}, "engine": {"config_sha256", "config", "roster_sha256",
-    "roster", "unit_sha256", "service", "bundle"}, "keys": {"node"}}. DEVICE is the kernel's name of it.
+    "roster", "unit_sha256", "service", "bundle"}, "keys": {"node"},
+    "functions": {PCI: {"card", "driver", "device", "eswitch", "vfs", "ntuple": {"on", "rules"} or null,
+    "flower": {"hook", "offload", "rules"} or null}}, "cards": {SERIAL: {"package": {"name", "version"} or null,
+    "safe_mode", "files": {PATH: sha256 or null}}}}. DEVICE is the kernel's name of it. Functions and cards are those
+    whose driver a family of ours knows: of the devices asked for, with all functions of the same card.
 
     status: {"kernel", "arch", "python", "tools": {NAME: path or null}, "root": absolute, "user", "is_root", "cpus",
     "service_manager", "carriers": {CARRIER: null when it can be used, else why not},
-    "devices": [{"selector", "device": name or null}], "links": [{"name", "mac", "driver", "carrier"}] without loopback,
+    "devices": [{"selector", "device": name or null, "function": PCI or null}],
+    "links": [{"name", "mac", "driver", "carrier"}] without loopback,
     "limits": {DEVICE: {"mtu_min", "mtu_max", "queues_max", "ring_max"}},
+    "functions": {PCI: {"port", "vfs_max", "vf_drivers", "ntuple_size", "driver_version", "firmware": {NAME: version},
+    "representors": {SYMBOLIC: name}, "lldp", "rides_ssh"}}, "cards": {SERIAL: {"search": [PATH]}},
     "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}.
     """
 
@@ -53,6 +67,7 @@ class Facts:
         fields.done()
         if set(status["limits"]) != set(config["nics"]):
             raise fields.fail("status.limits", "are not those of the devices of config")
+        check_together(config, status)
         return cls(host, config, status)
 
 
@@ -67,7 +82,7 @@ def empty_config() -> dict[str, Any]:
         "service": "absent",
         "bundle": None,
     }
-    return {"nics": {}, "engine": engine, "keys": {"node": None}}
+    return {"nics": {}, "functions": {}, "cards": {}, "engine": engine, "keys": {"node": None}}
 
 
 def differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -86,6 +101,8 @@ def parse_config(value: Any, where: str) -> dict[str, Any]:
     fields = Fields(value, where)
     config = {
         "nics": fields.table("nics", _parse_nic, IFNAME),
+        "functions": fields.table("functions", parse_function, PCI),
+        "cards": fields.table("cards", parse_card, SERIAL),
         "engine": _parse_engine(fields.take("engine"), fields.at("engine")),
         "keys": _parse_keys(fields.take("keys"), fields.at("keys")),
     }
@@ -173,6 +190,8 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
         "carriers": fields.table("carriers", _optional_text_item),
         "devices": fields.objects("devices", _parse_device),
         "limits": fields.table("limits", _parse_limits, IFNAME),
+        "functions": fields.table("functions", parse_function_status, PCI),
+        "cards": fields.table("cards", parse_card_status, SERIAL),
         "links": fields.objects("links", _parse_link),
         "owned": fields.objects("owned", parse_owned),
         "pending": _parse_pending(fields.take("pending"), fields.at("pending")),
@@ -188,18 +207,26 @@ def _optional_text_item(value: Any, where: str) -> str | None:
 def _parse_device(value: Any, where: str) -> dict[str, Any]:
     fields = Fields(value, where)
     selector = parse_selector(fields.take("selector"), fields.at("selector"))
-    device = {"selector": selector, "device": fields.optional_text("device", IFNAME)}
+    device = {
+        "selector": selector,
+        "device": fields.optional_text("device", IFNAME),
+        "function": fields.optional_text("function", PCI),
+    }
     fields.done()
     return device
 
 
-def parse_selector(value: Any, where: str) -> dict[str, str]:
-    """A device of the inventory: exactly one of name, mac, pci."""
+def parse_selector(value: Any, where: str) -> dict[str, Any]:
+    """A device of the inventory: exactly one of name, mac, pci, or serial with port."""
     fields = Fields(value, where)
-    names = [name for name in ("name", "mac", "pci") if fields.has(name)]
+    names = [name for name in ("name", "mac", "pci", "serial") if fields.has(name)]
     if len(names) != 1:
-        raise ShapeError(where, "expected exactly one of name, mac, pci")
-    selector = {names[0]: fields.text(names[0], limit=64)}
+        raise ShapeError(where, "expected exactly one of name, mac, pci, serial")
+    selector: dict[str, Any]
+    if names[0] == "serial":
+        selector = {"serial": fields.text("serial", SERIAL), "port": fields.integer("port", 0, 65535)}
+    else:
+        selector = {names[0]: fields.text(names[0], limit=64)}
     fields.done()
     return selector
 

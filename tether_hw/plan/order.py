@@ -7,27 +7,56 @@ from typing import Iterable
 
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.nic_driver import NicDriver
+from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
+from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_vfs import NicVfs
 
 #: Nothing of a NIC is changed under a running engine: drivers refuse queue counts and MTUs while an AF_XDP socket is
 #: bound. The files are there before the engine starts. Undo runs the other way round, so stop and start are two steps
-#: (a single restart, undone first, would start the engine with the files of the plan).
-_PHASES = {
-    "engine_service/stop": 0,
-    "engine_service/remove": 1,
-    "nic_queues": 2,
-    "nic_ring": 3,
-    "nic_mtu": 4,
-    "engine_config": 5,
-    "engine_roster": 6,
-    "engine_service/start": 7,
-}
+#: (a single restart, undone first, would start the engine with the files of the plan). For the same reason the driver
+#: goes and comes in two steps, with the package between them: undone, the old file lies there before it loads again.
+#: ice refuses a mode change while there are VFs and a queue count while there are rules; a change from one number of
+#: VFs to another goes through none. So rules and VFs go first and come last.
+_PHASES = (
+    "engine_service/stop",
+    "engine_service/remove",
+    "nic_rules_ntuple/off",
+    "nic_rules_flower/off",
+    "nic_vfs/less",
+    "nic_eswitch/legacy",
+    "nic_driver/unbind",
+    "ddp_package",
+    "nic_driver/bind",
+    "nic_eswitch/switchdev",
+    "nic_vfs/more",
+    "nic_queues",
+    "nic_ring",
+    "nic_mtu",
+    "nic_rules_ntuple/on",
+    "nic_rules_flower/on",
+    "engine_config",
+    "engine_roster",
+    "engine_service/start",
+)
+
+
+def _name(data: StepData) -> str:
+    if isinstance(data, (EngineService, NicDriver)):
+        return f"{data.kind}/{data.action}"
+    if isinstance(data, (NicRulesNtuple, NicRulesFlower)):
+        return f"{data.kind}/{'on' if data.put else 'off'}"
+    if isinstance(data, NicVfs):
+        return f"{data.kind}/{'more' if data.count else 'less'}"
+    if isinstance(data, NicEswitch):
+        return f"{data.kind}/{data.mode}"
+    return data.kind
 
 
 def phase(data: StepData) -> int:
-    """The phase of a step; a kind without one is a KeyError, so that a new kind must choose its place."""
-    if isinstance(data, EngineService):
-        return _PHASES[f"{data.kind}/{data.action}"]
-    return _PHASES[data.kind]
+    """The phase of a step; a kind without one is a ValueError, so that a new kind must choose its place."""
+    return _PHASES.index(_name(data))
 
 
 def in_order(steps: Iterable[tuple[str | None, StepData]]) -> list[tuple[str | None, StepData]]:

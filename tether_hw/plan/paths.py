@@ -29,6 +29,10 @@ class HostPaths:
     def bundle(self, digest: str) -> str:
         return posixpath.join(self.bundles, digest)
 
+    def file(self, sha256: str) -> str:
+        """Where a file of the user's lies that a plan names by its digest."""
+        return posixpath.join(self.bundles, "files", sha256)
+
     @property
     def etc(self) -> str:
         return self._under("etc/tether")

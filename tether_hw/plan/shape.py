@@ -12,6 +12,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 IFNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")  # no slash, no space, at most 15: the kernel's IFNAMSIZ - 1
 HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z")
+SERIAL = re.compile(r"[0-9a-f]{16}\Z")  # a PCIe device serial number without its dashes
 
 
 class ShapeError(ValueError):
@@ -69,6 +71,12 @@ class Fields:
         if value not in allowed:
             raise self.fail(name, f"{value!r} is none of {', '.join(allowed)}")
         return value
+
+    def optional_one_of(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        if self._value.get(name) is None:
+            self.take(name)
+            return None
+        return self.one_of(name, allowed)
 
     def integer(self, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
         value = self.take(name)

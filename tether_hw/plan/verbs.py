@@ -107,10 +107,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class FactsRequest:
-    """What `facts` is asked: the devices by name, MAC or PCI address; owned devices are read as well."""
+    """What `facts` is asked: the devices by name, MAC, PCI address or serial and port; owned ones are read as well."""
 
     host: str
-    devices: tuple[dict[str, str], ...]
+    devices: tuple[dict[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
         return {"host": self.host, "devices": [dict(device) for device in self.devices]}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from tether_hw.nic.steering.rule import DROP, EXACT, HANDLE_BASE, MOST_RULES, OUR_PREFS, REDIRECT, MacMatch, Rule
+from tether_hw.plan import rule_commands
 
-SKIP = {"required": "skip_sw", "software": "skip_hw"}
 _PROTOCOL = re.compile(r"\[(\d+)\]\Z")
 _NAMES = {"802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "ip": 0x0800, "ipv6": 0x86DD, "arp": 0x0806}
 _GONE = "*"
@@ -24,44 +24,19 @@ class FlowerError(ValueError):
     """Output of tc that is not what it should be."""
 
 
-def _keys(rule: Rule) -> list[str]:
-    words: list[str] = []
-    if rule.vlan is not None:
-        words += ["vlan_id", str(rule.vlan), "vlan_ethtype", f"{rule.ethertype:#06x}"]
-    for name, match in (("dst_mac", rule.destination), ("src_mac", rule.source)):
-        if match is not None:
-            words += [name, match.address if match.exact else f"{match.address}/{match.mask}"]
-    return words
-
-
-def selector(rule: Rule) -> list[str]:
-    """The words that name a rule of ours on its device."""
-    protocol = "802.1q" if rule.vlan is not None else f"{rule.ethertype:#06x}"
-    words = ["dev", rule.device, "ingress", "protocol", protocol, "pref", str(rule.pref)]
-    return [*words, "handle", f"{rule.handle:#x}", "flower"]
-
-
 def replace_line(rule: Rule) -> str:
     """The batch line that sets a rule, and sets it again."""
-    words = ["filter", "replace", *selector(rule), *_keys(rule)]
-    words += [SKIP[rule.offload]] if rule.offload in SKIP else []
-    if rule.action == REDIRECT:
-        words += ["action", "mirred", "egress", "redirect", "dev", str(rule.target)]
-    elif rule.action == DROP:
-        words += ["action", "drop"]
-    else:
-        words += ["action", "skbedit", "queue_mapping", str(rule.queue)]
-    return " ".join(words)
+    return " ".join(rule_commands.tc_replace(rule)[1:])
 
 
 def remove_line(rule: Rule) -> str:
     """The batch line that takes a rule away."""
-    return " ".join(["filter", "del", *selector(rule)])
+    return " ".join(rule_commands.tc_remove(rule)[1:])
 
 
 def qdisc_line(device: str) -> str:
     """The batch line that gives a device the hook for rules; tc refuses it where it is there already."""
-    return f"qdisc add dev {device} clsact"
+    return " ".join(rule_commands.tc_hook(device, True)[1:])
 
 
 @dataclass(frozen=True)

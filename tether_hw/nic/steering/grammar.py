@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tether_hw.nic.steering.flower import SKIP
 from tether_hw.nic.steering.rule import (
     DROP,
     EXACT,
@@ -22,6 +21,7 @@ from tether_hw.nic.steering.rule import (
     MacMatch,
     Rule,
 )
+from tether_hw.plan.rule_commands import SKIP
 
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from tether_hw.nic.steering.rule import DROP, EXACT, QUEUE, MacMatch, Rule
+from tether_hw.nic.steering.rule import DROP, EXACT, MacMatch, Rule
+from tether_hw.plan.rule_commands import inverted, ntuple_remove, ntuple_set
 
 NO_MAC = "00:00:00:00:00:00"
 _MAC = r"([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})"
@@ -31,27 +32,14 @@ class NtupleError(ValueError):
     """Output of ethtool that is not what it should be."""
 
 
-def inverted(mask: str) -> str:
-    """A mask in which ones count as one in which they do not, and back."""
-    return ":".join(f"{0xFF ^ int(part, 16):02x}" for part in mask.split(":"))
-
-
 def add(rule: Rule, size: int) -> tuple[str, ...]:
     """The command that sets a rule; setting it again replaces it, since its location is given."""
-    words = ["ethtool", "-N", rule.device, "flow-type", "ether"]
-    for name, match in (("src", rule.source), ("dst", rule.destination)):
-        if match is not None:
-            words += [name, match.address] + ([] if match.exact else ["m", inverted(match.mask)])
-    words += ["proto", f"{rule.ethertype:#06x}"]
-    if rule.vlan is not None:
-        words += ["vlan-etype", "0x8100", "vlan", str(rule.vlan), "m", "0xf000"]
-    words += ["action", str(rule.queue) if rule.action == QUEUE else "-1", "loc", str(rule.location(size))]
-    return tuple(words)
+    return ntuple_set(rule, rule.location(size))
 
 
 def remove(device: str, location: int) -> tuple[str, ...]:
     """The command that takes a location away."""
-    return ("ethtool", "-N", device, "delete", str(location))
+    return ntuple_remove(device, location)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,35 @@ from __future__ import annotations
 from typing import Any
 
 from tether_hw.plan.kinds.base import StepData
+from tether_hw.plan.kinds.ddp_package import DdpPackage
 from tether_hw.plan.kinds.engine_config import EngineConfig
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.nic_driver import NicDriver
+from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_mtu import NicMtu
 from tether_hw.plan.kinds.nic_queues import NicQueues
 from tether_hw.plan.kinds.nic_ring import NicRing
+from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
+from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_vfs import NicVfs
 from tether_hw.plan.shape import ShapeError
 
-KINDS: dict[str, type[StepData]] = {
-    kind.kind: kind for kind in (NicQueues, NicRing, NicMtu, EngineConfig, EngineRoster, EngineService)
-}
+_ALL: tuple[type[StepData], ...] = (
+    NicQueues,
+    NicRing,
+    NicMtu,
+    NicRulesNtuple,
+    NicRulesFlower,
+    NicVfs,
+    NicEswitch,
+    NicDriver,
+    DdpPackage,
+    EngineConfig,
+    EngineRoster,
+    EngineService,
+)
+KINDS: dict[str, type[StepData]] = {kind.kind: kind for kind in _ALL}
 
 
 def parse_data(kind: str, value: Any, where: str = "data") -> StepData:
