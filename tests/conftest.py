@@ -11,7 +11,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-TIER_OF_FOLDER = {"unit": "unit", "protocol": "unit", "cases": "cases", "netns": "netns"}
+TIER_OF_FOLDER = {"unit": "unit", "protocol": "unit", "cases": "cases", "drivers": "drivers", "netns": "netns"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

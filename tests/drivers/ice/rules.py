@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The refusals and traps of the model, each listed in rules.yaml with the line of research that it stands for.
+
+A model must not invent refusals: one that is not listed is an error of the model, whatever the test wanted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+LIST = Path(__file__).with_name("rules.yaml")
+
+
+class UnlistedRuleError(AssertionError):
+    """The model refused something by a rule that rules.yaml does not have."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: where research has it, what it says, and the planner's mistake that it must catch."""
+
+    id: str
+    source: str
+    text: str
+    mutant: str
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """All rules by their id."""
+    found = {}
+    for item in yaml.safe_load(LIST.read_text(encoding="utf-8")):
+        rule = Rule(**item)
+        assert rule.id not in found, f"{rule.id} is listed twice"
+        found[rule.id] = rule
+    return found
+
+
+#: How often each rule has bitten in this process.
+bitten: Counter[str] = Counter()
+
+
+def bite(rule: str) -> None:
+    """A trap closed: something was done silently that its doer may not expect."""
+    if rule not in rules():
+        raise UnlistedRuleError(f"{rule} is not in {LIST.name}")
+    bitten[rule] += 1
+
+
+class Refused(Exception):
+    """The kernel, the driver or the firmware says no: an errno and, where they have any, words."""
+
+    def __init__(self, rule: str, number: int, words: str = "") -> None:
+        bite(rule)
+        super().__init__(f"{rule}: {errno.errorcode[number]} {words}")
+        self.rule = rule
+        self.number = number
+        self.words = words
+
+    @property
+    def answer(self) -> str:
+        """What libc calls the errno."""
+        return os.strerror(self.number)
+
+
+@contextmanager
+def seen() -> Iterator[Counter[str]]:
+    """What bites inside the block, and only that."""
+    before = Counter(bitten)
+    found: Counter[str] = Counter()
+    try:
+        yield found
+    finally:
+        found.update(bitten - before)
