@@ -89,7 +89,7 @@ FUZZ_SECONDS ?= 60
 DDP_INPUTS ?= 1000000
 fuzz: fuzzers
 	@$(VENV)/python tools/run_tests.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
-	@$(VENV)/python -m tests.support.ddp_fuzz --inputs $(DDP_INPUTS)
+	@$(VENV)/python -m tests.support.ddp_fuzz --inputs $(DDP_INPUTS) --record docs/proof/ddp-fuzz.md
 
 spin: setup
 	@$(VENV)/python tools/model.py --large
