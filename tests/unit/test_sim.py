@@ -131,6 +131,21 @@ def test_unordered_flows_and_blind_senders() -> None:
     assert incast["blind"]["dropped_at_queues"] > 0 and incast["blind"]["p99_over_ideal"] > incast["p99_over_ideal"]
 
 
+@pytest.mark.proves("T-BSY-5", "T-BSY-6")
+def test_what_a_busy_sender_cannot_use_goes_to_the_other() -> None:
+    def goodput(variant: str | None, seed: int) -> list[float]:
+        outcome = run.run(load.read("busy", variant=variant), seed)
+        assert outcome.good
+        return [flow["goodput_bps"] / 1e9 for flow in run.document("busy", outcome)["flows"]]
+
+    for seed in (1, 2, 3):
+        slow, quick = goodput(None, seed)
+        assert slow < 0.12 and quick > 0.65  # a half of the link is 0.466
+    assert all(0.4 < share < 0.5 for share in goodput("free", 1))
+    slow, quick = goodput("freed", 1)
+    assert slow > 0.3 and quick > 0.5
+
+
 def test_the_command_that_repeats_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     job = seeds.Job("wan-loss", 5, changes=("links.0.loss=2%",))
     faults = ran("wan-loss", 5, "links.0.loss=2%").faults[:3]

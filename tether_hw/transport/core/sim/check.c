@@ -18,7 +18,7 @@
 typedef unsigned long long ull;
 
 struct sums {
-    uint64_t held, reserved, outstanding, embers, tx_cells;
+    uint64_t held, reserved, outstanding, embers, tx_cells, lenders, lent_bps;
 };
 
 /* One flow that is in use: its own limits, and what may only grow. */
@@ -49,6 +49,8 @@ static void check_flow(struct sim_vertex *v, const struct tether_channel *ch, co
     sums->outstanding += flow->rx.outstanding;
     sums->embers += flow->ember_in;
     sums->tx_cells += flow->tx.cells;
+    sums->lenders += flow->rx.outstanding && flow->rx.lend.slots_per_s;
+    sums->lent_bps += flow->rx.lend.lent_bps;
     MUST(flow->rx.reserved >= flow->rx.outstanding, TETHER_SIM_I4, "flow %u: %u frames granted, %u cells reserved",
          flow->id, flow->rx.outstanding, flow->rx.reserved);
     if (ch->state != TETHER_CHANNEL_UP)
@@ -104,6 +106,10 @@ void sim_check(struct sim_vertex *v)
          TETHER_SIM_INNER, "sums: held %llu/%u reserved %llu/%u outstanding %llu/%u embers %llu/%u cells %llu/%u",
          (ull)sums.held, ep->held, (ull)sums.reserved, ep->reserved, (ull)sums.outstanding, ep->outstanding,
          (ull)sums.embers, ep->embers, (ull)sums.tx_cells, ep->tx_used);
+    MUST(sums.lenders == ep->lenders && sums.lent_bps == ep->lent_bps && ep->lenders <= ep->active_flows &&
+             ep->lender_peers <= ep->active_peers,
+         TETHER_SIM_INNER, "%llu flows lend %llu bit/s, the accounts say %u and %llu", (ull)sums.lenders,
+         (ull)sums.lent_bps, ep->lenders, (ull)ep->lent_bps);
     MUST(sums.held + sums.reserved <= (uint64_t)ep->config.rx_cells + sums.embers + ep->config.max_channels,
          TETHER_SIM_I4, "%llu cells held and %llu reserved of %u", (ull)sums.held, (ull)sums.reserved,
          ep->config.rx_cells);

@@ -101,6 +101,7 @@ struct tether_channel {
 struct tether_account {
     uint32_t held, reserved, outstanding; /* cells with its data, reserved ones, frames granted and not arrived */
     uint32_t active;                      /* its flows with something outstanding */
+    uint32_t lenders;                     /* of them, those of whose share others have a part */
     uint32_t round;                       /* of the scheduler, in which one of its flows was seen waiting */
     uint64_t rate_bps;                    /* its link, while it is active */
 };

@@ -62,6 +62,7 @@ static void go_on(struct tether_endpoint *ep, struct tether_channel *ch, uint64_
         if (!flow->used)
             continue;
         flow->tx.clock.since_ns = moved(flow->tx.clock.since_ns, away_ns);
+        tether_busy_begin(&flow->tx.busy);
         rx->clock.since_ns = moved(rx->clock.since_ns, away_ns);
         rx->untold_ns = moved(rx->untold_ns, away_ns);
         rx->fed_ns = moved(rx->fed_ns, away_ns);

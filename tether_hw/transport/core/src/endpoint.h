@@ -12,6 +12,7 @@
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
  *   milestone.c  which sent cell holds a slot                     account.c    which peer has how much of us
  *   pace.c       how fast: what we state and what we obey          schedule.c   policies: whose turn, and how much
+ *   busy.c       credit that its holder cannot use
  *   milestone.c  which sent cell holds a slot                     flow_whole.c what comes in no order
  *   flow_read.c  what the application fetches                      flow_expire.c what is older than its deadline
  *
@@ -122,7 +123,9 @@ struct tether_endpoint {
     uint64_t kept_bps;       /* of it, by admitted budgets */
     uint64_t admitted_bps;   /* sum of all budgets */
     uint64_t stated_bps;     /* sum of what active flows were told */
+    uint64_t lent_bps;       /* sum of what active flows cannot use and others may */
     uint32_t active_flows, active_peers; /* with something outstanding */
+    uint32_t lenders, lender_peers;      /* of them, those that cannot use their share (busy.h) */
     uint32_t round;          /* of the scheduler */
     uint32_t starved_account, starved_others; /* whose flow went short in the last round; others' too */
     uint32_t pace_epoch;     /* changes whenever a pace may */
@@ -303,7 +306,9 @@ uint32_t tether_account_for(struct tether_endpoint *ep, const struct tether_chan
 
 /* pace.c */
 void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int active);
-uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow);
+uint64_t tether_pace_slots(struct tether_endpoint *ep, struct tether_flow *flow);
+uint64_t tether_pace_whole(struct tether_endpoint *ep, const struct tether_flow *flow);
+uint64_t tether_pace_bps(const struct tether_flow *flow, uint64_t slots_per_s);
 uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns);
 uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct tether_flow *flow);
 void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns);

@@ -3,6 +3,7 @@
 #ifndef TETHER_FLOW_H
 #define TETHER_FLOW_H
 
+#include "busy.h"
 #include "cells.h"
 #include "clock.h"
 #include "ledger.h"
@@ -71,6 +72,7 @@ struct tether_flow_tx {
     uint32_t cells;
     uint32_t floor;         /* slots that a frame to the peer uses at least */
     struct tether_pacer pacer;
+    struct tether_busy busy;
     struct tether_backoff clock;
 };
 
@@ -115,6 +117,7 @@ struct tether_flow_rx {
     uint64_t share_bps, stated_bps; /* of the link; and what of it was told */
     uint32_t pace_epoch;    /* of the endpoint when the share was computed */
     uint16_t pace;          /* as stated; 0 = not yet */
+    struct tether_lend lend;
     struct tether_backoff clock;
 };
 

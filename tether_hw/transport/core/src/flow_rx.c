@@ -223,6 +223,8 @@ static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const s
     if (header->sequence >= rx->newest_sequence) {
         rx->newest_sequence = header->sequence;
         rx->upper = most > rx->demand ? most : rx->demand;
+        if (__builtin_expect((header->flags & TETHER_FLAG_BUSY) | rx->lend.on, 0))
+            tether_lend_heard(ep, flow, header);
     }
     /* All that was surely declared is here and no message is open: what rounding reserved beyond goes back. */
     if (rx->contig >= rx->demand && rx->message_cell == TETHER_NIL)

@@ -38,8 +38,10 @@ void tether_tx_append(struct tether_endpoint *ep, struct tether_flow *flow, uint
     else
         ep->tx.cells[tx->tail].next = cell;
     tx->tail = cell;
-    if (tx->unsent == TETHER_NIL)
+    if (tx->unsent == TETHER_NIL) {
         tx->unsent = cell;
+        tether_busy_begin(&tx->busy);
+    }
     if (tx->declared_cell == TETHER_NIL && tx->tail_slot == tx->declared)
         tx->declared_cell = cell;
     tx->tail_slot += c->slots;

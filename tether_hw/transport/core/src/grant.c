@@ -183,11 +183,12 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
  * Frames that the flow's pace brings while a grant goes there, data comes back, and half as long again; and the nodes may
  * be slow to wake up. Of the round trip without a queue: a queue must not feed itself.
  */
-static uint64_t reach(struct tether_endpoint *ep, const struct tether_flow *flow)
+static uint64_t reach(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     const struct tether_channel *ch = tether_channel_of(ep, flow);
     uint64_t rtt = ch->rtt.min_ns != UINT64_MAX ? ch->rtt.min_ns : 0;
     uint64_t pace = tether_pace_slots(ep, flow), us; /* in slots: a frame may take seconds */
+    pace = pace ? pace : tether_lend_slots(ep, flow);
     if (pace == 0 || ep->windows.count || ch->peer_windows.count) /* ahead, for the next window too */
         return UINT32_MAX;
     rtt = rtt > ch->rtt.declared_ns ? rtt : ch->rtt.declared_ns;

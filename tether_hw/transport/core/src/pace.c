@@ -33,6 +33,7 @@ void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int
 {
     struct tether_account *account = tether_account_of(ep, flow);
     uint64_t kept = flow->budget_bps;
+    int lent = tether_lend_peer(account);
     if (active) {
         if (account->active++ == 0) {
             account->rate_bps = rate_of(ep, tether_channel_of(ep, flow));
@@ -48,6 +49,9 @@ void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int
         ep->kept_bps -= kept;
     }
     ep->active_flows += active ? 1 : UINT32_MAX;
+    if (flow->rx.lend.slots_per_s)
+        tether_lend_active(ep, flow, active);
+    ep->lender_peers += (uint32_t)(tether_lend_peer(account) - lent);
     if (!active) {
         ep->stated_bps -= flow->rx.stated_bps;
         flow->rx.stated_bps = 0;
@@ -55,23 +59,38 @@ void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int
     ep->pace_epoch++;
 }
 
+/* The link that this flow's peer has for what it sends to us. */
+static uint64_t own_of(struct tether_endpoint *ep, const struct tether_flow *flow)
+{
+    const struct tether_account *account = tether_account_of(ep, flow);
+    return account->active ? account->rate_bps : rate_of(ep, tether_channel_of(ep, flow));
+}
+
 /*
  * This flow's share of the link in bit/s, as if it were granted to; 0 = none is known. Peers share by the rates of their
  * own links, the flows of a peer share alike; a flow with an admitted budget has at least that.
  */
-static uint64_t share_of(struct tether_endpoint *ep, const struct tether_flow *flow)
+uint64_t tether_pace_whole(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
-    const struct tether_channel *ch = tether_channel_of(ep, flow);
     const struct tether_account *account = tether_account_of(ep, flow);
-    uint64_t link = ep->config.rate_bps, own = account->active ? account->rate_bps : rate_of(ep, ch);
-    uint64_t all = ep->active_bps + (account->active ? 0 : own), share, least = link / 64;
+    uint64_t link = ep->config.rate_bps, own = own_of(ep, flow);
+    uint64_t all = ep->active_bps + (account->active ? 0 : own), share;
     uint32_t flows = account->active + (flow->rx.outstanding == 0);
     if (link == 0 || flow->cut_bytes == 0)
         return 0;
     link -= ep->kept_bps < link / 4 * 3 ? ep->kept_bps : link / 4 * 3;
     share = all > link ? part_of(link, own, all) : own;
     share /= flows ? flows : 1;
-    share = share > flow->budget_bps ? share : flow->budget_bps;
+    return share > flow->budget_bps ? share : flow->budget_bps;
+}
+
+/* What is left of it, or comes to it, where some cannot use theirs; and what the brake leaves. */
+static uint64_t share_of(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    const struct tether_channel *ch = tether_channel_of(ep, flow);
+    uint64_t share = tether_pace_whole(ep, flow), least = ep->config.rate_bps / 64;
+    if (__builtin_expect(ep->lenders != 0, 0) && share)
+        share = tether_lend_share(ep, flow, share, own_of(ep, flow));
     if (ch->brake.part < TETHER_BRAKE_FREE) {
         uint64_t braked = share / TETHER_BRAKE_FREE * ch->brake.part;
         share = braked > least ? braked : share < least ? share : least;
@@ -85,8 +104,14 @@ static uint64_t slots_of(const struct tether_flow *flow, uint64_t bps)
     return slots ? slots : 1;
 }
 
+uint64_t tether_pace_bps(const struct tether_flow *flow, uint64_t slots_per_s)
+{
+    uint64_t frames = slots_per_s / flow->rx.floor, bits = ((uint64_t)flow->cut_bytes + TETHER_FRAME_OVERHEAD) * 8;
+    return frames > UINT64_MAX / bits ? UINT64_MAX : frames * bits;
+}
+
 /* Slots per second that this flow may have, as if it were granted to; 0 = no statement. */
-uint64_t tether_pace_slots(struct tether_endpoint *ep, const struct tether_flow *flow)
+uint64_t tether_pace_slots(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     uint64_t share = share_of(ep, flow);
     return share ? slots_of(flow, share) : 0;
@@ -286,6 +311,8 @@ void tether_pace_hear(struct tether_endpoint *ep, struct tether_flow *flow, cons
     tether_pacer_hear(pacer, header->sequence, header->pace, tether_unfloat16(header->pace));
     if (before == pacer->slot_ns16)
         return;
+    if (flow->tx.busy.slot_ns16 < pacer->slot_ns16)
+        flow->tx.busy.slot_ns16 = pacer->slot_ns16;
     TETHER_TRACE(ep, tether_channel_of(ep, flow), now_ns, .kind = TETHER_TRACE_PACE, .flags = TETHER_TRACE_HEARD,
                  .flow = flow->id, .sequence = header->sequence, .value = tether_unfloat16(header->pace));
     if (flow->paced == 0 || before == 0)

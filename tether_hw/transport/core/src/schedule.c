@@ -46,24 +46,28 @@ void tether_schedule_round(struct tether_endpoint *ep, struct tether_round *roun
     uint64_t keys[TETHER_ROUND_FLOWS];
     uint32_t idle = 0;
     memset(round, 0, sizeof *round);
-    round->peers = ep->active_peers;
+    round->all_peers = ep->active_peers;
+    round->peers = ep->active_peers - ep->lender_peers;
     ep->round++;
     while (round->count < TETHER_ROUND_FLOWS && (flow = tether_queue_pop(ep, queue, TETHER_Q_GRANT)) != NULL) {
         struct tether_account *account = tether_account_of(ep, flow);
         if (!flow->used || tether_channel_of(ep, flow)->state != TETHER_CHANNEL_UP)
             continue;
-        if (account->round != ep->round) {
+        if (account->round != ep->round && !flow->rx.lend.slots_per_s) {
             account->round = ep->round;
-            round->peers += account->active == 0;
+            round->all_peers += account->active == 0;
+            round->peers += account->active == 0 || tether_lend_peer(account);
         }
-        idle += flow->rx.outstanding == 0;
+        idle += flow->rx.outstanding == 0 && !flow->rx.lend.slots_per_s;
         keys[round->count] = key_of(ep, flow);
         round->nodes[round->count++] = tether_flow_node(ep, flow);
     }
     round->more = queue->head != TETHER_NIL;
-    round->flows = ep->active_flows + idle;
-    round->flows = round->flows ? round->flows : 1;
-    round->peers = round->peers ? round->peers : 1;
+    /* Those that cannot use their part do not count, unless there are no others. */
+    round->flows = ep->active_flows - ep->lenders + idle;
+    round->flows = round->flows ? round->flows : ep->active_flows ? ep->active_flows : 1;
+    round->all_peers = round->all_peers ? round->all_peers : 1;
+    round->peers = round->peers ? round->peers : round->all_peers;
     /* The first of them waits longest: under srpt it is first in one round of eight. */
     if (ep->config.grant_policy != TETHER_POLICY_FAIR)
         sort(round, keys, ep->config.grant_policy == TETHER_POLICY_SRPT && ep->round % OLDEST_PART == 0);
@@ -105,8 +109,8 @@ int tether_schedule_may_reserve(struct tether_endpoint *ep, const struct tether_
 {
     const struct tether_account *account = tether_account_of(ep, flow);
     uint64_t has = (uint64_t)account->held + account->reserved;
-    uint64_t share = ep->config.rx_cells / round->peers;
-    return round->peers == 1 || has == 0 || has + need <= share || has == flow->rx.held + flow->rx.reserved;
+    uint64_t share = ep->config.rx_cells / round->all_peers;
+    return round->all_peers == 1 || has == 0 || has + need <= share || has == flow->rx.held + flow->rx.reserved;
 }
 
 void tether_schedule_starved(struct tether_endpoint *ep, const struct tether_flow *flow)

@@ -12,7 +12,8 @@ struct tether_round {
     uint32_t count;
     uint32_t served;
     uint32_t flows;                     /* that wait, or have something outstanding */
-    uint32_t peers;                     /* of them */
+    uint32_t peers;                     /* of them, without those that cannot use their part */
+    uint32_t all_peers;                 /* with those */
     uint32_t more;                      /* flows that wait and are not looked at this time */
 };
 

@@ -95,6 +95,8 @@ static uint64_t say_want(struct tether_endpoint *ep, struct tether_flow *flow, s
     told = position + tether_unfloat16(header->want);
     if (told > flow->tx.told)
         flow->tx.told = told;
+    if (__builtin_expect(flow->tx.busy.flag != 0, 0) && header->want)
+        header->flags |= TETHER_FLAG_BUSY;
     return told;
 }
 
@@ -153,6 +155,7 @@ static int send_repair(struct tether_endpoint *ep, struct tether_channel *ch, ui
             tether_queue_push(ep, queue, TETHER_Q_REPAIR, flow);
         if (cell != TETHER_NIL) {
             TETHER_COUNT(ep, repairs_sent);
+            flow->tx.busy.repaired += ep->tx.cells[cell].slots;
             return send_cell(ep, ch, flow, cell, now_ns, frame, TETHER_TRACE_REPAIR, 0);
         }
     }
@@ -169,8 +172,10 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
     uint64_t slot;
     uint32_t cell;
     tether_tx_expire(ep, ch, flow, now_ns);
-    if (!tether_tx_ready(ep, flow))
+    if (!tether_tx_ready(ep, flow)) {
+        tether_busy_begin(&tx->busy);
         return 0;
+    }
     c = &ep->tx.cells[cell = tx->unsent];
     if (!tether_ledger_debit(&tx->ledger, c->slots, &slot)) {
         if (flow->id == 0 || ch->ember_out || !tether_ledger_ember(&tx->ledger, c->slots, &slot))
@@ -195,6 +200,8 @@ static int send_data(struct tether_endpoint *ep, struct tether_channel *ch, stru
         tx->begun = flow->kind == TETHER_FLOW_MESSAGE ? tether_tx_ordinal(tx, c) + 1 : 0;
         ep->stats.messages_sent += flow->kind == TETHER_FLOW_MESSAGE && c->flags & TETHER_FLAG_END;
     }
+    if (__builtin_expect(now_ns >= tx->busy.due_ns, 0))
+        tether_busy_round(ep, flow, now_ns);
     tether_timed(ep, ch, flow, now_ns);
     return send_cell(ep, ch, flow, cell, now_ns, frame, TETHER_TRACE_SENT, ember);
 }

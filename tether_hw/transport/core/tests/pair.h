@@ -187,7 +187,8 @@ static inline void pair_check(struct pair *p)
 {
     for (int i = 0; i < 2; i++) {
         struct tether_endpoint *ep = p->end[i];
-        uint32_t held = 0, reserved = 0, outstanding = 0, embers = 0, used = 0;
+        uint32_t held = 0, reserved = 0, outstanding = 0, embers = 0, used = 0, lenders = 0;
+        uint64_t lent_bps = 0;
         CHECK_EQ(ep->stats.invariant_violations, 0);
         for (uint32_t c = 0; c < ep->channel_high; c++)
             for (uint32_t f = 0; f < ep->flow_nodes; f++) {
@@ -202,6 +203,8 @@ static inline void pair_check(struct pair *p)
                 outstanding += flow->rx.outstanding;
                 embers += flow->ember_in;
                 used += flow->tx.cells;
+                lenders += flow->rx.outstanding && flow->rx.lend.slots_per_s;
+                lent_bps += flow->rx.lend.lent_bps;
                 CHECK(flow->rx.reserved >= flow->rx.outstanding);
                 CHECK(ep->channels[c].state != TETHER_CHANNEL_UP || /* else its credit went back and its slots say nothing */
                       (flow->rx.granted + (flow->ember_in ? flow->rx.floor : 0) - flow->rx.arrived) / flow->rx.floor ==
@@ -215,6 +218,8 @@ static inline void pair_check(struct pair *p)
         CHECK_EQ(outstanding, ep->outstanding);
         CHECK_EQ(embers, ep->embers);
         CHECK_EQ(used, ep->tx_used);
+        CHECK_EQ(lenders, ep->lenders);
+        CHECK_EQ(lent_bps, ep->lent_bps);
         CHECK((uint64_t)held + reserved <= (uint64_t)ep->config.rx_cells + embers + ep->config.max_channels); /* I4 */
         CHECK(outstanding <= ep->window + ep->config.max_channels);
     }
