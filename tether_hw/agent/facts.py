@@ -12,16 +12,28 @@ import platform
 import pwd
 import shutil
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
-from tether_hw.agent import command, public, service
+from tether_hw.agent import cards, command, public, service
 from tether_hw.agent.host import Host
+from tether_hw.nic.e810.read import Found
 from tether_hw.nic.generic import read
 from tether_hw.plan.canonical import DocumentError, load
 from tether_hw.plan.facts import SCHEMA
 from tether_hw.plan.paths import HostPaths
 
-TOOLS = ("ip", "ethtool", "systemctl", "useradd")
+TOOLS = (
+    "ip",
+    "ethtool",
+    "systemctl",
+    "useradd",
+    "devlink",
+    "tc",
+    "modprobe",
+    "update-initramfs",
+    "dracut",
+    "dmesg",
+)
 
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
@@ -34,13 +46,19 @@ def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, A
     paths = host.paths
     owned = host.owned.entries()
     engine = _engine(paths)
-    owned_devices = {entry["path"][1] for entry in owned if entry["path"][0] == "nics"}
+    names = {what: {entry["path"][1] for entry in owned if entry["path"][0] == what} for what in ("nics", "functions")}
     ours = _engine_devices(engine) if engine["service"] == "running" else []
-    nics, limits, links, resolved = read.read(devices, owned_devices, ours)
+    nics, limits, links, resolved = read.read(devices, names["nics"], ours)
+    functions = cards.chosen(devices, nics, names["functions"])
+    more = {one.device for one in functions if one.device is not None}
+    if not more <= set(nics):
+        # A card is one thing: what its driver does, it does to all of its devices.
+        nics, limits, links, resolved = read.read(devices, names["nics"] | more, ours)
+    there = cards.collect(functions, paths, {device: read.filter_locations(device) for device in more})
     config = {
         "nics": nics,
-        "functions": {},
-        "cards": {},
+        "functions": there["functions"],
+        "cards": there["cards"],
         "engine": engine,
         "keys": {"node": _node_key(host, engine["bundle"])},
     }
@@ -57,13 +75,20 @@ def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, A
         "carriers": _carriers(),
         "limits": limits,
         "links": links,
-        "functions": {},
-        "cards": {},
-        "devices": [{**entry, "function": None} for entry in resolved],
+        "functions": there["function_status"],
+        "cards": there["card_status"],
+        "devices": [_resolved(entry, functions) for entry in resolved],
         "owned": owned,
         "pending": _pending(host),
     }
     return {"schema": SCHEMA, "host": name, "config": config, "status": status}
+
+
+def _resolved(entry: dict[str, Any], functions: Sequence[Found]) -> dict[str, Any]:
+    """A device that was asked for: what it is called here, and the function that it belongs to."""
+    one = cards.function_of(functions, entry["selector"], entry["device"])
+    device = entry["device"] if one is None or one.device is None else one.device
+    return {"selector": entry["selector"], "device": device, "function": None if one is None else one.pci}
 
 
 def _engine(paths: HostPaths) -> dict[str, Any]:

@@ -81,6 +81,6 @@ class Staged:
         """Everything that the steps set in config."""
         return [change for step in self.plan.steps for change in step.effect]
 
-    def devices(self) -> list[dict[str, str]]:
+    def devices(self) -> list[dict[str, Any]]:
         """The devices that the plan read, as `facts` is asked for them."""
-        return [{"name": name} for name in sorted(self.plan.config["nics"])]
+        return list(self.plan.selectors)

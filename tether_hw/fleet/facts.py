@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostFailed, HostLocked, HostRefused
 from tether_hw.fleet import bare, runner
@@ -43,7 +43,7 @@ def check_planned(reach: Reach, plans: Mapping[str, HostPlan], parallel: int = 3
         reach.progress.tell(host, "connects")
         plan = plans[host]
         with reach.session(host) as session:
-            facts = read(reach, session, tuple({"name": device} for device in sorted(plan.config["nics"])))
+            facts = read(reach, session, plan.selectors)
         pending, found = facts.status["pending"], differences(plan.config, facts.config)
         if pending is not None:
             raise HostLocked(host, pending["run"], pending["holder"], pending["since"])
@@ -58,7 +58,7 @@ def check_planned(reach: Reach, plans: Mapping[str, HostPlan], parallel: int = 3
     return runner.run(plans, work, parallel)
 
 
-def read(reach: Reach, session: Session, devices: tuple[dict[str, str], ...] | None = None) -> Facts:
+def read(reach: Reach, session: Session, devices: tuple[dict[str, Any], ...] | None = None) -> Facts:
     """The facts of the host of a session: by its agent when our bundle is there, otherwise by code sent along.
 
     devices: selectors; those of the inventory when left out.

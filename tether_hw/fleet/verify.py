@@ -63,7 +63,7 @@ def local(
             else:
                 body = {
                     "host": host,
-                    "devices": [{"name": device} for device in sorted(plan.config["nics"])],
+                    "devices": [dict(selector) for selector in plan.selectors],
                     "checks": [check.to_dict() for check in wanted],
                     "config": plan.expected(),
                     "time_scale": reach.time_scale,

@@ -37,6 +37,12 @@ class HostPlan:
             result = worse(result, step.disruption)
         return result
 
+    @property
+    def selectors(self) -> tuple[dict[str, Any], ...]:
+        """What facts are asked of, to find again all that this plan was made from."""
+        names = tuple({"name": name} for name in sorted(self.config["nics"]))
+        return names + tuple({"pci": pci} for pci in sorted(self.config["functions"]))
+
     def expected(self) -> dict[str, Any]:
         """The config that the host has after the steps."""
         return fold(self.config, [change for step in self.steps for change in step.effect])

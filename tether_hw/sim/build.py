@@ -254,9 +254,7 @@ class Builder:
                     for v, w in zip(self.node_vertices[a], self.node_vertices[b], strict=False):
                         start = self.pick(channel.start, f"channels.{index}.{a}-{b}.start")
                         numbers[v, w] = len(built.channels)
-                        built.channels.append(
-                            native.Channel(from_=v, to=w, reopen=int(channel.reopen), start_ns=start)
-                        )
+                        built.channels.append(native.Channel(from_=v, to=w, reopen=int(channel.reopen), start_ns=start))
         for index, flow in enumerate(self.scenario.flows):
             for a in self.names_of(flow.from_):
                 for b in self.names_of(flow.to):

@@ -90,9 +90,7 @@ class Party:
         self.chance = random.Random(f"{built.seed}/entropy/{index}")  # noqa: S311
         self.endpoint: Endpoint
         self.waiting: deque[Event] = deque()
-        self.callbacks = {
-            name: signature(_guarded(getattr(self, name))) for name, signature in SIGNATURES.items()
-        }
+        self.callbacks = {name: signature(_guarded(getattr(self, name))) for name, signature in SIGNATURES.items()}
         self.ops = Ops(**self.callbacks)
 
     def _peers(self, library: Any) -> list[Peer]:
@@ -175,9 +173,7 @@ class Party:
         flow[0] = self.endpoint.open_flow(now, channel, options=wanted)
         return 0
 
-    def flow_write(
-        self, _context: Any, now: int, channel: int, flow: int, data: int, length: int, flags: int
-    ) -> int:
+    def flow_write(self, _context: Any, now: int, channel: int, flow: int, data: int, length: int, flags: int) -> int:
         taken = ctypes.string_at(data, length)
         end = bool(flags & WRITE_END)
         return self.endpoint.write(now, channel, flow, taken, flush=bool(flags & WRITE_FLUSH), end=end)

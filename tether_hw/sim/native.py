@@ -315,9 +315,7 @@ def load(path: Path) -> Any:
     library.tether_sim_struct_size.argtypes = [c_char_p]
     library.tether_sim_broken_build.restype = c_char_p
     wrong = [
-        name
-        for name, struct in SIZES.items()
-        if library.tether_sim_struct_size(name.encode()) != ctypes.sizeof(struct)
+        name for name, struct in SIZES.items() if library.tether_sim_struct_size(name.encode()) != ctypes.sizeof(struct)
     ]
     if library.tether_sim_abi() != ABI or wrong:
         raise TetherError(f"{path} is of another version ({', '.join(wrong) or 'ABI'})", hint="make build")

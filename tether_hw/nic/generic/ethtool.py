@@ -11,7 +11,9 @@ import struct
 from dataclasses import dataclass
 
 _SIOCETHTOOL = 0x8946
-_GDRVINFO, _GRINGPARAM, _GCHANNELS = 0x3, 0x10, 0x3C
+_GDRVINFO, _GRINGPARAM, _GRXCLSRLCNT, _GCHANNELS = 0x3, 0x10, 0x2E, 0x3C
+_RXNFC_BYTES = 192
+_SPECIAL_LOCATIONS = 0x80000000
 _IFREQ_BYTES = 40
 #: A driver without the operation says EOPNOTSUPP; loopback and some virtual ones say EINVAL or EPERM for reads too.
 _NOT_THERE = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOTTY)
@@ -36,6 +38,19 @@ def read(device: str) -> Ethtool:
         queues, queues_max = _queues(sock, device)
         ring, ring_max = _ring(sock, device)
     return Ethtool(driver, bus, queues, queues_max, ring, ring_max)
+
+
+def filter_locations(device: str) -> int | None:
+    """The number of locations of a device's table of flow filters; None where it has none. Never raises."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            answer = _ask(sock, device, _GRXCLSRLCNT, _RXNFC_BYTES)
+    except OSError:
+        return None
+    if answer is None:
+        return None
+    size = int(struct.unpack("=Q", answer[8:16])[0]) & ~_SPECIAL_LOCATIONS
+    return size if 0 < size < 2**31 else None
 
 
 def _ask(sock: socket.socket, device: str, command: int, size: int) -> bytes | None:

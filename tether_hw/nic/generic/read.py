@@ -10,7 +10,7 @@ from tether_hw.nic.generic import ethtool, netlink
 UNLIMITED_MTU = 2**31 - 1
 
 
-def select(found: list[netlink.Link], selector: dict[str, str]) -> netlink.Link | None:
+def select(found: list[netlink.Link], selector: dict[str, Any]) -> netlink.Link | None:
     """The link that a selector {"name"}, {"mac"} or {"pci"} means, if it is there."""
     for link in found:
         if "name" in selector and link.name == selector["name"]:
@@ -29,8 +29,13 @@ def _bus(device: str) -> str | None:
         return None
 
 
+def filter_locations(device: str) -> int | None:
+    """The number of locations of a device's table of flow filters; None where it has none."""
+    return ethtool.filter_locations(device)
+
+
 def read(
-    selectors: Iterable[dict[str, str]], devices: Iterable[str], ours: Iterable[str]
+    selectors: Iterable[dict[str, Any]], devices: Iterable[str], ours: Iterable[str]
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     """The NICs of this host: (config's "nics", status' "limits", status' "links", status' "devices").
 

@@ -12,12 +12,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from tether_hw.nic.steering.rule import DROP, EXACT, HANDLE_BASE, MOST_RULES, OUR_PREFS, REDIRECT, MacMatch, Rule
+from tether_hw.nic.steering.rule import DROP, EXACT, HANDLE_BASE, LOST, MOST_RULES, OUR_PREFS, REDIRECT, MacMatch, Rule
 from tether_hw.plan import rule_commands
 
 _PROTOCOL = re.compile(r"\[(\d+)\]\Z")
 _NAMES = {"802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "ip": 0x0800, "ipv6": 0x86DD, "arp": 0x0806}
-_GONE = "*"
 
 
 class FlowerError(ValueError):
@@ -71,7 +70,7 @@ class Filter:
     @property
     def orphaned(self) -> bool:
         """Its redirect has lost its device: tc goes on showing it as in hardware, and it does nothing."""
-        return self.target == _GONE
+        return self.target == LOST
 
     def matches(self, rule: Rule) -> bool:
         """Whether it is this rule: what it matches, what it does, and where it may run."""
@@ -111,7 +110,7 @@ def read(text: str, *, pref: Optional[int] = None) -> list[Filter]:
         if not isinstance(item, dict):
             raise FlowerError("tc printed something that is no filter")
         options = item.get("options")
-        if isinstance(options, dict) and "handle" in options:
+        if isinstance(options, dict) and ("handle" in options or "::" in str(options.get("fh"))):
             found.append(_filter(item, options, pref))
     return found
 
@@ -125,7 +124,7 @@ def _filter(item: dict[str, Any], options: dict[str, Any], pref: Optional[int]) 
     ethertype = keys.get("vlan_ethtype") if tagged else keys.get("eth_type", protocol)
     action, target, queue, packets, hw_packets, odd = _actions(options.get("actions"))
     try:
-        handle = options["handle"]
+        handle = options["handle"] if "handle" in options else str(options["fh"]).replace(":", "")  # u32's
         return Filter(
             pref=int(item.get("pref", pref or 0)),
             handle=int(handle, 16) if isinstance(handle, str) else int(handle),
