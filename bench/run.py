@@ -61,7 +61,8 @@ def flood_line(document: dict[str, Any]) -> str:
     shares = document["round_share"]
     return (
         f"goodput {document['share']:.2f} of that without (rounds {min(shares):.2f} to {max(shares):.2f}) under "
-        f"{document['flood_per_s']:,.0f} Lamps/s, {document['lamp_per_s']:,} of them looked at"
+        f"{document['flood_per_s']:,.0f} Lamps/s, {document['lamp_per_s']:,} of them looked at; "
+        f"{document['share_beside']:.2f} while the same goes to a socket that nobody reads"
     )
 
 

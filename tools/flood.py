@@ -42,6 +42,17 @@ WORDS = {
 }
 
 
+COST = """\
+## What it costs the legitimate peer
+
+`tether-flood --bench` (`make bench` runs it too): the goodput of one stream over the same engine, without a flood,
+under one of Lamps with a good mac1 at ten times the lane's bucket, and while the same flood goes to another socket of
+the machine that nobody reads. The flooder is a thread of the same machine, so the last figure is what sending and
+delivering that many datagrams costs here whoever they are for. Shares are of the goodput without a flood in the same
+round; median, and least to most. The aim is 0.7 or more for the second row.
+"""
+
+
 def table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
     """Two columns, the second to the right."""
     lines = [f"| {head[0]} | {head[1]} |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
@@ -85,20 +96,40 @@ def page(found: dict[str, Any], commit: str) -> str:
     )
 
 
+def spread(values: list[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def cost(found: dict[str, Any]) -> str:
+    """What one measurement of the goodput says."""
+    rows = [
+        ("goodput without a flood (Gbit/s)", f"{found['quiet_bps'] / 1e9:.2f}"),
+        ("share under the flood", f"{found['share']:.2f} ({spread(found['round_share'])})"),
+        ("share beside the flood", f"{found['share_beside']:.2f} ({spread(found['round_share_beside'])})"),
+        ("Lamps a second", f"{found['flood_per_s']:,.0f}"),
+        ("of a core for the flooder", f"{found['cpu_of_the_flooder']:.2f}"),
+        ("dropped by the kernel before the engine", f"{found['dropped_by_the_kernel']:,}"),
+        ("rounds, each of (s)", f"{found['rounds']}, {found['seconds']:g}"),
+    ]
+    return "\n".join([COST, table(("", "found"), rows), ""])
+
+
 def main() -> int:
     """Run and record."""
     frames = sys.argv[1] if len(sys.argv) > 1 else "10000000"
     done = subprocess.run([str(BINARY), "--frames", frames], stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(done.stdout)
-    if done.returncode:
-        print(f"flood: ended with {done.returncode}", file=sys.stderr)
-        return done.returncode
+    measured = subprocess.run([str(BINARY), "--bench"], stdout=subprocess.PIPE, text=True, check=False)
+    sys.stdout.write(measured.stdout)
+    if done.returncode or measured.returncode:
+        print(f"flood: ended with {done.returncode}, the measurement with {measured.returncode}", file=sys.stderr)
+        return done.returncode or measured.returncode
     command = ["git", "describe", "--always", "--dirty"]
     commit = (
         subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
     )
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(page(json.loads(done.stdout), commit))
+    RECORD.write_text(page(json.loads(done.stdout), commit) + "\n" + cost(json.loads(measured.stdout)))
     print(f"recorded: {RECORD.relative_to(ROOT)}")
     return 0
 

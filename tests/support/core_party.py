@@ -21,6 +21,7 @@ from tether_hw.transport.structs import (
     tether_flow_state,
     tether_peer,
     tether_stats,
+    tether_window,
 )
 
 TX_CELLS = 4096
@@ -31,7 +32,7 @@ WRITE_FLUSH, WRITE_END, READ_HOLE = 1, 2, 4
 KINDS = {
     1: Happened.CHANNEL_UP, 2: Happened.CHANNEL_DOWN, 3: Happened.FLOW_OPENED, 4: Happened.FLOW_READABLE,
     6: Happened.FLOW_DRAINED, 7: Happened.FLOW_CLOSED, 8: Happened.PEER_LANES, 9: Happened.NEED_COUNTER,
-    10: Happened.FLOW_HOLE,
+    10: Happened.FLOW_HOLE, 11: Happened.MESSAGE_UNKNOWN, 12: Happened.EARLY, 13: Happened.EARLY_DONE,
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class CoreParty:
             prefer_cipher=config.prefer_cipher, replay_window=config.replay_window, lamp_per_s=config.lamp_per_s,
             lamp_source_per_s=config.lamp_source_per_s, agreement_per_s=config.agreement_per_s,
             rekey_s=self.rekey_s or config.rekey_s or NEVER_S, entropy=self._entropy, lane_addresses=lanes,
-            keylog=self._keylog,
+            keylog=self._keylog, grant_policy=config.grant_policy, early_bytes=config.early_bytes,
         )  # fmt: skip
         self._config.static_secret[:] = config.static_secret
         self._endpoint: Any = ctypes.c_void_p()
@@ -114,7 +115,8 @@ class CoreParty:
         while self._library.tether_endpoint_event(self._endpoint, ctypes.byref(native)) == 1:
             kind = KINDS.get(native.kind)
             if kind is not None:
-                found.append(Event(kind, native.channel, native.flow, native.status, native.value, native.peer_id))
+                about = native.channel, native.flow, native.status, native.value, native.peer_id, native.extra
+                found.append(Event(kind, *about))
         return found
 
     def roster(self, now_ns: int, peers: Iterable[Peer]) -> None:
@@ -129,6 +131,31 @@ class CoreParty:
 
     def add_counters(self, first: int, limit: int) -> None:
         self._check(self._library.tether_endpoint_counter(self._endpoint, first, limit))
+
+    def _plan(self, pairs: Iterable[tuple[int, int]]) -> tuple[Any, int]:
+        listed = list(pairs)
+        array = (tether_window * max(1, len(listed)))()
+        for native, pair in zip(array, listed):
+            native.start_ns, native.length_ns = pair
+        return array, len(listed)
+
+    def windows(self, now_ns: int, pairs: Iterable[tuple[int, int]]) -> None:
+        self._check(self._library.tether_endpoint_windows(self._endpoint, now_ns, *self._plan(pairs)))
+
+    def rtt_table(self, now_ns: int, pairs: Iterable[tuple[int, int]]) -> None:
+        self._check(self._library.tether_endpoint_rtt_table(self._endpoint, now_ns, *self._plan(pairs)))
+
+    def early_send(self, now_ns: int, peer_id: int, remote_lane: int, data: bytes) -> None:
+        self._check(
+            self._library.tether_early_send(self._endpoint, now_ns, peer_id, remote_lane, data, len(data))
+        )
+
+    def early_read(self) -> tuple[int, bytes] | None:
+        buffer, peer = ctypes.create_string_buffer(1 << 16), ctypes.c_uint32()
+        count = self._library.tether_early_read(self._endpoint, buffer, len(buffer), ctypes.byref(peer))
+        if count == -errno.EAGAIN:
+            return None
+        return peer.value, buffer.raw[: self._check(count)]
 
     def open_channel(self, now_ns: int, peer_id: int, remote_lane: int, to: Address | None = None) -> int:
         channel = ctypes.c_uint32()

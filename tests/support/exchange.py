@@ -2,10 +2,12 @@
 """Exchanges between two endpoints as data: the steps of a case, run with either implementation at either end.
 
 A case is a JSON object: `says`, `proves` (requirements), `wire` (fields of Wire), `config` (fields of Config, for
-"both", "a" or "b"), `rejects` (reasons that may be counted), and `steps`. A step is a list of words:
+"both", or one end), `parties` ("abc": c speaks with b too), `rejects` (reasons that may be counted), and `steps`.
+A step is a list of words:
 
-    up                          both know the channel that a hailed for (every case begins so unless it says "cold")
-    hail WHO / bye WHO / down WHO STATUS
+    up [WHO]                    both know the channel that a (or WHO) hailed for
+                                (every case begins with it unless it says "cold")
+    hail WHO / bye WHO [NAME] / down WHO STATUS [NAME]         NAME: on the channel of that flow
     flow WHO NAME KIND [BOUND]  open a flow; the other end has been told of it
     open WHO NAME OPTIONS       ... with fields of FlowOptions; unfit WHO NAME OPTIONS: the opener may not
     refused WHO NAME KIND       ... which the other end refuses
@@ -21,333 +23,53 @@ A case is a JSON object: `says`, `proves` (requirements), `wire` (fields of Wire
     fails ERRNO STEP...         the step raises that error
     lose WHO COUNT              the next frames that leave are lost
     cut / mend                  nothing gets through / everything does
-    idle MS / restart WHO / rewind WHO / quiet / count WHO COUNTER LEAST
+    mute WHO / voice WHO        its data frames are lost, but for those of Flow 0; they are heard again
+    within MS STEP...           the step comes true in that time
+    unknown WHO NAME FIRST COUNT NEVER     messages without a receipt, and those after them that were never sent
+    windows WHO [[START, MS]]   it is in contact then, in ms from now       still MS   in that time no frame leaves
+    table WHO [[FROM, US]]      the round trips from then on
+    early WHO SIZE / greeted WHO / early_done WHO STATUS       early data to the peer whose channel has ended
+    idle MS / restart WHO / rewind WHO / quiet / count WHO COUNTER LEAST [MOST]
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import random
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.core_party import CoreParty
-from tests.support.wire import Wire
-from tether_hw.transport.protocol.config import BYTES, MESSAGES, Address, Config, Event, FlowOptions, Happened, Peer
+from tests.support.exchange_base import HUB, IDS, WAIT_NS
+from tests.support.exchange_flows import FlowSteps
+from tether_hw.transport.protocol.config import Happened
 from tether_hw.transport.protocol.endpoint import Endpoint
-from tether_hw.transport.protocol.noise import public_key
-from tether_hw.transport.protocol.tags import LaneAddress
-
-KINDS = {"bytes": BYTES, "messages": MESSAGES}
-IMPLEMENTATIONS: dict[str, Any] = {"core": CoreParty, "reference": Endpoint}
-IDS = {"a": 1, "b": 2}
-WAIT_NS = 30_000_000_000
-OTHER = {"a": "b", "b": "a"}
 
 
 @dataclass
-class Side:
-    """One end: its endpoint, and what its application knows."""
+class Exchange(FlowSteps):
+    """Channels, time, faults, and what is counted."""
 
-    party: Any
-    counters: int = 1
-    starts: int = 0
-    channel: int = 0
-    events: list[Event] = field(default_factory=list)
-
-
-@dataclass
-class Exchange:
-    """One run of one case."""
-
-    case: dict[str, Any]
-    implementations: tuple[str, str]
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        self.wire = Wire(seed=self.seed, **self.case.get("wire", {}))
-        self.flows: dict[str, int] = {}
-        self.expected: dict[tuple[str, str], deque[bytes]] = {}
-        self.positioned: set[str] = set()
-        self.written = 0
-        self.to_lose = {"a": 0, "b": 0}
-        self.is_cut = False
-        self.wire.drop = self._drop
-        self.sides = {name: Side(None) for name in IDS}
-        for name in IDS:
-            self._start(name)
-
-    def _start(self, name: str) -> None:
-        side = self.sides[name]
-        shared = self.case.get("config", {})
-        secret = {who: hashlib.blake2s(f"exchange {who}".encode()).digest() for who in IDS}
-        entropy = random.Random(f"{self.seed} {name} {side.starts}")
-        config = Config(
-            static_secret=secret[name], entropy=entropy.randbytes,
-            lane_addresses=(LaneAddress(0, 4, name.encode()),), **{**shared.get("both", {}), **shared.get(name, {})},
-        )  # fmt: skip
-        party = IMPLEMENTATIONS[self.implementations["ab".index(name)]](config)
-        other = OTHER[name]
-        peer = Peer(IDS[other], (public_key(secret[other]),), Address(4, other.encode()))
-        party.roster(self.wire.now_ns, [peer])
-        party.add_counters(side.counters, side.counters + (1 << 20))
-        side.counters += 1 << 20
-        side.starts += 1
-        side.party, side.channel, side.events = party, 0, []
-        self.wire.add(name.encode(), party)
-
-    def _drop(self, source: bytes, _frame: bytes) -> bool:
-        name = source.decode()
-        if self.to_lose[name]:
-            self.to_lose[name] -= 1
-            return True
-        return self.is_cut
-
-    # running
-
-    def run(self) -> None:
-        """All steps; AssertionError names the one that did not come true."""
-        steps = self.case["steps"]
-        for number, step in enumerate(([] if self.case.get("cold") else [["hail", "a"], ["up"]]) + steps):
-            try:
-                getattr(self, f"do_{step[0]}")(*step[1:])
-            except (AssertionError, OSError) as error:
-                raise AssertionError(f"step {number} {step}: {error}") from error
-        self._check()
-
-    def _check(self) -> None:
-        allowed = set(self.case.get("rejects", ()))
-        for side in self.sides.values():
-            if isinstance(side.party, Endpoint):
-                assert set(side.party.stats.rejects) <= allowed, side.party.stats.rejects
-                assert side.party.stats.invariant_violations == 0
-            else:
-                assert side.party.statistics.invariant_violations == 0
-
-    def _collect(self) -> None:
-        for side in self.sides.values():
-            for event in side.party.events():
-                side.events.append(event)
-                if event.kind is Happened.CHANNEL_UP:
-                    side.channel = event.channel
-                if event.kind is Happened.NEED_COUNTER:
-                    side.counters = max(side.counters, event.value + 1)
-                    side.party.add_counters(side.counters, side.counters + (1 << 20))
-                    side.counters += 1 << 20
-
-    def _wait(self, what: str, holds: Any) -> None:
-        def check() -> bool:
-            self._collect()
-            return bool(holds())
-
-        assert self.wire.run(check, WAIT_NS), f"{what} did not come"
-
-    def _event(self, who: str, kind: Happened, flow: int = 0) -> Event | None:
-        return next((event for event in self.sides[who].events if event.kind is kind and event.flow == flow), None)
-
-    def _wait_event(self, who: str, kind: Happened, flow: int = 0) -> Event:
-        self._wait(f"{kind.value} at {who}", lambda: self._event(who, kind, flow))
-        event = self._event(who, kind, flow)
-        assert event is not None
-        self.sides[who].events.remove(event)
-        return event
-
-    def _data(self, size: int) -> bytes:
-        self.written += 1
-        return random.Random(f"data {self.written}").randbytes(size)
-
-    # steps
+    early: list[tuple[int, bytes]] = field(default_factory=list)  # sent and not read yet: (whose, what)
 
     def do_hail(self, who: str) -> None:
         side = self.sides[who]
-        side.channel = side.party.open_channel(self.wire.now_ns, IDS[OTHER[who]], 0)
+        other = self._other(who)
+        side.channels[other] = side.party.open_channel(self._now(who), IDS[other], 0)
 
-    def do_up(self) -> None:
-        for who in IDS:
+    def do_up(self, by: str = "a") -> None:
+        for who in (by, HUB) if by != HUB else ("a", HUB):
             self._wait_event(who, Happened.CHANNEL_UP)
 
-    def do_bye(self, who: str) -> None:
-        side = self.sides[who]
-        side.party.close_channel(self.wire.now_ns, side.channel)
+    def do_bye(self, who: str, name: str | None = None) -> None:
+        self.sides[who].party.close_channel(self._now(who), self._channel(who, name))
 
-    def do_down(self, who: str, status: str | list[str]) -> None:
-        event = self._wait_event(who, Happened.CHANNEL_DOWN)
+    def do_down(self, who: str, status: str | list[str], name: str | None = None) -> None:
+        event = self._wait_event(who, Happened.CHANNEL_DOWN, channel=self._channel(who, name) if name else 0)
         words = [status] if isinstance(status, str) else status
         assert event.status in [-getattr(errno, word) if word else 0 for word in words], event
 
-    def do_flow(self, who: str, name: str, kind: str, bound: int = 0) -> None:
-        side = self.sides[who]
-        number = side.party.open_flow(self.wire.now_ns, side.channel, KINDS[kind], bound)
-        self.flows[name] = number
-        for end in IDS:
-            self.expected[end, name] = deque()
-        event = self._wait_event(OTHER[who], Happened.FLOW_OPENED, number)
-        assert event.status == KINDS[kind], event
-
-    def do_open(self, who: str, name: str, options: dict[str, Any]) -> None:
-        side = self.sides[who]
-        if options["kind"] == "bytes" and (options.get("order") or options.get("reliability")):
-            self.positioned.add(name)
-        chosen = FlowOptions(**{**options, "kind": KINDS[options["kind"]]})
-        if isinstance(side.party, Endpoint):
-            number = side.party.open_flow(self.wire.now_ns, side.channel, options=chosen)
-        else:
-            number = side.party.open_flow_options(self.wire.now_ns, side.channel, chosen)
-        self.flows[name] = number
-        for end in IDS:
-            self.expected[end, name] = deque()
-        self._wait_event(OTHER[who], Happened.FLOW_OPENED, number)
-
-    def do_any(self, who: str, name: str, count: int) -> None:
-        side = self.sides[who]
-        wanted = self.expected[who, name]
-        found = 0
-
-        def read() -> bool:
-            nonlocal found
-            while found < count and (message := side.party.read(side.channel, self.flows[name])) is not None:
-                wanted.remove(message)
-                found += 1
-            return found == count
-
-        self._wait(f"{count} messages at {who}", read)
-
-    def do_place(self, who: str, name: str, size: int) -> None:
-        side = self.sides[who]
-        found, wanted = bytearray(size), b"".join(self.expected[who, name])
-        there = 0
-
-        def read() -> bool:
-            nonlocal there
-            while (piece := side.party.read_at(side.channel, self.flows[name])) is not None:
-                if not piece.data and not piece.hole:
-                    return True
-                stop = piece.offset + (len(piece.data) or piece.hole)
-                found[piece.offset : stop] = piece.data or wanted[piece.offset : stop]
-                there += len(piece.data)
-            return False
-
-        self._wait(f"the end of {size} bytes at {who}", read)
-        assert found == wanted[:size]
-        assert there == size or self._event(who, Happened.FLOW_HOLE, self.flows[name])
-        self.expected[who, name].clear()
-
-    def do_hole(self, who: str, name: str) -> None:
-        self._wait_event(who, Happened.FLOW_HOLE, self.flows[name])
-
-    def do_refused(self, who: str, name: str, kind: str, bound: int = 0) -> None:
-        side = self.sides[who]
-        number = side.party.open_flow(self.wire.now_ns, side.channel, KINDS[kind], bound)
-        self.flows[name] = number
-        assert self._wait_event(who, Happened.FLOW_CLOSED, number).value == 2
-
-    def do_send(self, who: str, name: str, *sizes: int) -> None:
-        side = self.sides[who]
-        for size in sizes:
-            data = self._data(size)
-            taken = side.party.write(self.wire.now_ns, side.channel, self.flows[name], data)
-            assert taken == size
-            self.expected[OTHER[who], name].append(data)
-
-    def do_get(self, who: str, name: str, count: int = 1) -> None:
-        side = self.sides[who]
-        for _ in range(count):
-            found: list[bytes] = []
-
-            def read(found: list[bytes] = found) -> bool:
-                message = side.party.read(side.channel, self.flows[name])
-                if message is not None:
-                    found.append(message)
-                return bool(found)
-
-            self._wait(f"a message at {who}", read)
-            assert found[0] == self.expected[who, name].popleft(), f"{len(found[0])} bytes, not what was sent"
-
-    def do_put(self, who: str, name: str, size: int, *words: str) -> None:
-        flush = name not in self.positioned  # which know no flush (T-FLW-20)
-        self._put(who, name, size, flush=flush, end="end" in words)
-
-    def do_queue(self, who: str, name: str, size: int) -> None:
-        self._put(who, name, size, flush=False, end=False)
-
-    def _put(self, who: str, name: str, size: int, flush: bool, end: bool) -> None:
-        side = self.sides[who]
-        data = self._data(size)
-        self.expected[OTHER[who], name].append(data)
-        sent = 0
-
-        def write() -> bool:
-            nonlocal sent
-            try:
-                sent += side.party.write(
-                    self.wire.now_ns, side.channel, self.flows[name], data[sent:], flush=flush, end=end
-                )
-            except BlockingIOError:
-                return False
-            return bool(sent == size)
-
-        self._wait(f"room for {size} bytes at {who}", write)
-
-    def do_take(self, who: str, name: str, size: int) -> None:
-        side = self.sides[who]
-        wanted = b"".join(self.expected[who, name])
-        found = bytearray()
-
-        def read() -> bool:
-            data = side.party.read(side.channel, self.flows[name], min(65536, size - len(found)))
-            if data is not None:
-                assert data or len(found) == size, f"the bytes end after {len(found)}"
-                found.extend(data)
-            return len(found) == size
-
-        self._wait(f"{size} bytes at {who}", read)
-        assert found == wanted[:size], "not the bytes that were written"
-        self.expected[who, name] = deque([wanted[size:]])
-
-    def do_end(self, who: str, name: str) -> None:
-        side = self.sides[who]
-        self._wait("the end of the bytes", lambda: side.party.read(side.channel, self.flows[name]) == b"")
-
-    def do_pipe(self, who: str, name: str) -> None:
-        side = self.sides[who]
-
-        def broken() -> bool:
-            try:
-                data = side.party.read(side.channel, self.flows[name])
-            except BrokenPipeError:
-                return True
-            assert data != b"", "an abort is shown as the end"
-            return False
-
-        self._wait("a broken pipe", broken)
-
-    def do_empty(self, who: str, name: str) -> None:
-        side = self.sides[who]
-        assert side.party.read(side.channel, self.flows[name]) is None
-
-    def do_forget(self, who: str, name: str, count: int = 1) -> None:
-        for _ in range(count):
-            self.expected[OTHER[who], name].pop()
-
-    def do_cancel(self, who: str, name: str) -> None:
-        side = self.sides[who]
-        side.party.cancel(self.wire.now_ns, side.channel, self.flows[name])
-
-    def do_close(self, who: str, name: str) -> None:
-        side = self.sides[who]
-        side.party.close_flow(self.wire.now_ns, side.channel, self.flows[name])
-
-    def do_closed(self, who: str, name: str) -> None:
-        self._wait_event(who, Happened.FLOW_CLOSED, self.flows[name])
-
-    def do_drained(self, who: str, name: str) -> None:
-        self._wait_event(who, Happened.FLOW_DRAINED, self.flows[name])
-
     def do_fails(self, error: str, *step: Any) -> None:
         try:
-            getattr(self, f"do_{step[0]}")(*step[1:])
+            self._step(list(step))
         except OSError as found:
             assert found.errno == getattr(errno, error), found
         else:
@@ -373,10 +95,48 @@ class Exchange:
         """Its counter goes back, as that of a restored image does."""
         self.sides[who].counters = 1
 
-    def do_count(self, who: str, name: str, least: int) -> None:
-        party = self.sides[who].party
-        found = getattr(party.stats if isinstance(party, Endpoint) else party.statistics, name)
+    def do_count(self, who: str, name: str, least: int, most: int | None = None) -> None:
+        found = self._counter(who, name)
         assert found >= least, f"{name} is {found}"
+        assert most is None or found <= most, f"{name} is {found}"
+
+    def do_mute(self, who: str) -> None:
+        self.mute.add(who)
+
+    def do_voice(self, who: str) -> None:
+        self.mute.discard(who)
+
+    def do_within(self, ms: int, *step: Any) -> None:
+        self.wait_ns = ms * 1_000_000
+        self._step(list(step))
+        self.wait_ns = WAIT_NS
+
+    def do_still(self, ms: int) -> None:
+        count = len(self.wire.seen)
+        self.do_idle(ms)
+        assert len(self.wire.seen) == count, f"{len(self.wire.seen) - count} frames left"
+
+    def _pairs(self, who: str, pairs: list[list[int]], unit_ns: int) -> list[tuple[int, int]]:
+        return [(self._now(who) + start * 1_000_000, value * unit_ns) for start, value in pairs]
+
+    def do_windows(self, who: str, pairs: list[list[int]]) -> None:
+        self.sides[who].party.windows(self._now(who), self._pairs(who, pairs, 1_000_000))
+
+    def do_table(self, who: str, pairs: list[list[int]]) -> None:
+        self.sides[who].party.rtt_table(self._now(who), self._pairs(who, pairs, 1000))
+
+    def do_early(self, who: str, size: int) -> None:
+        data = self._data(size)
+        self.sides[who].party.early_send(self._now(who), IDS[self._other(who)], 0, data)
+        self.early.append((IDS[who], data))
+
+    def do_greeted(self, who: str) -> None:
+        self._wait_event(who, Happened.EARLY)
+        assert self.sides[who].party.early_read() == self.early.pop(0)
+
+    def do_early_done(self, who: str, status: str) -> None:
+        event = self._wait_event(who, Happened.EARLY_DONE)
+        assert event.status == (-getattr(errno, status) if status else 0), event
 
     def do_quiet(self) -> None:
         """I8: with no demand and everything read, nothing is outstanding but the standing amounts."""

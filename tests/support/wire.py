@@ -66,6 +66,7 @@ class Wire:
     mtu: int = 1 << 16  # larger frames vanish
     kind: int = 4
     now_ns: int = 1_000_000_000
+    clocks: dict[str, int] = field(default_factory=dict)  # how far that party's clock is ahead, in ns
     parties: dict[bytes, Party] = field(default_factory=dict)
     drop: Callable[[bytes, bytes], bool] | None = None  # (sender, frame) -> lost on purpose
     seen: list[tuple[bytes, bytes]] = field(default_factory=list)  # (sender, frame) of all that left
@@ -89,7 +90,7 @@ class Wire:
             assert frames > 0, "the parties talk without end"
             if sent:
                 continue
-            next_ns = min((party.deadline() for party in self.parties.values()), default=NEVER)
+            next_ns = min((party.deadline() - self._ahead(name) for name, party in self.parties.items()), default=NEVER)
             if self._queue:
                 next_ns = min(next_ns, self._queue[0].at_ns)
             next_ns = max(next_ns, self.now_ns + 1)
@@ -100,8 +101,15 @@ class Wire:
             while self._queue and self._queue[0].at_ns <= self.now_ns:
                 flying = heapq.heappop(self._queue)
                 if flying.to in self.parties:
-                    self.parties[flying.to].receive(self.now_ns, Address(self.kind, flying.source), flying.frame)
+                    self.parties[flying.to].receive(self.at(flying.to), Address(self.kind, flying.source), flying.frame)
         return True
+
+    def _ahead(self, name: bytes) -> int:
+        return self.clocks.get(name.decode(), 0)
+
+    def at(self, name: bytes) -> int:
+        """What that party's clock says now."""
+        return self.now_ns + self._ahead(name)
 
     def idle(self, for_ns: int = 100_000_000) -> None:
         """Let time pass."""
@@ -111,7 +119,7 @@ class Wire:
         count = 0
         for name, party in self.parties.items():
             for _ in range(64):
-                sent = party.transmit(self.now_ns)
+                sent = party.transmit(self.at(name))
                 if sent is None:
                     break
                 count += 1

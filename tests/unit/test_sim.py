@@ -38,9 +38,10 @@ def test_a_scenario_holds_and_is_the_same_again(name: str) -> None:
     assert first.result.checks > first.result.frames // 2
 
 
+@pytest.mark.parametrize("name", ["reference", "reference-contact"])
 @pytest.mark.parametrize("variant", [None, "answers", "both"])
-def test_the_reference_holds_at_either_end(variant: str | None) -> None:
-    scenario = load.read("reference", variant=variant)
+def test_the_reference_holds_at_either_end(name: str, variant: str | None) -> None:
+    scenario = load.read(name, variant=variant)
     for seed in range(1, 21):
         outcome = run.run(scenario, seed)
         assert (seed, outcome.verdict, outcome.message) == (seed, "done", "")

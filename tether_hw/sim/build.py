@@ -327,7 +327,7 @@ class Builder:
             return
         array = (native.Window * len(times))(*[native.Window(begin, end - begin) for begin, end in times])
         for vertex in built.vertices:
-            if vertex.kind == KINDS["endpoint"]:
+            if vertex.kind in (KINDS["endpoint"], KINDS["python"]):
                 vertex.windows, vertex.window_count = array, len(times)
         gaps = zip([0, *(end for _, end in times)], [*(begin for begin, _ in times), native.FOREVER], strict=True)
         for begin, end in gaps:

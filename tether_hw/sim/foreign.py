@@ -50,6 +50,8 @@ SIGNATURES = {
     "flow_cancel": CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint32, c_uint16),
     "flow_close": CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint32, c_uint16),
     "check": CFUNCTYPE(c_int, c_void_p, c_int),
+    "windows": CFUNCTYPE(c_int, c_void_p, c_uint64, POINTER(native.Window), c_size_t),
+    "channel_of": CFUNCTYPE(c_uint32, c_void_p, c_uint32),
 }
 
 
@@ -202,6 +204,13 @@ class Party:
     def flow_close(self, _context: Any, now: int, channel: int, flow: int) -> int:
         self.endpoint.close_flow(now, channel, flow)
         return 0
+
+    def windows(self, _context: Any, now: int, windows: Any, count: int) -> int:
+        self.endpoint.windows(now, [(windows[i].start_ns, windows[i].length_ns) for i in range(count)])
+        return 0
+
+    def channel_of(self, _context: Any, wire: int) -> int:
+        return self.endpoint.channel_of(wire)
 
     def check(self, _context: Any, quiet: int) -> int:
         if self.endpoint.stats.invariant_violations:

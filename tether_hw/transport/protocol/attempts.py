@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tether_hw.transport.protocol import cookie, hail, tags
 from tether_hw.transport.protocol.channel import Channel
 from tether_hw.transport.protocol.config import SECOND, Address, Happened, Peer
+from tether_hw.transport.protocol.contact import Contact, Declared
 from tether_hw.transport.protocol.header import AAD_SIZE, BLOCK_SIZE, HEADER_SIZE
 from tether_hw.transport.protocol.node import Node
 from tether_hw.transport.protocol.noise import Handshake
@@ -50,6 +51,7 @@ class Attempt:
     blocks: int  # of a full Hail
     rekey: Channel | None = None  # whose keys are asked for
     gives_up_ns: int = 1 << 64
+    contact: Contact = field(default_factory=lambda: Contact(Declared()))
     tries: int = 0
     sent_ns: int = 0
     handshake: Handshake | None = None  # of the newest Hail: only its reply counts
@@ -63,6 +65,13 @@ class Attempt:
             self.sizes = sizes(self.blocks)
         else:
             self.sizes = itertools.repeat(hail.HAIL_BLOCKS_MIN)  # the path is known (T-PMT-1)
+
+    def look(self, now_ns: int) -> None:
+        """Out of contact a Hail waits; its retries go on from where they stood (T-CLK-9)."""
+        self.contact.rtt_ns(now_ns)
+        away_ns = self.contact.look(now_ns, 0)
+        self.due_ns += away_ns
+        self.gives_up_ns += away_ns
 
     def is_too_small(self) -> bool:
         """An answer to a smaller Hail is a sign of life only: go down from the full size (T-PMT-4)."""

@@ -11,6 +11,7 @@ from enum import Enum
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import POOL_FRAMES, SECOND, Address, FlowOptions, Happened, Peer
+from tether_hw.transport.protocol.contact import Contact, later
 from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
@@ -24,7 +25,7 @@ from tether_hw.transport.protocol.queues import Shape, TagQueue
 from tether_hw.transport.protocol.receipts import Receipts
 from tether_hw.transport.protocol.reject import Reject
 from tether_hw.transport.protocol.serial import U32, U48, elapsed
-from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, TagError, encode
+from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, Table, TagError, Windows, encode
 
 BYE_CLOSED, BYE_PROTOCOL = 0, 1
 BYE_TIMER_FRAMES = 4
@@ -72,6 +73,7 @@ class Channel:
         self.link.merge(manifest.rtt_ns, manifest.rate_bps, manifest.silence_ns)
         path = hail_blocks if hail_blocks > HAIL_BLOCKS_MIN else config.frame_blocks  # T-PMT-3
         self.shape = Shape.of(manifest.floor, min(config.frame_blocks, manifest.frame_blocks, path))
+        self.contact = Contact(node.declared)
         self.receipts = Receipts()
         self.reorder_ns = 0
         self._reorder_at_ns = 0  # when that was raised, or halved, last
@@ -128,6 +130,34 @@ class Channel:
             left = self.reorder_ns >> rounds
             self.reorder_ns = left if left >= self.link.rtt_ns // 1024 else 0
             self._reorder_at_ns = now_ns
+
+    def look(self, now_ns: int) -> None:
+        """Is there contact, and how long is the way now? When contact comes back, all clocks go on (T-CLK-9)."""
+        self.link.table_ns = self.contact.rtt_ns(now_ns)
+        away_ns = self.contact.look(now_ns, self.link.declared_ns // 2)
+        if not away_ns:
+            return
+        latest_ns = now_ns + self.link.rtt_ns + self.reorder_ns
+        if self.unanswered_ns is not None:
+            self.unanswered_ns = later(self.unanswered_ns, away_ns, now_ns)
+        if self.timer_ns is not None:
+            self.timer_ns = later(self.timer_ns, away_ns, now_ns)
+        self.expires_ns += away_ns
+        for flow in self.flows.values():
+            flow.sender.clock.go_on(away_ns, now_ns)
+            flow.receiver.go_on(away_ns, now_ns, latest_ns)
+
+    def take_plan(self, tag: Windows | Table) -> None:
+        """The peer has said when it can be reached, or how long the way is."""
+        self.contact.take(tag, self._now_ns, self._newest_timestamp, self._newest_ns, self.link.declared_ns // 2)
+
+    def say_plans(self, now_ns: int, windows: bool, table: bool) -> None:
+        """Tell the peer ours, with a reading of our clock (T-MAN-7)."""
+        declared, stamp = self.node.declared, self.timestamp(now_ns)
+        if windows:
+            self.say(Windows(now_ns, stamp, list(declared.windows)))
+        if table:
+            self.say(Table(now_ns, stamp, list(declared.table)))
 
     def timestamp(self, now_ns: int) -> int:
         """The own clock as it stands on the wire."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 
 from tether_hw.transport.protocol.config import MS, SECOND
+from tether_hw.transport.protocol.contact import later
 from tether_hw.transport.protocol.header import BLOCK_SIZE, HEADER_SIZE
 
 SAMPLES = 256
@@ -21,7 +22,8 @@ class Link:
 
     def __init__(self, rtt_ns: int, rate_bps: int, silence_ns: int, frame_blocks: int) -> None:
         """Begin with the own values; merge() adds the peer's."""
-        self.declared_ns = rtt_ns
+        self.constant_ns = rtt_ns
+        self.table_ns = 0  # what tables say about now, 0 = nothing
         self.rate_bps = rate_bps
         self.silence_least_ns = silence_ns
         self.frame_blocks = frame_blocks
@@ -33,9 +35,14 @@ class Link:
     def merge(self, rtt_ns: int, rate_bps: int, silence_ns: int) -> None:
         """Take the peer's Manifest: the larger round trip, the smaller rate and silence that are not 0 (T-MAN-6)."""
         if rtt_ns < DECLARED_MAX:
-            self.declared_ns = max(self.declared_ns, rtt_ns)
+            self.constant_ns = max(self.constant_ns, rtt_ns)
         self.rate_bps = min(filter(None, (self.rate_bps, rate_bps)), default=0)
         self.silence_least_ns = min(filter(None, (self.silence_least_ns, silence_ns)), default=0)
+
+    @property
+    def declared_ns(self) -> int:
+        """The round trip as it is declared: by the table of the moment, else by the constant (T-WIN-5)."""
+        return self.table_ns or self.constant_ns
 
     def sample(self, sample_ns: int) -> None:
         """One measured round trip; absurd ones are dropped."""
@@ -97,6 +104,10 @@ class Backoff:
         """A timer frame left."""
         self.since_ns = now_ns
         self.doublings += 1
+
+    def go_on(self, away_ns: int, now_ns: int) -> None:
+        """Contact is back: the wait goes on from where it stood."""
+        self.since_ns = later(self.since_ns, away_ns, now_ns)
 
     def heard(self, now_ns: int, news: bool) -> None:
         """Something about the flow came or left; only news takes the doublings back."""

@@ -18,6 +18,7 @@ POOL_FRAMES = 8  # of Flow 0, per channel (T-STA-1)
 BYTES, MESSAGES = 0, 1  # kinds of flow
 RELIABLE, EXPIRING = 0, 1
 ORDERED, UNORDERED = 0, 1
+FAIR, SRPT, RESERVED = 0, 1, 2  # policies of granting (section 6.7)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Config:
     lamp_per_s: int = 10_000  # Lamps with a good mac1 that are looked at
     lamp_source_per_s: int = 100  # of one source
     agreement_per_s: int = 500  # key agreements for Hails, and as many for replies
+    grant_policy: int = FAIR  # whom the receive buffer is granted to first
+    early_bytes: int = 0  # of a message of early data, sent or taken; 0 = none is
     rekey_s: int = 120  # age at which a channel gets new keys (or 10 RTT, if longer); 0 = never
 
     @property
@@ -87,6 +90,9 @@ class Happened(Enum):
     FLOW_CLOSED = "flow closed"  # by the peer (value = reason), or with its channel (status < 0)
     PEER_LANES = "peer lanes"  # value = how many the peer's Manifest has named so far
     NEED_COUNTER = "need counter"  # value = the last one that a peer has seen, or 0
+    MESSAGE_UNKNOWN = "message unknown"  # [value, value + status) have no receipt; the `extra` after them never left
+    EARLY = "early"  # early data of a peer waits; value = its bytes
+    EARLY_DONE = "early done"  # ours: status 0 taken, -ECONNREFUSED not taken, -ETIMEDOUT not known
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class Event:
     status: int = 0
     value: int = 0
     peer: int = 0
+    extra: int = 0
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def act(channel: Channel, payload: bytes, now_ns: int) -> None:
             channel.node.tell(
                 Happened.CHANNEL_DOWN, channel.index, status=-errno.ECONNABORTED, value=tag.reason, peer=channel.peer.id
             )
+        elif isinstance(tag, (tags.Windows, tags.Table)):
+            channel.take_plan(tag)
         elif isinstance(tag, (tags.Hail, tags.Rekey)):
             raise tags.TagError(0, "a tag of handshakes on a channel")
 

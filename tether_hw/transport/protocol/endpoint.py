@@ -33,6 +33,7 @@ from tether_hw.transport.protocol.config import (
     Piece,
     Stats,
 )
+from tether_hw.transport.protocol.contact import PAIRS_MOST, Pairs, window_at
 from tether_hw.transport.protocol.directory import Directory
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.frame import trim
@@ -67,6 +68,11 @@ class Endpoint:
     def channel_count(self) -> int:
         """Channels and Hails that are out."""
         return len(self._hailing.channels()) + len(self._hailing.channel_attempts())
+
+    def channel_of(self, index: int) -> int:
+        """The name of the channel to which an index in frames leads, 0 when there is none."""
+        entry = self._entries.get(index)
+        return entry.index if isinstance(entry, Channel) and entry.keys.of(index) else 0
 
     @property
     def outstanding_slots(self) -> int:
@@ -118,7 +124,7 @@ class Endpoint:
             entry.receive(header, frame, source, now_ns)
         finally:
             if entry.verified and not was_verified:
-                self._hailing.confirmed(entry)
+                self._hailing.confirmed(entry, now_ns)
             self._sweep(entry)
 
     def _sweep(self, channel: Channel) -> None:
@@ -127,7 +133,8 @@ class Endpoint:
 
     def transmit(self, now_ns: int) -> tuple[bytes, Address] | None:
         """The next frame and where it goes, or None when nothing may leave now."""
-        if self._hailing.answers.queue:
+        self._hailing.looked_ns = now_ns
+        if self._hailing.answers.queue and window_at(self.node.declared.windows, now_ns)[0]:
             self.node.stats.frames_sent += 1
             return self._hailing.answers.queue.pop(0)
         for channel in self._hailing.channels():
@@ -189,6 +196,28 @@ class Endpoint:
         """Hail counters that are durable already: [first, limit). Without one no Hail is sent (T-CNT-2, T-CNT-3)."""
         self._fresh = False
         self._hailing.hailer.counters.add(first, limit)
+
+    def windows(self, now_ns: int, windows: Pairs) -> None:
+        """When we can be reached, (start, length) on the clock of `now_ns`; they replace those declared before."""
+        self.node.declared.windows = self._plan(windows)
+        self._declare(now_ns, windows=True)
+
+    def rtt_table(self, now_ns: int, table: Pairs) -> None:
+        """The round trips, (from, RTT) on the clock of `now_ns`; an empty one leaves the constant."""
+        self.node.declared.table = self._plan(table)
+        self._declare(now_ns, windows=False)
+
+    @staticmethod
+    def _plan(pairs: Pairs) -> list[tuple[int, int]]:
+        if len(pairs) > PAIRS_MOST or [start for start, _ in pairs] != sorted(start for start, _ in pairs):
+            raise OSError(errno.EINVAL, f"a plan has at most {PAIRS_MOST} entries, by their beginnings")
+        return list(pairs)
+
+    def _declare(self, now_ns: int, *, windows: bool) -> None:
+        self._fresh = False
+        for channel in self._hailing.channels():
+            if channel.state is State.UP:
+                channel.say_plans(now_ns, windows, not windows)
 
     # channels and flows
 

@@ -7,6 +7,7 @@ from tether_hw.transport.protocol import float16
 from tether_hw.transport.protocol.cells import Cells
 from tether_hw.transport.protocol.clocks import Backoff
 from tether_hw.transport.protocol.config import NEVER, Piece
+from tether_hw.transport.protocol.contact import later
 from tether_hw.transport.protocol.delivery import InOrder, Part
 from tether_hw.transport.protocol.gaps import NACK_MOST, Arrivals
 from tether_hw.transport.protocol.header import END, GRANT, NACK, Header
@@ -218,6 +219,12 @@ class FlowReceiver:
         assert granted >= self.granted
         self.granted = granted
         self.clock.heard(now_ns, news=False)
+
+    def go_on(self, away_ns: int, now_ns: int, latest_ns: int) -> None:
+        """Contact is back (T-CLK-9)."""
+        self.clock.go_on(away_ns, now_ns)
+        self.untold_ns = later(self.untold_ns, away_ns, now_ns)
+        self.arrivals.go_on(away_ns, now_ns, latest_ns)
 
     # what is told
 

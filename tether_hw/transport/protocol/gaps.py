@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tether_hw.transport.protocol.config import NEVER
+from tether_hw.transport.protocol.contact import later
 
 NACK_MOST = 0xFFFF  # what NackCount can say
 
@@ -78,6 +79,13 @@ class Arrivals:
         for gap in self.gaps:
             if gap.first < high_water:
                 gap.ready_ns = min(gap.ready_ns, now_ns)
+
+    def go_on(self, away_ns: int, now_ns: int, latest_ns: int) -> None:
+        """Contact is back: what gaps wait for stood still, but none waits longer than that."""
+        for gap in self.gaps:
+            gap.ready_ns = min(gap.ready_ns + away_ns, max(gap.ready_ns, latest_ns))
+            if gap.named_ns is not None:
+                gap.named_ns = later(gap.named_ns, away_ns, now_ns)
 
     def due_ns(self, again_ns: int) -> int:
         """When the next gap may be named."""

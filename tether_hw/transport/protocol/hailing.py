@@ -13,6 +13,7 @@ from tether_hw.transport.protocol.attempts import HAIL_FRAMES, Attempt, Hailer
 from tether_hw.transport.protocol.channel import CHANNEL_CELLS, Channel, State
 from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import NEVER, SECOND, Address, Happened, Peer
+from tether_hw.transport.protocol.contact import Contact, value_at, window_at
 from tether_hw.transport.protocol.directory import Directory
 from tether_hw.transport.protocol.header import LAMP, Header
 from tether_hw.transport.protocol.node import Node
@@ -33,6 +34,7 @@ class Hailing:
     answers: Answers
     peers: dict[bytes, Peer] = field(default_factory=dict)  # by key
     born: int = 0
+    looked_ns: int = 0  # when transmit() was called last
 
     def attempts(self) -> list[Attempt]:
         """What is hailed for now."""
@@ -57,8 +59,13 @@ class Hailing:
         index = self._claim(now_ns, None)
         own = self.node.manifest(peer)
         link = Link(own.rtt_ns, own.rate_bps, own.silence_ns, own.frame_blocks)
+        link.table_ns = value_at(self.node.declared.table, now_ns)[0]
         self.entries.put(
-            index, Attempt(index, peer, remote_lane, address, link.silence_ns, now_ns, own.frame_blocks)
+            index,
+            Attempt(
+                index, peer, remote_lane, address, link.silence_ns, now_ns, own.frame_blocks,
+                contact=Contact(self.node.declared),
+            ),
         )  # fmt: skip
         return index
 
@@ -95,6 +102,9 @@ class Hailing:
 
     def next_hail(self, attempt: Attempt, now_ns: int) -> tuple[bytes, Address] | None:
         """The Hail of an attempt when it is due."""
+        attempt.look(now_ns)
+        if attempt.contact.away_ns is not None or (attempt.rekey and attempt.rekey.contact.away_ns is not None):
+            return None
         if now_ns >= attempt.gives_up_ns:
             self.give_up(attempt, -errno.ETIMEDOUT)
             return None
@@ -103,17 +113,23 @@ class Hailing:
 
     def deadline_ns(self) -> int:
         """When the next Hail is due, or a half-open channel falls, or keys are old."""
+        ours, change_ns = window_at(self.node.declared.windows, self.looked_ns)
         if self.answers.queue:
-            return 0
+            return 0 if ours else change_ns
         due, counters = NEVER, self.hailer.counters
         for attempt in self.attempts():
+            due = min(due, attempt.contact.change_ns)
+            if attempt.contact.away_ns is not None or (attempt.rekey and attempt.rekey.contact.away_ns is not None):
+                continue
             due = min(due, attempt.gives_up_ns)
             if counters.left:
                 due = min(due, max(attempt.due_ns, self.node.purse.ready_ns(HAIL_FRAMES)))
             elif not counters.asked:
                 due = min(due, attempt.due_ns)
         for channel in self.channels():
-            if channel.state is State.HALF_OPEN:
+            if channel.contact.away_ns is not None:
+                due = min(due, channel.contact.change_ns)
+            elif channel.state is State.HALF_OPEN:
                 due = min(due, channel.expires_ns)
             elif channel.state is State.UP:
                 due = min(due, self._rekey_due_ns(channel), channel.keys.drained_ns or NEVER)
@@ -166,7 +182,7 @@ class Hailing:
         )  # fmt: skip
         channel.link.sample(now_ns - attempt.sent_ns)  # T-HDR-18
         self.entries.put(attempt.index, channel)
-        self._up(channel, 0)
+        self._up(channel, 0, now_ns)
 
     def _stale(self, attempt: Attempt, seen: int) -> None:
         if seen >= ABSURD:
@@ -191,6 +207,9 @@ class Hailing:
 
     def tend(self, channel: Channel, now_ns: int) -> None:
         """Forget what is over, and ask for new keys when that is due."""
+        channel.look(now_ns)
+        if channel.contact.away_ns is not None:
+            return
         if channel.state is State.HALF_OPEN and now_ns >= channel.expires_ns:
             channel.fall()
         if channel.state is not State.UP:
@@ -208,7 +227,7 @@ class Hailing:
                 silence_ns = channel.link.silence_ns
                 attempt = Attempt(
                     fresh, channel.peer, channel.remote_lane, channel.address, silence_ns, now_ns,
-                    hail.HAIL_BLOCKS_MIN, channel, now_ns + dead_ns,
+                    hail.HAIL_BLOCKS_MIN, channel, now_ns + dead_ns, Contact(self.node.declared),
                 )  # fmt: skip
                 self.entries.put(fresh, attempt)
 
@@ -305,11 +324,13 @@ class Hailing:
         self.born += 1
         return self.born
 
-    def _up(self, channel: Channel, hailed_by_peer: int) -> None:
+    def _up(self, channel: Channel, hailed_by_peer: int, now_ns: int) -> None:
         channel.state = State.UP
         self.node.tell(Happened.CHANNEL_UP, channel.index, value=hailed_by_peer, peer=channel.peer.id)
         for manifest in self._manifests(channel):
             channel.say(manifest)
+        declared = self.node.declared
+        channel.say_plans(now_ns, bool(declared.windows), bool(declared.table))
 
     def _manifests(self, channel: Channel) -> list[tags.Manifest]:
         """The Manifest with the lanes, in as many pieces as it takes (T-MAN-3)."""
@@ -324,10 +345,10 @@ class Hailing:
                 pieces.append(self.node.manifest(channel.peer, [lane], blocks))
         return pieces
 
-    def confirmed(self, channel: Channel) -> None:
+    def confirmed(self, channel: Channel, now_ns: int) -> None:
         """The first frame under a channel's keys has verified: what it replaces falls (T-CNF-4, T-CRS-2)."""
         if channel.state is State.HALF_OPEN:
-            self._up(channel, 1)
+            self._up(channel, 1, now_ns)
         pair = channel.peer.id, channel.remote_lane
         for old in self.channels():
             if (old.peer.id, old.remote_lane) == pair and old.born < channel.born:

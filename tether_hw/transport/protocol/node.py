@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tether_hw.transport.protocol.cells import Cells
 from tether_hw.transport.protocol.config import POOL_FRAMES, Config, Event, Happened, Peer, Stats
+from tether_hw.transport.protocol.contact import Declared
 from tether_hw.transport.protocol.flood import Guard
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.header import BLOCK_SIZE
@@ -23,13 +24,16 @@ class Node:
         self.purse = Bucket(config.purse_frames, config.purse_per_s)
         self.guard = Guard(config.lamp_per_s, config.lamp_source_per_s, config.agreement_per_s, config.entropy)
         self.replies = Bucket(config.agreement_per_s // 2 + 16, config.agreement_per_s)  # T-LMP-9
+        self.declared = Declared()  # our contact windows and our table of round trips
         self.stats = Stats()
         self.events: list[Event] = []
         self.unread: dict[tuple[int, int], list[Flow]] = {}  # flows that are gone, with what was not read yet
 
-    def tell(self, kind: Happened, channel: int, flow: int = 0, status: int = 0, value: int = 0, peer: int = 0) -> None:
+    def tell(self, kind: Happened, channel: int, flow: int = 0, status: int = 0, value: int = 0, peer: int = 0,
+        extra: int = 0,
+    ) -> None:  # fmt: skip
         """One more event for the application."""
-        self.events.append(Event(kind, channel, flow, status, value, peer))
+        self.events.append(Event(kind, channel, flow, status, value, peer, extra))
 
     @property
     def pool_slots(self) -> int:

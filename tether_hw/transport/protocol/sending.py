@@ -17,7 +17,7 @@ def next_frame(channel: Channel, now_ns: int) -> bytes | None:
     """The next frame of a channel, or None when nothing is due."""
     if channel.keys.now.outbound.exhausted:
         channel.fall(-errno.EOVERFLOW)
-    if channel.state in (State.GONE, State.HALF_OPEN):
+    if channel.state in (State.GONE, State.HALF_OPEN) or channel.contact.away_ns is not None:
         return None
     if channel.state is State.LEAVING:
         return _last_receipt(channel, now_ns)
@@ -39,9 +39,11 @@ def deadline_ns(channel: Channel) -> int:
     """When next_frame() will have something, as things stand."""
     if channel.state in (State.GONE, State.HALF_OPEN):
         return NEVER
+    if channel.contact.away_ns is not None:
+        return channel.contact.change_ns
     if channel.state is State.LEAVING:
         return 0
-    due = NEVER
+    due = channel.contact.change_ns
     if channel.unanswered_ns is not None:
         due = channel.unanswered_ns + channel.link.dead_ns
     unmet = _unmet(channel)

@@ -15,7 +15,7 @@
 #include "../src/engine/host.h"
 #include "flood.h"
 
-enum { SETTLE_US = 1500000, PINGS = 20, RSS_SLACK = 512 << 10, LAMP_FACTOR = 10, ROUNDS_MAX = 32 };
+enum { PINGS = 20, RSS_SLACK = 512 << 10 };
 
 static struct flood_recording recording;
 
@@ -75,12 +75,17 @@ static void *ping_main(void *argument)
 
 static int broken;
 
-static void promise(bool kept, const char *what, uint64_t found, uint64_t most)
+void flood_promise(bool kept, const char *what, uint64_t found, uint64_t most)
 {
     if (kept)
         return;
     broken = 1;
     fprintf(stderr, "flood: broken: %s (%" PRIu64 ", at most %" PRIu64 ")\n", what, found, most);
+}
+
+int flood_broken(void)
+{
+    return broken;
 }
 
 static void judge(const struct count *before, const struct count *after, const struct flood_sender *sender,
@@ -90,22 +95,22 @@ static void judge(const struct count *before, const struct count *after, const s
     uint64_t of_peer = after->of_peer - before->of_peer;
     uint64_t grown = after->rss > rss ? after->rss - rss : 0;
     uint64_t lamps = after->stats.lamps_received - before->stats.lamps_received;
-    promise(accepted == of_peer + lamps, "frames accepted that are not the legitimate peer's",
+    flood_promise(accepted == of_peer + lamps, "frames accepted that are not the legitimate peer's",
             accepted - of_peer - lamps, 0);
-    promise(of_peer <= after->to_victim - before->to_victim, "frames accepted on the peer's channel beyond those it sent",
+    flood_promise(of_peer <= after->to_victim - before->to_victim, "frames accepted on the peer's channel beyond those it sent",
             of_peer, after->to_victim - before->to_victim);
-    promise(lamps <= after->hails - before->hails, "Hails answered that the peer did not send", lamps,
+    flood_promise(lamps <= after->hails - before->hails, "Hails answered that the peer did not send", lamps,
             after->hails - before->hails);
-    promise(sender->reply_bytes <= sender->sent_bytes, "bytes to the flooder", sender->reply_bytes, sender->sent_bytes);
-    promise(recorder->bytes_received == 0, "bytes to the recorded peer", recorder->bytes_received, 0);
-    promise(grown <= RSS_SLACK, "growth of memory", grown, RSS_SLACK);
-    promise(after->stats.invariant_violations == 0, "invariants broken", after->stats.invariant_violations, 0);
-    promise(after->stats.grants_outstanding_slots == after->stats.standing_slots, "grants outstanding in the end",
+    flood_promise(sender->reply_bytes <= sender->sent_bytes, "bytes to the flooder", sender->reply_bytes, sender->sent_bytes);
+    flood_promise(recorder->bytes_received == 0, "bytes to the recorded peer", recorder->bytes_received, 0);
+    flood_promise(grown <= RSS_SLACK, "growth of memory", grown, RSS_SLACK);
+    flood_promise(after->stats.invariant_violations == 0, "invariants broken", after->stats.invariant_violations, 0);
+    flood_promise(after->stats.grants_outstanding_slots == after->stats.standing_slots, "grants outstanding in the end",
             after->stats.grants_outstanding_slots, after->stats.standing_slots);
-    promise(pings->done > 0 && pings->missed == 0, "pings of the legitimate peer missed", pings->missed, 0);
-    promise(after->stats.channels == before->stats.channels, "channels up", after->stats.channels,
+    flood_promise(pings->done > 0 && pings->missed == 0, "pings of the legitimate peer missed", pings->missed, 0);
+    flood_promise(after->stats.channels == before->stats.channels, "channels up", after->stats.channels,
             before->stats.channels);
-    promise(sender->failed == 0, "sending failed with errno", (uint64_t)sender->failed, 0);
+    flood_promise(sender->failed == 0, "sending failed with errno", (uint64_t)sender->failed, 0);
 }
 
 static void report(const struct count *before, const struct count *after, const struct flood_sender *sender,
@@ -142,7 +147,7 @@ static int flood(struct flood_node *victim, struct flood_node *peer, struct floo
     pthread_t pinger;
     uint64_t rss, frames = sender->options.frames;
     for (int i = 0; i < PINGS; i++)
-        promise(flood_ping(peer, 5000000000) != 0, "a ping before the flood was missed", 1, 0);
+        flood_promise(flood_ping(peer, 5000000000) != 0, "a ping before the flood was missed", 1, 0);
     flood_recorder_drain(recorder);
     recorder->bytes_received = 0;
     usleep(200000); /* the last receipts are in */
@@ -166,103 +171,6 @@ static int flood(struct flood_node *victim, struct flood_node *peer, struct floo
     after = count_of(victim, peer);
     judge(&before, &after, sender, recorder, &pings, rss);
     report(&before, &after, sender, &pings, rss);
-    return broken;
-}
-
-/* ------------------------------------------------------------------- bench */
-
-struct stream {
-    struct flood_node *peer;
-    _Atomic bool stopping;
-    int failed;
-};
-
-static void *stream_main(void *argument)
-{
-    static uint8_t data[1 << 18];
-    struct stream *stream = argument;
-    uint16_t flow;
-    if (tether_engine_flow_open(stream->peer->engine, stream->peer->channel, TETHER_FLOW_BYTES, 0, &flow)) {
-        stream->failed = 1;
-        return NULL;
-    }
-    while (!atomic_load(&stream->stopping))
-        (void)tether_engine_flow_write(stream->peer->engine, stream->peer->channel, flow, data, sizeof data, 0,
-                                       100000000);
-    return NULL;
-}
-
-static double goodput(struct flood_node *victim, double seconds)
-{
-    uint64_t begun = host_now_ns(), first = atomic_load(&victim->bytes_read);
-    usleep((useconds_t)(seconds * 1e6));
-    return (double)(atomic_load(&victim->bytes_read) - first) * 8e9 / (double)(host_now_ns() - begun);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
-}
-
-static double median(const double *values, uint32_t count)
-{
-    double sorted[ROUNDS_MAX];
-    memcpy(sorted, values, count * sizeof *values);
-    qsort(sorted, count, sizeof *sorted, ascending);
-    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
-}
-
-static void list(const char *name, const double *values, uint32_t count)
-{
-    printf(" \"%s\": [", name);
-    for (uint32_t i = 0; i < count; i++)
-        printf("%s%.4g", i ? ", " : "", values[i]);
-    printf("],\n");
-}
-
-static int bench(struct flood_node *victim, struct flood_node *peer, struct flood_sender *sender)
-{
-    double quiet[ROUNDS_MAX], flooded[ROUNDS_MAX], share[ROUNDS_MAX], rate[ROUNDS_MAX];
-    struct stream stream = {.peer = peer};
-    struct tether_carrier_stats before, after;
-    uint32_t rounds = sender->options.rounds;
-    pthread_t streamer, flooder;
-    sender->lamps_only = true;
-    sender->options.frames = 0;
-    sender->options.rate = sender->options.rate ? sender->options.rate : LAMP_FACTOR * sender->options.lamp_per_s;
-    if (pthread_create(&streamer, NULL, stream_main, &stream))
-        return 2;
-    usleep(500000);
-    (void)flood_stats(victim, &before);
-    for (uint32_t i = 0; i < rounds; i++) {
-        quiet[i] = goodput(victim, sender->options.seconds);
-        atomic_store(&sender->stopping, false);
-        sender->sent = 0;
-        if (pthread_create(&flooder, NULL, flood_send, sender))
-            return 2;
-        usleep(200000); /* Lamps are made and on their way */
-        flooded[i] = goodput(victim, sender->options.seconds);
-        atomic_store(&sender->stopping, true);
-        pthread_join(flooder, NULL);
-        rate[i] = (double)sender->sent / sender->seconds;
-        share[i] = quiet[i] > 0 ? flooded[i] / quiet[i] : 0;
-        usleep(SETTLE_US); /* what the flood left in the socket, and the clocks of what it cost the stream */
-    }
-    atomic_store(&stream.stopping, true);
-    pthread_join(streamer, NULL);
-    struct tether_stats stats = flood_stats(victim, &after);
-    promise(!stream.failed && median(quiet, rounds) > 0, "no goodput without a flood", 0, 0);
-    promise(stats.invariant_violations == 0, "invariants broken", stats.invariant_violations, 0);
-    printf("{\n \"schema\": \"tether.flood.bench/1\",\n \"lamp_per_s\": %u,\n \"flood_per_s_wanted\": %u,\n"
-           " \"sources\": %u,\n \"rounds\": %u,\n \"seconds\": %.2f,\n", sender->options.lamp_per_s,
-           sender->options.rate, sender->options.sources, rounds, sender->options.seconds);
-    list("round_flood_per_s", rate, rounds);
-    list("round_quiet_bps", quiet, rounds);
-    list("round_flooded_bps", flooded, rounds);
-    list("round_share", share, rounds);
-    printf(" \"dropped_by_the_kernel\": %" PRIu64 ",\n", after.kernel_drops - before.kernel_drops);
-    printf(" \"flood_per_s\": %.0f,\n \"quiet_bps\": %.4g,\n \"flooded_bps\": %.4g,\n \"share\": %.3f\n}\n",
-           median(rate, rounds), median(quiet, rounds), median(flooded, rounds), median(share, rounds));
     return broken;
 }
 
@@ -305,7 +213,7 @@ static int parse(int count, char **words, struct flood_options *options)
             options->sources = (uint32_t)value;
         else if (strcmp(name, "--rate") == 0 && value <= 1e9)
             options->rate = (uint32_t)value;
-        else if (strcmp(name, "--rounds") == 0 && value >= 1 && value <= ROUNDS_MAX)
+        else if (strcmp(name, "--rounds") == 0 && value >= 1 && value <= FLOOD_ROUNDS)
             options->rounds = (uint32_t)value;
         else if (strcmp(name, "--seconds") == 0 && value > 0 && value <= 60)
             options->seconds = value;
@@ -333,7 +241,7 @@ int main(int count, char **words)
         flood_nodes_open(&victim, &peer, &options, recorder_public) == 0 &&
         flood_nodes_connect(&victim, &peer) == 0 &&
         flood_record(&recorder, &victim.address, victim.public_key, &recording) == 0 && flood_send_open(&sender) == 0)
-        status = options.bench ? bench(&victim, &peer, &sender) : flood(&victim, &peer, &recorder, &sender);
+        status = options.bench ? flood_bench(&victim, &peer, &sender) : flood(&victim, &peer, &recorder, &sender);
     flood_send_close(&sender);
     flood_nodes_close(&victim, &peer);
     flood_recorder_close(&recorder);

@@ -21,6 +21,7 @@ enum {
     FLOOD_STRANGERS = 64,    /* whole Hails of an identity that nobody knows */
     FLOOD_SOURCES = 250,     /* most source addresses */
     FLOOD_BATCH = 64,        /* frames of one send */
+    FLOOD_ROUNDS = 32,       /* most rounds of a measurement */
 };
 
 struct flood_frame {
@@ -119,13 +120,22 @@ struct flood_sender {
     bool lamps_only;
     _Atomic bool stopping;
     uint64_t sent, sent_bytes, replies, reply_bytes, by_kind[FLOOD_KINDS];
-    double seconds;
+    double seconds, cpu_seconds;
     int sockets[FLOOD_SOURCES];
     int failed;
 };
 int flood_send_open(struct flood_sender *sender);
+/* From now on to this address; 0 or -1. */
+int flood_send_aim(struct flood_sender *sender, const struct tether_address *to);
 /* Sends until `options.frames` are out (0 = until `stopping`); the signature of a thread. */
 void *flood_send(void *sender);
 void flood_send_close(struct flood_sender *sender);
+
+/* flood.c: what must hold; says on stderr when it does not. */
+void flood_promise(bool kept, const char *what, uint64_t found, uint64_t most);
+int flood_broken(void);
+
+/* flood_bench.c: measures, prints, and returns the exit code. */
+int flood_bench(struct flood_node *victim, struct flood_node *peer, struct flood_sender *sender);
 
 #endif

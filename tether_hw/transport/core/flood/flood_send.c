@@ -21,9 +21,6 @@ static const enum flood_kind lamps[] = {FLOOD_INVENTED_HAIL, FLOOD_CHANGED_HAIL,
 
 int flood_send_open(struct flood_sender *sender)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    memcpy(&to.sin_addr, sender->victim->address.bytes, 4);
-    memcpy(&to.sin_port, sender->victim->address.bytes + 4, 2);
     for (uint32_t i = 0; i < FLOOD_SOURCES; i++)
         sender->sockets[i] = -1;
     for (uint32_t i = 0; i < sender->options.sources; i++) {
@@ -32,13 +29,33 @@ int flood_send_open(struct flood_sender *sender)
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), size = 1 << 20;
         sender->sockets[i] = fd;
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-        if (fd < 0 || bind(fd, (const struct sockaddr *)&from, sizeof from) ||
-            connect(fd, (const struct sockaddr *)&to, sizeof to)) {
+        if (fd < 0 || bind(fd, (const struct sockaddr *)&from, sizeof from)) {
+            fprintf(stderr, "flood: source %u: %s\n", i, strerror(errno));
+            return -1;
+        }
+    }
+    return flood_send_aim(sender, &sender->victim->address);
+}
+
+int flood_send_aim(struct flood_sender *sender, const struct tether_address *to)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET};
+    memcpy(&name.sin_addr, to->bytes, 4);
+    memcpy(&name.sin_port, to->bytes + 4, 2);
+    for (uint32_t i = 0; i < sender->options.sources; i++) {
+        if (connect(sender->sockets[i], (const struct sockaddr *)&name, sizeof name)) {
             fprintf(stderr, "flood: source %u: %s\n", i, strerror(errno));
             return -1;
         }
     }
     return 0;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 /* Everything that came back to one source. */
@@ -131,6 +148,7 @@ void *flood_send(void *argument)
         flood_make(sender->recording, lamps[i % (sizeof lamps / sizeof lamps[0])], &random, &pool[i]);
     base = taken_by(sender) - sender->sent;
     begun = host_now_ns();
+    sender->cpu_seconds = -cpu_seconds();
     while (!sender->failed && !atomic_load(&sender->stopping) &&
            (sender->options.frames == 0 || sender->sent < sender->options.frames)) {
         uint64_t left = sender->options.frames ? sender->options.frames - sender->sent : FLOOD_BATCH;
@@ -152,6 +170,7 @@ void *flood_send(void *argument)
             wait_for_victim(sender, &base);
     }
     sender->seconds = (double)(host_now_ns() - begun) / 1e9;
+    sender->cpu_seconds += cpu_seconds();
     pause_ns(200000000); /* answers that are under way */
     for (uint32_t i = 0; i < sender->options.sources; i++)
         count_replies(sender, sender->sockets[i]);

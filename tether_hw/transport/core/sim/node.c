@@ -52,7 +52,7 @@ static int declare(struct sim_vertex *v, uint64_t now_ns)
         windows[i] = v->windows[i];
         windows[i].start_ns = sim_clock(v, windows[i].start_ns);
     }
-    return v->config.window_count ? tether_endpoint_windows(v->ep, now_ns, windows, v->config.window_count) : 0;
+    return v->config.window_count ? v->ops.windows(v->context, now_ns, windows, v->config.window_count) : 0;
 }
 
 static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t limit)
@@ -96,7 +96,6 @@ static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t
     failed = failed ? failed : tether_endpoint_new(&config, &v->ep);
     failed = failed ? failed : tether_endpoint_roster(v->ep, now_ns, peers, count);
     failed = failed ? failed : tether_endpoint_counter(v->ep, first, limit);
-    failed = failed ? failed : declare(v, now_ns);
     free(peers);
     return failed;
 }
@@ -166,6 +165,11 @@ static int core_flow_close(void *context, uint64_t now_ns, uint32_t channel, uin
     return tether_flow_close(((struct sim_vertex *)context)->ep, now_ns, channel, flow);
 }
 
+static int core_windows(void *context, uint64_t now_ns, const struct tether_window *windows, size_t count)
+{
+    return tether_endpoint_windows(((struct sim_vertex *)context)->ep, now_ns, windows, count);
+}
+
 static int core_check(void *context, int quiet)
 {
     struct sim_vertex *v = context;
@@ -178,7 +182,7 @@ static int core_check(void *context, int quiet)
 
 static const struct tether_sim_ops core_ops = {sizeof(struct tether_sim_ops), 0, core_restart, core_counter,
     core_receive, core_transmit, core_deadline, core_event, core_channel_open, core_channel_close, core_flow_open,
-    core_flow_write, core_flow_read, core_flow_cancel, core_flow_close, core_check};
+    core_flow_write, core_flow_read, core_flow_cancel, core_flow_close, core_check, core_windows, NULL};
 
 /* ------------------------------------------------------------------- life */
 
@@ -230,6 +234,7 @@ int sim_vertex_start(struct sim_vertex *v)
         return 0;
     v->counter_next += UINT64_C(1) << SIM_STRIDE;
     failed = v->ops.restart(v->context, now, first, v->counter_next);
+    failed = failed ? failed : declare(v, now);
     if (failed)
         return failed;
     if (v->shadow != NULL)

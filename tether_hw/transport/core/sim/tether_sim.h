@@ -47,6 +47,8 @@ struct tether_sim_ops {
     int (*flow_close)(void *context, uint64_t now_ns, uint32_t channel, uint16_t flow);
     /* 0, or the number of an invariant that does not hold by its own state; `quiet`: I8 must hold too. */
     int (*check)(void *context, int quiet);
+    int (*windows)(void *context, uint64_t now_ns, const struct tether_window *windows, size_t count);
+    uint32_t (*channel_of)(void *context, uint32_t wire); /* the channel that an index in frames leads to; 0 = none */
 };
 
 struct tether_sim_vertex {

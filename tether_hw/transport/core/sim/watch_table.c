@@ -123,13 +123,16 @@ struct sim_watch_rel *sim_watch_rel_of(struct tether_sim *sim, uint32_t vertex, 
 {
     struct sim_watch_key *key = sim_watch_key_at(&sim->watch, sim_watch_name_of(vertex, wire), 0);
     const struct sim_vertex *v = &sim->vertices[vertex];
+    uint32_t handle = 0;
     if (key != NULL && key->rel != NULL)
         return key->rel;
     if (v->ep != NULL) {
         const struct tether_channel *ch = by_wire(v->ep, wire);
         return ch == NULL ? NULL : sim_watch_rel_at(sim, vertex, ch->index, 1);
     }
-    return v->config.kind == TETHER_SIM_FOREIGN ? sim_watch_rel_at(sim, vertex, wire, 1) : NULL;
+    if (v->config.kind == TETHER_SIM_FOREIGN)
+        handle = v->ops.channel_of(v->context, wire);
+    return handle ? sim_watch_rel_at(sim, vertex, handle, 1) : NULL;
 }
 
 struct sim_watch_pair *sim_watch_pair_at(struct sim_watch *watch, uint64_t name)

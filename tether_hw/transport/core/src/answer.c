@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer.c: a Hail arrives (RFC 0001, "Lamp", "Floods", "Hail"). It costs its receiver one hash (mac1) before anything
- * else, then a place in the lane's bucket and in its source's, under load the proof that the source is where it says
- * (a cookie, for which nothing is kept), and only then key agreement, from a bucket of its own.
+ * answer.c: a Hail arrives (RFC 0001, "Lamp", "Floods", "Hail"). While the lane's bucket has anything left it costs its
+ * receiver one hash (mac1) before anything else, then a place in that bucket and in its source's, under load the proof
+ * that the source is where it says (a cookie, for which nothing is kept), and only then key agreement, from a bucket of
+ * its own.
  *
  * Strangers hear nothing. What is answered is funded by the Hail and never larger (I5).
  */
@@ -215,6 +216,19 @@ static int answer(struct tether_endpoint *ep, uint64_t now_ns, const struct teth
     return 0;
 }
 
+/*
+ * Is there anything left to pay for a Hail with? Looked at before its hash is made, so that a flood beyond the lane's
+ * bucket costs a comparison a frame; nothing is taken, since whose mac1 is bad must not empty it for others.
+ */
+static int affordable(struct tether_endpoint *ep, uint64_t now_ns, const uint8_t *payload, size_t size)
+{
+    tether_purse_refill(&ep->lamps, now_ns);
+    if (ep->lamps.frames)
+        return 1;
+    tether_purse_refill(&ep->proven, now_ns);
+    return ep->proven.frames && ep->jar.valid && !tether_lamp_zeros(payload, size - TETHER_MAC2_SIZE, size);
+}
+
 /* May this Hail cost a key agreement? 0, or -TETHER_E_FLOOD: then it may have been answered with a cookie. */
 static int admit(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, const uint8_t *frame,
                  size_t size)
@@ -303,6 +317,8 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
     if (header->flags != TETHER_FLAG_LAMP || header->flow != 0 || header->length < TETHER_HAIL_LENGTH ||
         header->length > padded - TETHER_MAC2_SIZE)
         return -TETHER_E_STATE;
+    if (!affordable(ep, now_ns, payload, padded))
+        return -TETHER_E_FLOOD;
     if (tether_mac1_check(ep->mac1_key, frame, payload, padded, header->tag))
         return -TETHER_E_MAC1;
     if (from == NULL || from->kind == 0 || from->length > sizeof from->bytes)

@@ -129,35 +129,47 @@ int tether_blake2s(const struct tether_part *parts, size_t count, uint8_t out[TE
     return good ? 0 : -EIO;
 }
 
+/* Looked up by name once: the library's own search costs more than a short hash. Kept as long as the process. */
+static CRYPTO_ONCE macs_once = CRYPTO_ONCE_STATIC_INIT;
+static EVP_MAC *blake2s_mac, *hmac;
+
+static void find_macs(void)
+{
+    blake2s_mac = EVP_MAC_fetch(NULL, "BLAKE2SMAC", NULL);
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+}
+
+static EVP_MAC_CTX *mac_of(EVP_MAC *const *which)
+{
+    if (CRYPTO_THREAD_run_once(&macs_once, find_macs) != 1 || *which == NULL)
+        return NULL;
+    return EVP_MAC_CTX_new(*which);
+}
+
 int tether_blake2s_keyed(const uint8_t key[TETHER_KEY_SIZE], const struct tether_part *parts, size_t count,
                          uint8_t *out, size_t out_length)
 {
     size_t size = out_length;
     size_t written = 0;
     OSSL_PARAM params[2] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end()};
-    EVP_MAC *mac;
-    EVP_MAC_CTX *context = NULL;
+    EVP_MAC_CTX *context;
     int good;
 
     if (out_length != TETHER_HASH_SIZE && out_length != TETHER_TAG_SIZE)
         return -EINVAL;
-    mac = EVP_MAC_fetch(NULL, "BLAKE2SMAC", NULL);
-    if (mac != NULL)
-        context = EVP_MAC_CTX_new(mac);
+    context = mac_of(&blake2s_mac);
     good = context != NULL && EVP_MAC_init(context, key, TETHER_KEY_SIZE, params) == 1;
     for (size_t i = 0; good && i < count; i++)
         good = EVP_MAC_update(context, parts[i].data, parts[i].length) == 1;
     good = good && EVP_MAC_final(context, out, &written, out_length) == 1 && written == out_length;
     EVP_MAC_CTX_free(context);
-    EVP_MAC_free(mac);
     return good ? 0 : -EIO;
 }
 
 int tether_hmac_blake2s(const uint8_t *key, size_t key_length, const struct tether_part *parts, size_t count,
                         uint8_t out[TETHER_HASH_SIZE])
 {
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *context = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
+    EVP_MAC_CTX *context = mac_of(&hmac);
     char digest[] = "BLAKE2S-256";
     OSSL_PARAM params[2] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
                             OSSL_PARAM_construct_end()};
@@ -169,7 +181,6 @@ int tether_hmac_blake2s(const uint8_t *key, size_t key_length, const struct teth
         good = EVP_MAC_update(context, parts[i].data, parts[i].length) == 1;
     good = good && EVP_MAC_final(context, out, &written, TETHER_HASH_SIZE) == 1 && written == TETHER_HASH_SIZE;
     EVP_MAC_CTX_free(context);
-    EVP_MAC_free(mac);
     return good ? 0 : -EIO;
 }
 

@@ -171,6 +171,46 @@ static void forged_flood(void)
     pair_close(&p);
 }
 
+/*
+ * While the lane's bucket is empty no Lamp costs a hash: one whose mac1 is bad is refused as `flood` too. It takes
+ * nothing, so who knows no key of ours cannot empty the bucket; what carries mac2 is looked at, for its own bucket.
+ */
+static void empty_bucket(void)
+{
+    uint8_t frame[512], bad[512], cookie[32] = {1};
+    struct tether_address from = source(1);
+    uint32_t flood = 0;
+    size_t frames = 0, length;
+    PROVES("T-FLD-6");
+    pair_open(&p, 4);
+    p.config[1].lamp_per_s = 1000;
+    pair_start(&p);
+    length = junk(frame);
+    memcpy(bad, frame, length);
+    bad[48] ^= 1;
+    for (int i = 0; i < 10000; i++)
+        CHECK_EQ(give(&from, bad, 320), -TETHER_E_MAC1);
+    for (int i = 0; i < 1000; i++) {
+        struct tether_address some = source(1000 + (uint32_t)i);
+        int got = give(&some, frame, junk(frame));
+        flood += got == -TETHER_E_FLOOD;
+    }
+    CHECK(flood >= 1000 - (1000 / 16 + 64));
+    CHECK_EQ(p.end[1]->lamps.frames, 0);
+    CHECK_EQ(give(&from, bad, 320), -TETHER_E_FLOOD);
+    (void)said(&frames);
+    CHECK(p.end[1]->jar.valid);
+    length = hail_of(p.secret[0], 1, 0, 0x100, cookie, frame);
+    frame[48] ^= 1;
+    CHECK_EQ(give(&from, frame, length), -TETHER_E_MAC1);
+    p.end[1]->proven.frames = 0;
+    CHECK_EQ(give(&from, frame, length), -TETHER_E_FLOOD);
+    p.now_ns += 1000000; /* one token later a hash is made again */
+    CHECK_EQ(give(&from, bad, 320), -TETHER_E_MAC1);
+    CHECK_EQ(p.end[1]->lamps.frames, 1);
+    pair_close(&p);
+}
+
 /* The cookie: bound to its address, good for two lives of the secret, made again only by who has the secret. */
 static void cookie_life(void)
 {
@@ -341,6 +381,7 @@ int main(int count, char **arguments)
     RUN(one_source);
     RUN(many_names);
     RUN(forged_flood);
+    RUN(empty_bucket);
     RUN(cookie_life);
     RUN(forged_cookie);
     RUN(greedy_peer);
