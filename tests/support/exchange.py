@@ -28,7 +28,8 @@ A step is a list of words:
     unknown WHO NAME FIRST COUNT NEVER     messages without a receipt, and those after them that were never sent
     windows WHO [[START, MS]]   it is in contact then, in ms from now       still MS   in that time no frame leaves
     table WHO [[FROM, US]]      the round trips from then on
-    early WHO SIZE / greeted WHO / early_done WHO STATUS       early data to the peer whose channel has ended
+    early WHO SIZE / early_done WHO STATUS         early data to the peer whose channel has ended
+    greeted WHO / ungreeted WHO                    the other one reads it; nothing waits
     idle MS / restart WHO / rewind WHO / quiet / count WHO COUNTER LEAST [MOST]
 """
 
@@ -133,6 +134,9 @@ class Exchange(FlowSteps):
     def do_greeted(self, who: str) -> None:
         self._wait_event(who, Happened.EARLY)
         assert self.sides[who].party.early_read() == self.early.pop(0)
+
+    def do_ungreeted(self, who: str) -> None:
+        assert self.sides[who].party.early_read() is None
 
     def do_early_done(self, who: str, status: str) -> None:
         event = self._wait_event(who, Happened.EARLY_DONE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tether_hw.transport.protocol import cookie, hail, tags
 from tether_hw.transport.protocol.config import MS, Address, Peer
 from tether_hw.transport.protocol.cookie import MAC2_SIZE
-from tether_hw.transport.protocol.flood import NeedsCookie
+from tether_hw.transport.protocol.flood import NeedsCookie, can_answer
 from tether_hw.transport.protocol.header import BLOCK_SIZE
 from tether_hw.transport.protocol.node import Node
 from tether_hw.transport.protocol.noise import Handshake
@@ -50,14 +50,13 @@ class Answers:
         """Judge a Hail in the order of T-ORD-2, as far as `counter`."""
         node = self.node
         header, frame = hail.check_hail(node.public, frame)
-        smallest, largest = tags.ADDRESS_SIZES.get(source.kind, (0, tags.ADDRESS_MAX))
-        if not 1 <= source.kind <= 4 or not smallest <= len(source.data) <= largest:
+        if not can_answer(source):
             raise Reject("address", "a source that cannot be answered")
         hail.check_padding(header, frame, MAC2_SIZE)
         try:
             node.guard.judge(frame, source, now_ns)
         except NeedsCookie:
-            if self._put(cookie.write_cookie(node.public, frame, node.guard.cookie(source, now_ns)), source):
+            if self.put(cookie.write_cookie(node.public, frame, node.guard.cookie(source, now_ns)), source):
                 node.stats.cookies_sent += 1
             raise
         handshake = Handshake(node.config.static_secret, None)
@@ -108,10 +107,11 @@ class Answers:
             offer.handshake, config.entropy(32), offer.index, own_index,
             int.from_bytes(config.entropy(6), "little") & U48, [answer, self.node.manifest(offer.peer)], blocks,
         )  # fmt: skip
-        self._put(frame, offer.source)
+        self.put(frame, offer.source)
         return offer.handshake.split()
 
-    def _put(self, frame: bytes, to: Address) -> bool:
+    def put(self, frame: bytes, to: Address) -> bool:
+        """Queue an answer without a channel; False when there is no room (T-LMP-10)."""
         if len(self.queue) >= QUEUE_MOST:
             return False
         self.queue.append((frame, to))

@@ -150,6 +150,12 @@ class Hailer:
         node.stats.frames_sent += 1
         return frame
 
+    def take_counter(self) -> int | None:
+        """A counter for a warm Lamp; without one the owner is asked for more."""
+        if not self.counters.left:
+            self.ask_counter(0)
+        return self.counters.take()
+
     def ask_counter(self, seen: int) -> None:
         """Ask the owner for a new stride, once."""
         if not self.counters.asked:

@@ -16,6 +16,7 @@ from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
 from tether_hw.transport.protocol.flow_send import FlowSender
+from tether_hw.transport.protocol.greetings import LIFE_NS, Ended
 from tether_hw.transport.protocol.hail import HAIL_BLOCKS_MIN
 from tether_hw.transport.protocol.header import BLOCKED, ECHO, HEADER_SIZE, Header
 from tether_hw.transport.protocol.keys import epochs_ahead
@@ -26,6 +27,7 @@ from tether_hw.transport.protocol.receipts import Receipts
 from tether_hw.transport.protocol.reject import Reject
 from tether_hw.transport.protocol.serial import U32, U48, elapsed
 from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, Table, TagError, Windows, encode
+from tether_hw.transport.protocol.warm import HEAD_SIZE
 
 BYE_CLOSED, BYE_PROTOCOL = 0, 1
 BYE_TIMER_FRAMES = 4
@@ -66,6 +68,7 @@ class Channel:
         self.manifest = manifest
         self.state = State.UP if initiator else State.HALF_OPEN
         self.verified = False
+        self.confirmed: Callable[[Channel, int], None] = lambda _channel, _now_ns: None  # the first frame has verified
         own = node.manifest(peer)
         self.epochs_ahead = epochs_ahead(own.rate_bps, own.rtt_ns)
         self.keys = Keys(self.key_set(index, peer_index, keys, initiator, cipher, now_ns))
@@ -85,6 +88,7 @@ class Channel:
         self.ended: deque[int] = deque(maxlen=config.max_flows)  # gone byte flows whose end may be read once more
         self.next_id = 2 if initiator else 1
         self.bye_frames = 0
+        self.peer_early = 0  # bytes of early data that the peer takes when this channel has ended
         self.expires_ns = now_ns + 3 * SECOND + 8 * self.link.silence_ns  # while it is half open (T-CNF-3)
         self.rekey_not_before_ns = 0  # after an attempt that nobody answered
         self.turn = 0
@@ -133,6 +137,7 @@ class Channel:
 
     def look(self, now_ns: int) -> None:
         """Is there contact, and how long is the way now? When contact comes back, all clocks go on (T-CLK-9)."""
+        self._now_ns = now_ns
         self.link.table_ns = self.contact.rtt_ns(now_ns)
         away_ns = self.contact.look(now_ns, self.link.declared_ns // 2)
         if not away_ns:
@@ -200,7 +205,9 @@ class Channel:
     def _lives(self, header: Header, order: int, source: Address, now_ns: int) -> int:
         """What any verified frame proves (T-ERR-4). Return the moment that its echo names on our clock."""
         self.unanswered_ns = None
-        self.verified = True
+        if not self.verified:
+            self.verified = True
+            self.confirmed(self, now_ns)  # before anything that the frame says is acted on
         if order > self._newest:
             self._newest, self._newest_timestamp, self._newest_ns = order, header.Timestamp, now_ns
             self._newest_source = source
@@ -300,9 +307,19 @@ class Channel:
 
     def end_flows(self, status: int) -> None:
         """Every flow of the application ends; what is whole stays readable until it is read."""
+        if self.state is State.UP and self.verified and status not in (-errno.EACCES, -errno.EPROTO):
+            self.node.greetings.keep(self._ended())
         for flow in [flow for flow in self.flows.values() if flow.number]:
             self.drop_flow(flow)
             self.node.tell(Happened.FLOW_CLOSED, self.index, flow.number, status=status, peer=self.peer.id)
+
+    def _ended(self) -> Ended:
+        keys = self.keys.now
+        return Ended(
+            keys.index, keys.peer_index, self.peer.id, self.peer_key, self.remote_lane, self.initiator, keys.resume,
+            self.address, min(self.peer_early, self.shape.full - HEAD_SIZE), self._now_ns + LIFE_NS,
+            self.link.silence_ns,
+        )  # fmt: skip
 
     def drop_flow(self, flow: Flow) -> None:
         """The flow is gone; what the application has not read yet is kept for it."""

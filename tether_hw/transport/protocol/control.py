@@ -57,6 +57,8 @@ def act(channel: Channel, payload: bytes, now_ns: int) -> None:
             )
         elif isinstance(tag, (tags.Windows, tags.Table)):
             channel.take_plan(tag)
+        elif isinstance(tag, tags.Warm):
+            channel.peer_early = tag.early_bytes
         elif isinstance(tag, (tags.Hail, tags.Rekey)):
             raise tags.TagError(0, "a tag of handshakes on a channel")
 

@@ -39,7 +39,7 @@ from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.frame import trim
 from tether_hw.transport.protocol.grants import Granter
 from tether_hw.transport.protocol.hailing import Entry, Hailing
-from tether_hw.transport.protocol.header import LAMP, VERSION, Header
+from tether_hw.transport.protocol.header import BLOCK_SIZE, HEADER_SIZE, LAMP, VERSION, Header
 from tether_hw.transport.protocol.node import Node
 from tether_hw.transport.protocol.queues import ByteQueue, MessageQueue
 from tether_hw.transport.protocol.reject import Reject
@@ -112,6 +112,9 @@ class Endpoint:
                 raise Reject("state", "no LAMP on a channel that awaits a reply")
             self._hailing.read_lamp(entry, frame, now_ns)
             return
+        if entry is None and header.flags & LAMP:
+            self._greeted(header, frame, source, now_ns)
+            return
         header, frame = trim(frame)
         if entry is None or entry.keys.of(header.channel) is None:
             raise Reject("stranger", f"no channel has index {header.channel:#x}")
@@ -119,13 +122,18 @@ class Endpoint:
             raise Reject("state", "LAMP on a channel that awaits no reply")
         if header.blocks > self.node.config.frame_blocks:
             raise Reject("length", f"{header.blocks} payload blocks")
-        was_verified = entry.verified
         try:
             entry.receive(header, frame, source, now_ns)
         finally:
-            if entry.verified and not was_verified:
-                self._hailing.confirmed(entry, now_ns)
             self._sweep(entry)
+
+    def _greeted(self, header: Header, frame: bytes, source: Address, now_ns: int) -> None:
+        """A warm Lamp, or the answer to one."""
+        if len(frame) < HEADER_SIZE + BLOCK_SIZE * header.blocks:
+            raise Reject("short", f"{len(frame)} bytes, `length` asks for {header.length}")
+        answer = self.node.greetings.receive(header, frame, source, now_ns)
+        if answer is not None:
+            self._hailing.answers.put(answer, source)
 
     def _sweep(self, channel: Channel) -> None:
         if channel.state is State.GONE:
@@ -143,6 +151,9 @@ class Endpoint:
         channels = self._hailing.channels()
         if not self._fresh:
             self._granter.run(channels, now_ns)
+        lamp = self.node.greetings.next_lamp(now_ns) if window_at(self.node.declared.windows, now_ns)[0] else None
+        if lamp is not None:
+            return lamp
         for attempt in self._hailing.attempts():
             sent = self._hailing.next_hail(attempt, now_ns)
             if sent is not None:
@@ -165,7 +176,12 @@ class Endpoint:
         if not self._fresh:
             return 0
         due = min((deadline_ns(channel) for channel in self._hailing.channels()), default=NEVER)
-        return min(due, self._hailing.deadline_ns())
+        return min(due, self._hailing.deadline_ns(), self._lamp_ns())
+
+    def _lamp_ns(self) -> int:
+        ours, change_ns = window_at(self.node.declared.windows, self._hailing.looked_ns)
+        due = self.node.greetings.deadline_ns()
+        return due if ours or due == NEVER else change_ns
 
     def events(self) -> list[Event]:
         """What happened since the last call."""
@@ -190,6 +206,7 @@ class Endpoint:
             else:
                 attempt.peer = now_known
         self._hailing.peers = by_key
+        self.node.greetings.known = set(by_key)
         self._hailing.answers.forget(by_key)
 
     def add_counters(self, first: int, limit: int) -> None:
@@ -229,6 +246,19 @@ class Endpoint:
             raise OSError(errno.ENOENT, f"no peer {peer_id}")
         return self._hailing.begin(now_ns, peer, remote_lane, to or peer.hail)
 
+    def early_send(self, now_ns: int, peer_id: int, remote_lane: int, data: bytes) -> None:
+        """Early data to a lane of a peer with whom a channel has ended; EARLY_DONE follows (section 9.4).
+
+        ENOENT no such channel, or the peer takes none: hail instead; EMSGSIZE, EBUSY one is out, EAGAIN no counter.
+        """
+        self._fresh = False
+        self.node.greetings.send(now_ns, peer_id, remote_lane, data, self._hailing.hailer.take_counter)
+
+    def early_read(self) -> tuple[int, bytes] | None:
+        """(peer, message): the oldest early data that waits, None when there is none."""
+        waiting = self.node.greetings.waiting
+        return waiting.popleft() if waiting else None
+
     def close_channel(self, now_ns: int, channel: int) -> None:
         """Say BYE and forget the channel; CHANNEL_DOWN with status 0 follows."""
         self._fresh = False
@@ -236,6 +266,7 @@ class Endpoint:
         if isinstance(entry, Attempt):
             self._hailing.give_up(entry, 0)
         elif isinstance(entry, Channel) and entry.state is State.UP:
+            entry.look(now_ns)
             entry.bye(BYE_CLOSED, 0)
 
     def open_flow(

@@ -10,6 +10,7 @@ from tether_hw.transport.protocol import cookie
 from tether_hw.transport.protocol.config import Address
 from tether_hw.transport.protocol.purse import Bucket
 from tether_hw.transport.protocol.reject import Reject
+from tether_hw.transport.protocol.tags import ADDRESS_MAX, ADDRESS_SIZES
 
 SOURCES = 1024
 PROVEN_SHARE = 8  # of the lane's rate, for Hails with a good mac2 when the lane's bucket is empty
@@ -34,6 +35,12 @@ def source_of(address: Address) -> bytes:
     """Who counts as one source: a MAC with its VLAN, an IPv4 address, an IPv6 /64; the port does not (T-FLD-2)."""
     lengths = {2: 4, 3: 8}
     return bytes([address.kind]) + address.data[: lengths.get(address.kind, len(address.data))]
+
+
+def can_answer(address: Address) -> bool:
+    """It is an address of a known kind, of that kind's length."""
+    smallest, largest = ADDRESS_SIZES.get(address.kind, (0, ADDRESS_MAX))
+    return 1 <= address.kind <= 4 and smallest <= len(address.data) <= largest
 
 
 class Guard:
@@ -64,6 +71,10 @@ class Guard:
             raise Reject("flood", "Lamps beyond the bucket of their source")
         if not self.agreements.take(now_ns):
             raise Reject("flood", "Hails beyond the bucket of key agreements")
+
+    def pay(self, address: Address, now_ns: int) -> bool:
+        """For a warm Lamp: from the buckets of the lane and of its source; a cookie says nothing about it."""
+        return self.lamps.take(now_ns) and self._source(source_of(address), now_ns).plain.take(now_ns)
 
     def _source(self, name: bytes, now_ns: int) -> Source:
         found = self.sources.get(name)

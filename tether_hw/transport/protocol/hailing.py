@@ -180,6 +180,7 @@ class Hailing:
             node, now_ns, attempt.index, index, attempt.peer, attempt.remote_lane, attempt.address, True,
             handshake.split(), answer.ciphers, manifest, handshake.remote_static, self._born(), attempt.hail_blocks,
         )  # fmt: skip
+        channel.confirmed = self.confirmed
         channel.link.sample(now_ns - attempt.sent_ns)  # T-HDR-18
         self.entries.put(attempt.index, channel)
         self._up(channel, 0, now_ns)
@@ -293,6 +294,7 @@ class Hailing:
             self.node, now_ns, own_index, offer.index, offer.peer, offer.hail.lane, offer.source, False,
             keys, cipher, offer.manifest, offer.key, self._born(), offer.blocks,
         )  # fmt: skip
+        channel.confirmed = self.confirmed
         self.entries.put(own_index, channel)
         self.node.stats.lamps_received += 1
 
@@ -329,6 +331,8 @@ class Hailing:
         self.node.tell(Happened.CHANNEL_UP, channel.index, value=hailed_by_peer, peer=channel.peer.id)
         for manifest in self._manifests(channel):
             channel.say(manifest)
+        if self.node.config.early_bytes:
+            channel.say(tags.Warm(self.node.config.early_bytes))
         declared = self.node.declared
         channel.say_plans(now_ns, bool(declared.windows), bool(declared.table))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tether_hw.transport.protocol.frame import Inbound, Outbound
 from tether_hw.transport.protocol.header import Header
+from tether_hw.transport.protocol.warm import resume_key
 
 AGE_RTTS = 10  # T-RKY-7
 FRAMES_LEAST = 64
@@ -23,6 +24,7 @@ class KeySet:
         self.index = index
         self.peer_index = peer_index
         self.cipher = cipher
+        self.resume = resume_key(*keys)
         self.outbound = Outbound(sending, cipher)
         self.inbound = Inbound(receiving, cipher, epochs_ahead, window=window)
         self.made_ns = now_ns

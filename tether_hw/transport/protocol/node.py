@@ -8,6 +8,7 @@ from tether_hw.transport.protocol.config import POOL_FRAMES, Config, Event, Happ
 from tether_hw.transport.protocol.contact import Declared
 from tether_hw.transport.protocol.flood import Guard
 from tether_hw.transport.protocol.flow import Flow
+from tether_hw.transport.protocol.greetings import Greetings
 from tether_hw.transport.protocol.header import BLOCK_SIZE
 from tether_hw.transport.protocol.noise import public_key
 from tether_hw.transport.protocol.purse import Bucket
@@ -25,6 +26,7 @@ class Node:
         self.guard = Guard(config.lamp_per_s, config.lamp_source_per_s, config.agreement_per_s, config.entropy)
         self.replies = Bucket(config.agreement_per_s // 2 + 16, config.agreement_per_s)  # T-LMP-9
         self.declared = Declared()  # our contact windows and our table of round trips
+        self.greetings = Greetings(self)
         self.stats = Stats()
         self.events: list[Event] = []
         self.unread: dict[tuple[int, int], list[Flow]] = {}  # flows that are gone, with what was not read yet
