@@ -63,6 +63,10 @@ class Exchange(FlowSteps):
     def do_bye(self, who: str, name: str | None = None) -> None:
         self.sides[who].party.close_channel(self._now(who), self._channel(who, name))
 
+    def do_expel(self, who: str) -> None:
+        """The peer of `who` leaves its roster."""
+        self.sides[who].party.roster(self._now(who), [])
+
     def do_down(self, who: str, status: str | list[str], name: str | None = None) -> None:
         event = self._wait_event(who, Happened.CHANNEL_DOWN, channel=self._channel(who, name) if name else 0)
         words = [status] if isinstance(status, str) else status

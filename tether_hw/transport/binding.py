@@ -24,6 +24,8 @@ from .errors import LibraryError
 
 ABI_VERSION = 2
 
+WINDOWS_MAX = 16
+
 FLOW_BYTES = 0
 FLOW_MESSAGE = 1
 FLOW_RELIABLE = 0
@@ -135,6 +137,12 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tether_engine_free": (None, (_engine,)),
     "tether_engine_roster": (c_int, (_engine, POINTER(s.tether_peer), c_size_t)),
     "tether_engine_lane_info": (c_int, (_engine, c_uint16, POINTER(s.tether_lane_info))),
+    "tether_engine_now": (c_uint64, ()),
+    "tether_engine_windows": (c_int, (_engine, c_uint16, POINTER(s.tether_window), c_size_t)),
+    "tether_engine_rtt_table": (c_int, (_engine, c_uint16, POINTER(s.tether_window), c_size_t)),
+    "tether_engine_lane_move": (c_int, (_engine, c_uint16, POINTER(s.tether_address))),
+    "tether_engine_early_send": (c_int, (_engine, c_uint16, c_uint32, c_uint16, c_void_p, c_size_t, c_int64)),
+    "tether_engine_early_read": (c_int64, (_engine, c_uint16, c_void_p, c_size_t, POINTER(c_uint32))),
     "tether_engine_connect": (
         c_int,
         (_engine, c_uint16, c_uint32, c_uint16, POINTER(s.tether_address), c_int64, POINTER(c_uint64)),

@@ -13,8 +13,11 @@ BENCH_ROUNDS_MAX = 32
 EntropyFunction = ctypes.CFUNCTYPE(ctypes.c_int, c_void_p, ctypes.POINTER(c_uint8), c_size_t)
 KeylogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
-
 _RATES = tuple((name, c_uint32) for name in ("lamp_per_s", "lamp_source_per_s", "agreement_per_s", "rekey_s"))
+
+
+def _counters(*names: str) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, c_uint64) for name in names)
 
 
 class Sized(ctypes.Structure):
@@ -197,6 +200,7 @@ class tether_channel_info(Sized):  # noqa: N801
         ("peer_floor", c_uint16),
         ("peer_frame_blocks", c_uint16),
         ("address", tether_address),
+        ("away_ns", c_uint64),
     )
 
 
@@ -222,14 +226,10 @@ class tether_stats(Sized):  # noqa: N801
         ("receipts_spent", c_uint64),
         ("lamps_sent", c_uint64),
         ("lamps_received", c_uint64),
-        ("blocked_sent", c_uint64),
-        ("refresh_sent", c_uint64),
-        ("embers_sent", c_uint64),
-        ("skips_sent", c_uint64),
-        ("skips_received", c_uint64),
-        ("grants_sent", c_uint64),
-        ("rekeys", c_uint64),
-        ("cookies_sent", c_uint64),
+        *_counters("blocked_sent", "refresh_sent", "embers_sent"),
+        *_counters("skips_sent", "skips_received", "grants_sent"),
+        *_counters("rekeys", "cookies_sent", "byes_sent", "byes_received"),
+        *_counters("early_sent", "early_received", "early_repeated", "early_refused"),
         ("invariant_violations", c_uint64),
         ("grants_outstanding_slots", c_uint64),
         ("standing_slots", c_uint64),
@@ -266,6 +266,8 @@ class tether_engine_config(Sized):  # noqa: N801
         ("trace_path", c_char_p),
         ("keylog_path", c_char_p),
         *_RATES,
+        ("early_bytes", c_uint32),
+        ("reserved1", c_uint32),
     )
 
 

@@ -29,7 +29,7 @@ from tether_hw.transport.protocol.serial import U32, U48, elapsed
 from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, Table, TagError, Windows, encode
 from tether_hw.transport.protocol.warm import HEAD_SIZE
 
-BYE_CLOSED, BYE_PROTOCOL = 0, 1
+BYE_CLOSED, BYE_PROTOCOL, BYE_ROSTER = 0, 1, 3
 BYE_TIMER_FRAMES = 4
 CHANNEL_CELLS = POOL_FRAMES + 1  # reserved for Flow 0 and the ember as long as a channel lives
 

@@ -269,7 +269,8 @@ struct tether_peer {
 
 /*
  * Replace the roster. Channels of peers that are gone, or whose key is gone,
- * end with a CHANNEL_DOWN event (status -EACCES); unchanged ones are untouched.
+ * end with BYE (reason 3) and a CHANNEL_DOWN event (status -EACCES); unchanged ones
+ * are untouched.
  */
 TETHER_API int tether_endpoint_roster(tether_endpoint *endpoint, uint64_t now_ns, const struct tether_peer *peers,
                                       size_t count);
@@ -301,6 +302,8 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *endpoint, uint64_t now_
  * (no receive, no write, no read); 0 or a past time = now; UINT64_MAX = never.
  */
 TETHER_API uint64_t tether_endpoint_deadline(const tether_endpoint *endpoint);
+
+#define TETHER_WINDOWS_MAX 16u
 
 struct tether_window {
     uint64_t start_ns;  /* on the clock of now_ns */
@@ -466,7 +469,8 @@ enum tether_event_kind {
     TETHER_EVENT_MESSAGE_UNKNOWN, /* the flow ended before receipts came: messages [value, value + status) may have
                                     been delivered or not, the `extra` ones after them were never sent */
     TETHER_EVENT_EARLY,          /* early data of a peer waits: value = its bytes (tether_early_read) */
-    TETHER_EVENT_EARLY_DONE      /* ours: status 0 taken, -ECONNREFUSED not taken, -ETIMEDOUT not known; value = its counter */
+    TETHER_EVENT_EARLY_DONE      /* ours: status 0 taken, -ECONNREFUSED not taken, -ETIMEDOUT not known; value = its counter,
+                                    extra = the peer's lane */
 };
 
 struct tether_event {
@@ -510,6 +514,7 @@ struct tether_channel_info {
     uint16_t peer_floor;        /* slots that a data frame to the peer uses at least */
     uint16_t peer_frame_blocks;
     struct tether_address address; /* where frames to the peer go */
+    uint64_t away_ns;           /* out of contact since then (contact windows); 0 = in contact */
 };
 TETHER_API int tether_channel_info(const tether_endpoint *endpoint, uint32_t channel, struct tether_channel_info *info);
 /* Address of one of the peer's lanes by its Manifest; -ENOENT. */
@@ -548,6 +553,12 @@ struct tether_stats {
     uint64_t grants_sent;     /* frames that raised a grant */
     uint64_t rekeys;          /* channels that went over to new keys */
     uint64_t cookies_sent;
+    uint64_t byes_sent;       /* channels that this end ended with a word to the peer */
+    uint64_t byes_received;
+    uint64_t early_sent;      /* messages of early data, each once */
+    uint64_t early_received;  /* taken, to be read by tether_early_read */
+    uint64_t early_repeated;  /* Lamps that were seen before: answered, not delivered again */
+    uint64_t early_refused;   /* Lamps that may have been seen before, or that no room was for */
     uint64_t invariant_violations;
     /* gauges: as of now */
     uint64_t grants_outstanding_slots; /* granted by us, not arrived, all flows; includes standing_slots */

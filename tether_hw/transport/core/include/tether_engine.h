@@ -48,6 +48,8 @@ struct tether_engine_config {
     uint32_t lamp_source_per_s; /* [endpoint's] */
     uint32_t agreement_per_s; /* [endpoint's] */
     uint32_t rekey_s;         /* [endpoint's] */
+    uint32_t early_bytes;     /* of a message of early data, sent or taken [0 = none is] */
+    uint32_t reserved1;
 };
 /*
  * Both files are made by tether_engine_new with mode 0600; one that exists is an error (-EEXIST), symbolic links too.
@@ -133,9 +135,37 @@ TETHER_API int tether_engine_start(tether_engine *engine);
 TETHER_API int tether_engine_stop(tether_engine *engine);
 TETHER_API void tether_engine_free(tether_engine *engine);
 
+/* The clock of all times here, of windows and of the trace: CLOCK_MONOTONIC, in ns. */
+TETHER_API uint64_t tether_engine_now(void);
+
 /* Replace the roster of every lane (each keeps a copy); before or after start. */
 TETHER_API int tether_engine_roster(tether_engine *engine, const struct tether_peer *peers, size_t count);
 TETHER_API int tether_engine_lane_info(tether_engine *engine, uint16_t lane, struct tether_lane_info *info);
+
+/*
+ * Contact windows and the table of round trips of a lane's link, as tether_endpoint_windows and
+ * tether_endpoint_rtt_table; before or after start. What is declared before start holds for the first Hail.
+ */
+TETHER_API int tether_engine_windows(tether_engine *engine, uint16_t lane, const struct tether_window *windows,
+                                     size_t count);
+TETHER_API int tether_engine_rtt_table(tether_engine *engine, uint16_t lane, const struct tether_window *entries,
+                                       size_t count);
+/*
+ * A running lane is reached elsewhere from now on: its socket is bound anew, and the peers of all channels of its link
+ * are told (tether_endpoint_moved). The address stays of its kind. -EOPNOTSUPP where the carrier is not udp: the MAC
+ * address of a lane does not change while the engine runs. On an error the lane stays where it was.
+ */
+TETHER_API int tether_engine_lane_move(tether_engine *engine, uint16_t lane, const struct tether_address *address);
+
+/*
+ * tether_early_send, and its outcome: 0 taken, -ECONNREFUSED, -ETIMEDOUT not known. With timeout 0 the call returns at
+ * once and TETHER_EVENT_EARLY_DONE follows; it follows too when the time is over first (-EINPROGRESS).
+ */
+TETHER_API int tether_engine_early_send(tether_engine *engine, uint16_t lane, uint32_t peer_id, uint16_t remote_lane,
+                                        const void *data, size_t length, int64_t timeout_ns);
+/* tether_early_read; it does not wait: TETHER_EVENT_EARLY says that there is something. */
+TETHER_API int64_t tether_engine_early_read(tether_engine *engine, uint16_t lane, void *data, size_t capacity,
+                                            uint32_t *peer_id);
 
 /*
  * Begin a channel from `lane` to `remote_lane` of a peer and wait until it is up. `to` NULL = the roster's hail

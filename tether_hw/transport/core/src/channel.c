@@ -226,13 +226,13 @@ void tether_channel_release(struct tether_endpoint *ep, struct tether_channel *c
     ch->state = TETHER_CHANNEL_FREE;
 }
 
-/* The peer broke the protocol: say so, and end. */
+/* Say BYE with this reason, and end. */
 void tether_channel_fail(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint32_t reason)
 {
     struct tether_flow *control = tether_flow_at(ep, ch, 0);
     if (ch->state != TETHER_CHANNEL_UP)
         return;
-    tether_channel_down(ep, ch, now_ns, -EPROTO, reason);
+    tether_channel_down(ep, ch, now_ns, reason == TETHER_BYE_ROSTER ? -EACCES : -EPROTO, reason);
     control->control = TETHER_CONTROL_BYE;
     tether_enqueue(ep, control, TETHER_Q_CONTROL);
     tether_work(ep, ch);
@@ -335,6 +335,7 @@ TETHER_API int tether_channel_info(const tether_endpoint *cep, uint32_t channel,
     info->peer_floor = ch->peer_floor;
     info->peer_frame_blocks = ch->peer_frame_blocks;
     info->address = ch->address;
+    info->away_ns = ch->away_ns;
     return 0;
 }
 

@@ -29,6 +29,15 @@ static int in_window(const struct tether_plan *plan, uint64_t at_ns, uint64_t *c
     return 0;
 }
 
+int tether_contact_own(const struct tether_endpoint *ep, uint64_t now_ns, uint64_t *change)
+{
+    uint64_t next;
+    int open = in_window(&ep->windows, now_ns, &next);
+    if (!open && change != NULL)
+        *change = next;
+    return open;
+}
+
 /* The table's value now; 0 = says nothing. *change is when the next one holds. */
 static uint64_t in_table(const struct tether_plan *plan, uint64_t at_ns, uint64_t *change)
 {
@@ -135,6 +144,8 @@ static int declare(struct tether_endpoint *ep, struct tether_plan *plan, const s
     for (size_t i = 1; i < count; i++)
         if (windows[i].start_ns < windows[i - 1].start_ns)
             return -EINVAL;
+    if (ep->greetings.warm != NULL && ep->greetings.due_ns > now_ns)
+        ep->greetings.due_ns = now_ns; /* what waits for contact is looked at anew */
     plan->count = (uint32_t)count;
     for (size_t i = 0; i < count; i++) {
         plan->at[i] = windows[i].start_ns;

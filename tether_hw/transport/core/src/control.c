@@ -147,6 +147,7 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
             if (flow->control & TETHER_CONTROL_BYE && capacity - length >= TETHER_TAG_BYE_SIZE) {
                 flow->control = 0;
                 size = (int)tether_tag_put_bye(out + length, (uint32_t)ch->down_value);
+                TETHER_COUNT(ep, byes_sent);
             } else if (flow->control & TETHER_CONTROL_MANIFEST) {
                 size_t whole;
                 uint16_t next = put_lanes(ep, ch, out + length, capacity - length, &whole, (uint16_t)flow->refresh_round);
@@ -332,6 +333,7 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, const stru
             return -1;
         return closed(ep, ch, &tag->close, now_ns);
     case TETHER_TAG_BYE:
+        TETHER_COUNT(ep, byes_received);
         tether_channel_down(ep, ch, now_ns, -ECONNABORTED, tag->bye_reason);
         ch->last_word = 1;
         tether_work(ep, ch);

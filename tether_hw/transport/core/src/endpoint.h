@@ -348,6 +348,8 @@ int tether_hail_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
 int tether_answer_transmit(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
 
 /* contact.c */
+/* Is one of our own windows open? If not, *change is set to when the next one opens. */
+int tether_contact_own(const struct tether_endpoint *ep, uint64_t now_ns, uint64_t *change);
 uint64_t tether_contact_run(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns); /* next change */
 void tether_contact_take(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_tag_plan *tag,
                          int windows, uint64_t now_ns);

@@ -61,11 +61,14 @@ TETHER_API int tether_endpoint_roster(tether_endpoint *ep, uint64_t now_ns, cons
         entry = tether_roster_by_key(ep, ch->peer_key, &which);
         if (entry != NULL && entry->peer.id == ch->peer_id)
             continue;
-        if (ch->state == TETHER_CHANNEL_UNCONFIRMED || ch->state == TETHER_CHANNEL_CLOSING) {
-            tether_channel_reap(ep, ch);
+        if (ch->state == TETHER_CHANNEL_CLOSING)
+            continue; /* its BYE is on the way, and nothing else is heard */
+        if (ch->state == TETHER_CHANNEL_UP) {
+            tether_channel_fail(ep, ch, now_ns, TETHER_BYE_ROSTER);
             continue;
         }
-        tether_channel_down(ep, ch, now_ns, -EACCES, 0);
+        if (ch->state == TETHER_CHANNEL_HAILING)
+            tether_channel_down(ep, ch, now_ns, -EACCES, 0);
         tether_channel_reap(ep, ch);
     }
     return 0;

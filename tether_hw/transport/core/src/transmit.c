@@ -367,11 +367,13 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
         tether_pace_run(ep, now_ns);
     if (ep->grant_dirty)
         tether_grant_run(ep, now_ns);
-    if (now_ns >= ep->greetings.due_ns) {
+    if (now_ns >= ep->greetings.due_ns && tether_contact_own(ep, now_ns, &ep->greetings.due_ns)) {
         int length = tether_warm_transmit(ep, now_ns, frame, to);
         if (length)
             return length;
     }
+    if (ep->answer_count && !tether_contact_own(ep, now_ns, NULL))
+        ep->answer_count = 0; /* who asked did so out of contact, and asks again */
     if (ep->answer_count) {
         const struct tether_answer *answer = &ep->answers[ep->answer_first];
         int length = (int)answer->length;

@@ -158,6 +158,7 @@ TETHER_API int tether_early_send(tether_endpoint *ep, uint64_t now_ns, uint32_t 
         return -EIO;
     tether_wipe(key, sizeof key);
     warm->blocks = (uint16_t)(size / TETHER_BLOCK_BYTES);
+    TETHER_COUNT(ep, early_sent);
     warm->pending = 1;
     warm->tries = 0;
     warm->due_ns = g->due_ns = now_ns;
@@ -296,17 +297,21 @@ int tether_warm_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
     if (!tether_replay_fresh(&warm->strikes, counter)) {
         /* Seen: its answer was lost, say it again. Older than the register knows: it may have been; so it is refused. */
         int unsure = warm->strikes.newest - counter >= TETHER_STRIKE_WINDOW;
+        ep->stats.early_refused += (unsigned)unsure;
+        ep->stats.early_repeated += (unsigned)!unsure;
         answer(ep, warm, from, header, counter, frame + TETHER_HEADER_BYTES, unsure ? TETHER_WARM_REFUSED : TETHER_WARM_TAKEN,
                TETHER_HEADER_BYTES + payload);
         return 0;
     }
     if (said > ep->config.early_bytes || g->early_count == TETHER_EARLY_QUEUE) {
         /* Not marked: what is refused was not delivered, and a Lamp of its own may bring it later. */
+        TETHER_COUNT(ep, early_refused);
         answer(ep, warm, from, header, counter, frame + TETHER_HEADER_BYTES, TETHER_WARM_REFUSED,
                TETHER_HEADER_BYTES + payload);
         return 0;
     }
     tether_replay_mark(&warm->strikes, counter);
+    TETHER_COUNT(ep, early_received);
     {
         struct tether_early *early = &g->early[(g->early_first + g->early_count++) % TETHER_EARLY_QUEUE];
         early->peer_id = warm->peer_id;
@@ -336,6 +341,7 @@ int tether_warm_event(struct tether_endpoint *ep, struct tether_event *event)
         event->kind = TETHER_EVENT_EARLY_DONE;
         event->peer_id = warm->peer_id;
         event->value = warm->counter;
+        event->extra = warm->remote_lane;
         event->status = warm->status;
         return 1;
     }

@@ -401,7 +401,7 @@ static void stale_counter(void)
 
 static void roster(void)
 {
-    PROVES("T-IDN-1", "T-IDN-2");
+    PROVES("T-IDN-1", "T-IDN-2", "T-BYE-2");
     struct tether_peer none = {.id = 9, .key_count = 1, .hail = {.kind = TETHER_ADDRESS_PIPE, .length = 1}};
     struct tether_peer again = {.id = 2, .key_count = 1};
     uint32_t channel;
@@ -420,10 +420,18 @@ static void roster(void)
         CHECK_EQ(tether_endpoint_roster(pair.end[0], pair.now_ns, two, 2), 0);
     }
     expect(1, flow, 500000);
-    /* the peer goes: its channel falls here, and its Hails are a stranger's there */
+    /* the peer goes: its channel falls here, it is told so, and its Hails are a stranger's there */
+    CHECK_EQ(write_to(0, flow, 500000), 500000);
     CHECK_EQ(tether_endpoint_roster(pair.end[1], pair.now_ns, &none, 1), 0);
     pair_run(&pair, 10000000);
     CHECK_EQ(pair_seen(&pair, 1, TETHER_EVENT_CHANNEL_DOWN)->status, -EACCES);
+    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -ECONNABORTED);
+    CHECK_EQ(pair_seen(&pair, 0, TETHER_EVENT_CHANNEL_DOWN)->value, TETHER_BYE_ROSTER);
+    CHECK_EQ(pair_stats(&pair, 1).byes_sent, 1);
+    CHECK_EQ(pair_stats(&pair, 0).byes_received, 1);
+    CHECK_EQ(pair_stats(&pair, 1).channels, 0);
+    CHECK_EQ(pair_stats(&pair, 1).messages_received, 1); /* nothing more of it */
+    CHECK_EQ(pair_stats(&pair, 1).grants_outstanding_slots, 0);
     sent = pair_stats(&pair, 1).frames_sent;
     CHECK_EQ(tether_channel_open(pair.end[0], pair.now_ns, 2, 0, NULL, &channel), 0);
     pair_run(&pair, 300000000);

@@ -96,6 +96,10 @@ static void once(void)
         CHECK_EQ(tether_early_read(p.end[1], got, sizeof got, NULL), -EAGAIN);
     }
     CHECK(arrived > 95);
+    CHECK_EQ(pair_stats(&p, 0).early_sent, 100);
+    CHECK_EQ(pair_stats(&p, 1).early_received, arrived);
+    CHECK(pair_stats(&p, 1).early_repeated > 50);
+    CHECK_EQ(pair_stats(&p, 1).early_refused, 0);
     pair_close(&p);
 }
 
@@ -132,6 +136,7 @@ static void strikes(void)
     CHECK_EQ(tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frame, kept.length), 0);
     CHECK_EQ(p.end[1]->greetings.early_count, 0);
     CHECK_EQ(tether_endpoint_transmit(p.end[1], p.now_ns, frame, sizeof frame, &to), TETHER_WARM_ANSWER);
+    CHECK_EQ(pair_stats(&p, 1).early_repeated, 1);
     /* its window moves on: now it cannot know any more */
     CHECK_EQ(tether_endpoint_counter(p.end[0], UINT64_C(3) << 20, UINT64_C(4) << 20), 0);
     p.end[0]->counter_next = UINT64_C(3) << 20;
@@ -141,6 +146,8 @@ static void strikes(void)
     memcpy(frame, kept.frame, kept.length);
     CHECK_EQ(tether_endpoint_receive(p.end[1], p.now_ns, &p.address[0], frame, kept.length), 0);
     CHECK_EQ(p.end[1]->greetings.early_count, 0);
+    CHECK_EQ(pair_stats(&p, 1).early_refused, 1);
+    CHECK_EQ(pair_stats(&p, 1).early_repeated, 1);
     /* every bit counts */
     for (size_t at = 0; at < kept.length; at++) {
         int refused;
@@ -196,6 +203,44 @@ static void refused(void)
     pair_close(&p);
 }
 
+/* Outside its own windows an end sends neither a Lamp nor an answer; both go when contact is back. */
+static void out_of_contact(void)
+{
+    struct tether_window later = {.length_ns = 1000000000};
+    uint64_t sent[2];
+    PROVES("T-WIN-1");
+    for (int who = 0; who < 2; who++) { /* whose windows they are */
+        begin(9 + (uint64_t)who);
+        finish(0);
+        later.start_ns = p.now_ns + 10000000;
+        CHECK_EQ(tether_endpoint_windows(p.end[who], p.now_ns, &later, 1), 0);
+        for (int i = 0; i < 2; i++)
+            sent[i] = pair_stats(&p, i).frames_sent;
+        CHECK_EQ(greet(0), 0);
+        pair_run(&p, 9000000);
+        CHECK_EQ(pair_stats(&p, who).frames_sent, sent[who]);
+        CHECK(pair_seen(&p, 0, TETHER_EVENT_EARLY_DONE) == NULL);
+        pair_run(&p, 50000000);
+        CHECK_EQ(pair_seen(&p, 0, TETHER_EVENT_EARLY_DONE)->status, 0);
+        hear(1);
+        CHECK_EQ(pair_stats(&p, 1).early_received, 1);
+        pair_close(&p);
+    }
+    begin(11); /* no window ever: it waits, until others are declared */
+    finish(0);
+    later.start_ns = 0;
+    later.length_ns = 1;
+    CHECK_EQ(tether_endpoint_windows(p.end[0], p.now_ns, &later, 1), 0);
+    sent[0] = pair_stats(&p, 0).frames_sent;
+    CHECK_EQ(greet(0), 0);
+    pair_run(&p, 1000000000);
+    CHECK_EQ(pair_stats(&p, 0).frames_sent, sent[0]);
+    CHECK_EQ(tether_endpoint_windows(p.end[0], p.now_ns, NULL, 0), 0);
+    pair_run(&p, 50000000);
+    CHECK_EQ(pair_seen(&p, 0, TETHER_EVENT_EARLY_DONE)->status, 0);
+    pair_close(&p);
+}
+
 int main(int count, char **arguments)
 {
     run_arguments(count, arguments);
@@ -203,5 +248,6 @@ int main(int count, char **arguments)
     RUN(once);
     RUN(strikes);
     RUN(refused);
+    RUN(out_of_contact);
     return run_result();
 }

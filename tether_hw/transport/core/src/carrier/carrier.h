@@ -73,6 +73,8 @@ struct carrier_ops {
     /* Hand queued frames to the kernel; how many it has not taken yet (call again, or wait). */
     unsigned (*flush)(struct carrier *carrier);
     void (*drops)(struct carrier *carrier, struct carrier_drops *drops);
+    /* Go on under another address of the same kind; an error leaves all as it was. NULL = the carrier cannot. */
+    int (*rebind)(struct carrier *carrier, const struct tether_address *address);
     void (*close)(struct carrier *carrier);
 };
 

@@ -65,6 +65,7 @@ struct udp_carrier {
     struct mmsghdr tx_messages[UDP_TX_FRAMES];
     union udp_control tx_control[UDP_TX_FRAMES];
     uint32_t tx_head, tx_tail; /* free running; [head, tail) queued */
+    uint64_t drops_before;     /* of the sockets that it had before */
 };
 
 /* Size of the frames that were joined into one datagram; 0 = it is one frame. */
@@ -241,8 +242,9 @@ static void udp_drops(struct carrier *carrier, struct carrier_drops *drops)
     uint32_t memory[SK_MEMINFO_VARS] = {0};
     socklen_t length = sizeof memory;
     memset(drops, 0, sizeof *drops);
+    drops->kernel = ((struct udp_carrier *)carrier)->drops_before;
     if (getsockopt(carrier->fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0)
-        drops->kernel = memory[SK_MEMINFO_DROPS];
+        drops->kernel += memory[SK_MEMINFO_DROPS];
 }
 
 static void udp_close(struct carrier *carrier)
@@ -254,17 +256,6 @@ static void udp_close(struct carrier *carrier)
     free(udp->tx_data);
     free(udp);
 }
-
-static const struct carrier_ops udp_ops = {
-    .name = "udp",
-    .receive = udp_receive,
-    .release = udp_release,
-    .reserve = udp_reserve,
-    .commit = udp_commit,
-    .flush = udp_flush,
-    .drops = udp_drops,
-    .close = udp_close,
-};
 
 static int udp_bind(struct udp_carrier *udp, const struct carrier_options *options)
 {
@@ -317,6 +308,56 @@ static int udp_bind(struct udp_carrier *udp, const struct carrier_options *optio
     return 0;
 }
 
+/* Frames that the stack joins, where it can. */
+static void udp_joins(struct udp_carrier *udp)
+{
+    int on = 1, none = 0;
+    (void)setsockopt(udp->base.fd, SOL_UDP, UDP_GRO, &on, sizeof on); /* without it each frame comes by itself */
+    udp->segment = setsockopt(udp->base.fd, SOL_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
+}
+
+static int udp_rebind(struct carrier *carrier, const struct tether_address *address)
+{
+    struct udp_carrier *udp = (struct udp_carrier *)carrier;
+    struct tether_address before = carrier->address;
+    struct carrier_options options = {.device = carrier->device, .address = *address,
+                                      .ring_frames = carrier->ring_frames};
+    struct carrier_drops drops;
+    uint32_t ring = carrier->ring_frames;
+    int fd = carrier->fd;
+    if (address->kind != before.kind)
+        return words_fail(-EINVAL, "udp: an address of kind %u does not become one of kind %u", before.kind,
+                          address->kind);
+    udp_drops(carrier, &drops);
+    int status = udp_bind(udp, &options);
+    if (!status && carrier->ring_frames < ring) /* what peers may have under way was promised */
+        status = words_fail(-ENOBUFS, "udp: the new socket holds %u frames, the old one %u", carrier->ring_frames, ring);
+    if (status) {
+        if (carrier->fd >= 0 && carrier->fd != fd)
+            close(carrier->fd);
+        carrier->fd = fd;
+        carrier->ring_frames = ring;
+        carrier->address = before;
+        return status;
+    }
+    udp->drops_before = drops.kernel;
+    udp_joins(udp);
+    close(fd);
+    return 0;
+}
+
+static const struct carrier_ops udp_ops = {
+    .name = "udp",
+    .receive = udp_receive,
+    .release = udp_release,
+    .reserve = udp_reserve,
+    .commit = udp_commit,
+    .flush = udp_flush,
+    .drops = udp_drops,
+    .rebind = udp_rebind,
+    .close = udp_close,
+};
+
 int carrier_open_udp(const struct carrier_options *options, struct carrier **out)
 {
     uint16_t mtu = options->mtu ? options->mtu : 1500;
@@ -353,9 +394,7 @@ int carrier_open_udp(const struct carrier_options *options, struct carrier **out
     }
     for (int i = 0; i < UDP_TX_FRAMES; i++)
         udp->tx_vectors[i] = (struct iovec){udp->tx_data + (size_t)i * udp->stride, 0};
-    int on = 1, none = 0;
-    (void)setsockopt(carrier->fd, SOL_UDP, UDP_GRO, &on, sizeof on); /* without it each frame comes by itself */
-    udp->segment = setsockopt(carrier->fd, SOL_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
+    udp_joins(udp);
     *out = carrier;
     return 0;
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine.h"
@@ -125,6 +126,30 @@ int tether_engine_channel_lane_address(tether_engine *engine, uint64_t handle, u
     status = tether_channel_lane_address(lane->endpoint, (uint32_t)handle, remote_lane, address);
     lane_unlock(lane, false);
     return (int)engine_told(status, "address of the peer's lane");
+}
+
+/* ------------------------------------------------------------------ roster */
+
+int tether_engine_roster(tether_engine *engine, const struct tether_peer *peers, size_t count)
+{
+    struct tether_peer *copy = calloc(count ? count : 1, sizeof *copy);
+    if (!copy)
+        return words_fail(-ENOMEM, "no memory for %zu peers", count);
+    if (count)
+        memcpy(copy, peers, count * sizeof *copy);
+    pthread_mutex_lock(&engine->roster_mutex);
+    free(engine->peers);
+    engine->peers = copy;
+    engine->peer_count = count;
+    int status = 0;
+    for (uint32_t i = 0; engine->started && !status && i < engine->config.lanes; i++) {
+        struct lane *lane = &engine->lanes[i];
+        lane_lock(lane);
+        status = tether_endpoint_roster(lane->endpoint, host_now_ns(), copy, count);
+        lane_unlock(lane, true);
+    }
+    pthread_mutex_unlock(&engine->roster_mutex);
+    return engine_words(status, "roster");
 }
 
 /* ----------------------------------------------------------- events, stats */

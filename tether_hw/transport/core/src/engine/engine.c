@@ -164,8 +164,9 @@ int tether_engine_lane_info(tether_engine *engine, uint16_t number, struct tethe
     if (!engine || !info || info->struct_size != sizeof *info || number >= engine->config.lanes ||
         !engine->lanes[number].present)
         return words_fail(-EINVAL, "there is no lane %u, or the struct's size is not this library's", number);
-    const struct lane *lane = &engine->lanes[number];
+    struct lane *lane = &engine->lanes[number];
     const struct carrier *carrier = lane->carrier;
+    lane_lock(lane); /* it may be about to move */
     memset(info, 0, sizeof *info);
     info->struct_size = sizeof *info;
     info->lane = number;
@@ -180,6 +181,7 @@ int tether_engine_lane_info(tether_engine *engine, uint16_t number, struct tethe
     snprintf(info->carrier, sizeof info->carrier, "%s", carrier->ops->name);
     snprintf(info->device, sizeof info->device, "%s", carrier->device);
     snprintf(info->why, sizeof info->why, "%s", carrier->note);
+    lane_unlock(lane, false);
     return 0;
 }
 
@@ -279,7 +281,7 @@ static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const 
         .purse_frames = limits->purse_frames,
         .purse_per_s = limits->purse_per_s,
         .lamp_per_s = limits->lamp_per_s, .lamp_source_per_s = limits->lamp_source_per_s,
-        .agreement_per_s = limits->agreement_per_s, .rekey_s = limits->rekey_s,
+        .agreement_per_s = limits->agreement_per_s, .rekey_s = limits->rekey_s, .early_bytes = limits->early_bytes,
         .ciphers = limits->ciphers,
         .prefer_cipher = limits->prefer_cipher,
         .replay_window = limits->replay_window,
@@ -319,6 +321,8 @@ static int engine_prepare(struct tether_engine *engine)
         if (!status)
             status = engine_words(tether_endpoint_counter(lane->endpoint, first + i * COUNTER_STRIDE,
                                                           first + (i + 1) * COUNTER_STRIDE), "Hail counter");
+        if (!status)
+            status = engine_words(lane_declare(lane), "contact windows");
         if (!status && engine->peer_count)
             status = engine_words(tether_endpoint_roster(lane->endpoint, host_now_ns(), engine->peers,
                                                          engine->peer_count), "roster");
@@ -373,28 +377,4 @@ int tether_engine_stop(tether_engine *engine)
     if (engine->events.fd >= 0)
         events_stop(&engine->events);
     return 0;
-}
-
-/* ------------------------------------------------------------------ roster */
-
-int tether_engine_roster(tether_engine *engine, const struct tether_peer *peers, size_t count)
-{
-    struct tether_peer *copy = calloc(count ? count : 1, sizeof *copy);
-    if (!copy)
-        return words_fail(-ENOMEM, "no memory for %zu peers", count);
-    if (count)
-        memcpy(copy, peers, count * sizeof *copy);
-    pthread_mutex_lock(&engine->roster_mutex);
-    free(engine->peers);
-    engine->peers = copy;
-    engine->peer_count = count;
-    int status = 0;
-    for (uint32_t i = 0; engine->started && !status && i < engine->config.lanes; i++) {
-        struct lane *lane = &engine->lanes[i];
-        lane_lock(lane);
-        status = tether_endpoint_roster(lane->endpoint, host_now_ns(), copy, count);
-        lane_unlock(lane, true);
-    }
-    pthread_mutex_unlock(&engine->roster_mutex);
-    return engine_words(status, "roster");
 }

@@ -42,7 +42,8 @@ void events_close(struct events *events)
 
 static bool same(const struct tether_event *a, const struct tether_event *b)
 {
-    return a->kind == b->kind && a->channel == b->channel && a->flow == b->flow && a->lane == b->lane;
+    return a->kind == b->kind && a->channel == b->channel && a->flow == b->flow && a->lane == b->lane &&
+           a->peer_id == b->peer_id;
 }
 
 static uint32_t set_mask(const struct events *events)

@@ -79,6 +79,8 @@ void lane_waiter_add(struct lane *lane, struct lane_waiter *waiter, uint32_t cha
     waiter->down = false;
     waiter->down_status = 0;
     waiter->instead = 0;
+    waiter->what = LANE_WAIT_FLOW;
+    waiter->done = false;
     waiter->next = lane->waiters;
     lane->waiters = waiter;
 }
@@ -152,7 +154,13 @@ static void hand_over(struct lane *from, struct lane *to, const struct carrier_f
 static void wake_waiters(struct lane *lane, const struct tether_event *event)
 {
     for (struct lane_waiter *waiter = lane->waiters; waiter; waiter = waiter->next) {
-        if (waiter->channel != event->channel)
+        if (waiter->what == LANE_WAIT_EARLY && event->kind == TETHER_EVENT_EARLY_DONE &&
+            waiter->peer_id == event->peer_id && waiter->remote_lane == event->extra) {
+            waiter->done = true;
+            waiter->status = event->status;
+            pthread_cond_signal(&waiter->condition);
+        }
+        if (waiter->what != LANE_WAIT_FLOW || waiter->channel != event->channel)
             continue;
         bool of_channel = event->kind == TETHER_EVENT_CHANNEL_UP || event->kind == TETHER_EVENT_CHANNEL_DOWN;
         if (!of_channel && waiter->flow != event->flow)
@@ -281,6 +289,21 @@ static unsigned lane_round(struct lane *lane, uint64_t now, uint64_t *deadline)
     return moved;
 }
 
+/* Somebody moves the lane: what is queued goes from where it is still expected to come from. */
+static void lane_rebind(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->mutex);
+    (void)lane->carrier->ops->flush(lane->carrier);
+    lane->move_status = lane->carrier->ops->rebind(lane->carrier, &lane->move_to);
+    snprintf(lane->move_words, sizeof lane->move_words, "%s", lane->move_status ? words_last() : "");
+    lane->config.address = lane->carrier->address;
+    atomic_store(&lane->moving, 0);
+    for (struct lane_waiter *waiter = lane->waiters; waiter; waiter = waiter->next)
+        if (waiter->what == LANE_WAIT_MOVE)
+            pthread_cond_signal(&waiter->condition);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
 static void *lane_main(void *argument)
 {
     struct lane *lane = argument;
@@ -297,6 +320,8 @@ static void *lane_main(void *argument)
     uint64_t last = host_now_ns();
     while (!atomic_load_explicit(&lane->stopping, memory_order_acquire)) {
         atomic_store(&lane->kicked, 0);
+        if (__builtin_expect(atomic_load_explicit(&lane->moving, memory_order_relaxed), 0))
+            lane_rebind(lane);
         uint64_t now = host_now_ns();
         uint64_t deadline;
         unsigned moved = lane_round(lane, now, &deadline);

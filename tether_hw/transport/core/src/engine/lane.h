@@ -15,8 +15,12 @@
 #include "../carrier/carrier.h"
 #include "handover.h"
 #include "wait.h"
+#include "words.h"
 
 struct tether_engine;
+
+/* What a call waits for. */
+enum lane_wait_for { LANE_WAIT_FLOW, LANE_WAIT_EARLY, LANE_WAIT_MOVE };
 
 /* A call that waits for a channel or flow of this lane. On the caller's stack, in the lane's list, under its mutex. */
 struct lane_waiter {
@@ -27,6 +31,17 @@ struct lane_waiter {
     bool down;          /* the channel went down while waiting, with: */
     int32_t down_status;
     uint32_t instead;   /* with -EISCONN: the channel that stands */
+    enum lane_wait_for what;
+    uint32_t peer_id;   /* LANE_WAIT_EARLY: to whom, and what became of it */
+    uint16_t remote_lane;
+    bool done;
+    int32_t status;
+};
+
+/* What is declared of a link's future: contact windows, or its round trips. */
+struct lane_plan {
+    struct tether_window pairs[TETHER_WINDOWS_MAX];
+    size_t count;
 };
 
 struct lane {
@@ -38,12 +53,17 @@ struct lane {
     tether_endpoint *endpoint;
     struct handover *handover;
     struct lane_waiter *waiters;
+    struct lane_plan windows, rtt_table; /* declared before there is an endpoint */
+    struct tether_address move_to;    /* with `moving`, under the mutex */
+    int move_status;
+    char move_words[WORDS_BYTES];
     uint64_t spin_ns;
     pthread_t thread;
     int wake_fd;
     pthread_mutex_t mutex;
     _Atomic uint32_t callers;         /* threads that want the mutex: the lane's own steps back */
     _Atomic uint32_t kicked, asleep, stopping;
+    _Atomic uint32_t moving;          /* the thread shall bind its carrier to move_to */
     _Atomic uint64_t counter_need;    /* 0 = none, else 1 + the least counter that is of use */
     _Atomic uint64_t misdirected, foreign, handed_over, handover_full, sleeps, wakes;
 };
@@ -54,6 +74,9 @@ void lane_destroy(struct lane *lane);
 int lane_start(struct lane *lane);
 /* Ask the thread to end, then wait for it and wake every waiting call. */
 void lane_stop(struct lane *lane);
+
+/* Tell the endpoint what was declared before it was there. */
+int lane_declare(struct lane *lane);
 
 /* For calls of other threads. lane_unlock with `kick` tells the thread that there may be something to send. */
 void lane_lock(struct lane *lane);
