@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's own code in this process with a machine of the model behind its programs, its sysfs and its netlink."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from tests.drivers.ice.machine import Machine
+from tests.drivers.ice.netdev import UPLINK
+from tests.drivers.ice.sysfs import SysFs
+from tether_hw.agent import command, sysfs
+from tether_hw.agent.errors import AgentError
+from tether_hw.nic.generic import ethtool, netlink
+
+MTU_MAX = 9702
+RING_MAX = {"rx": 8160, "tx": 8160}
+TOOLS = ("ip", "ethtool", "devlink", "tc", "modprobe", "update-initramfs", "dmesg")
+
+
+class ModelSysfs(sysfs.Sysfs):
+    """agent.sysfs over the model."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.model = SysFs(machine)
+
+    def read_bytes(self, path: str) -> bytes | None:
+        self.model.machine.look()
+        try:
+            return self.model.read_bytes(path)
+        except OSError:
+            return None
+
+    def entries(self, path: str) -> list[str]:
+        try:
+            return sorted(self.model.list(path))
+        except OSError:
+            return []
+
+    def target(self, path: str) -> str | None:
+        self.model.machine.look()
+        try:
+            return self.model.readlink(path).rpartition("/")[2]
+        except OSError:
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        try:
+            self.model.write(path, text)
+        except OSError as error:
+            raise AgentError(f"{text} to {path}: {error.strerror}") from None
+
+
+def links(machine: Machine) -> list[netlink.Link]:
+    """A dump of links, as rtnetlink would give it."""
+    machine.look()
+    found = [netlink.Link(1, "lo", None, None, 65536, 0, 0, None, False, True, True)]
+    for index, device in enumerate(machine.devices, 2):
+        limits = (68, MTU_MAX if device.kind == UPLINK else 9000)
+        mac = device.mac
+        found.append(
+            netlink.Link(index, device.name, mac, mac, device.mtu, *limits, None, device.xdp, False, device.up)
+        )
+    return found
+
+
+def told(machine: Machine, name: str) -> ethtool.Ethtool:
+    """What the ethtool ioctl tells."""
+    device = machine.device(name)
+    if device is None:
+        if name == "lo":
+            return ethtool.Ethtool(None, None, None, None, None, None)
+        raise OSError(19, "No such device")
+    function = machine.function_of(device)
+    bus = function.bdf if function is not None and device.kind == UPLINK else None
+    if device.kind != UPLINK:
+        return ethtool.Ethtool("ice", bus, None, None, None, None)
+    counts = ({"combined": device.queues}, {"combined": device.queues_max})
+    return ethtool.Ethtool("ice", bus, *counts, dict(device.ring), dict(RING_MAX))
+
+
+def locations(machine: Machine, name: str) -> int | None:
+    """The size of a table of flow filters."""
+    device = machine.device(name)
+    function = machine.function_of(device) if device is not None and device.kind == UPLINK else None
+    return None if function is None or function.safe_mode else function.table.size
+
+
+@contextmanager
+def behind(machine: Machine, ran: list[tuple[str, ...]] | None = None) -> Iterator[None]:
+    """Inside, the agent's code sees this machine and nothing of the real one. ran: takes the commands that ran."""
+
+    def run(argv: Sequence[str], timeout_s: float, *more: Any, **named: Any) -> str:
+        stdin = more[0] if more else named.get("stdin", "")
+        text = stdin.decode() if isinstance(stdin, bytes) else stdin or ""
+        if ran is not None:
+            ran.append(tuple(argv))
+        try:
+            done = machine.run(argv, text)
+        except OSError as error:
+            raise AgentError(f"{argv[0]}: {error.strerror}") from None
+        if done.code != 0:
+            words = (done.err or done.out).strip()[:2000]
+            raise AgentError(f"{' '.join(argv)}: exit {done.code}: {words}")
+        return done.out
+
+    def which(name: str, *more: Any, **named: Any) -> str | None:
+        return f"/usr/sbin/{name}" if name in TOOLS else None
+
+    model = ModelSysfs(machine)
+    with (
+        patch.object(command, "run", run),
+        patch.object(sysfs, "SYSFS", model),
+        patch.object(netlink, "links", lambda: links(machine)),
+        patch.object(ethtool, "read", lambda name: told(machine, name)),
+        patch.object(ethtool, "filter_locations", lambda name: locations(machine, name)),
+        patch.object(platform, "release", lambda: machine.release),
+        patch.object(shutil, "which", which),
+    ):
+        yield
+
