@@ -120,7 +120,8 @@ static void reserve(struct tether_endpoint *ep, struct tether_flow *flow, uint32
 static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_round *round)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    uint32_t node = tether_flow_node(ep, flow), there = tether_grant_free(ep);
+    uint32_t node = tether_flow_node(ep, flow), there = tether_schedule_free(ep, flow, round);
+    int unread = there < tether_grant_free(ep);
     uint64_t target = floor_up(rx, rx->upper), most = rx->granted + rx->bound_slots, need;
     if (target > most)
         target = most;
@@ -131,9 +132,9 @@ static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, 
         return;
     }
     need = (target - rx->reserved_to) / rx->floor;
-    if (!tether_schedule_may_reserve(ep, flow, round, need)) {
+    if ((unread && need > there) || !tether_schedule_may_reserve(ep, flow, round, need)) {
         if (ep->waiter == node) {
-            give_back(ep, flow, rx->whole); /* another peer's turn */
+            give_back(ep, flow, rx->whole); /* another's turn */
             unwait(ep, flow);
         }
         ep->starved = 1;
@@ -219,7 +220,7 @@ static uint32_t piece_for(struct tether_endpoint *ep, struct tether_flow *flow, 
         if (ep->waiter != TETHER_NIL)
             share = share < 2 ? share : 2; /* a message gathers: a trickle only */
         piece = least(piece, share > mine ? share - mine : 0);
-        piece = least(piece, tether_grant_free(ep));
+        piece = least(piece, tether_schedule_free(ep, flow, round));
     }
     return piece;
 }

@@ -12,7 +12,7 @@
 
 #include "account.h"
 
-enum { SPARE_PART = 32, OLDEST_PART = 8 };
+enum { SPARE_PART = 32, OLDEST_PART = 8, UNREAD_PART = 4 };
 
 static void sort(struct tether_round *round, const uint64_t *keys, uint32_t from)
 {
@@ -111,6 +111,26 @@ int tether_schedule_may_reserve(struct tether_endpoint *ep, const struct tether_
     uint64_t has = (uint64_t)account->held + account->reserved;
     uint64_t share = ep->config.rx_cells / round->all_peers;
     return round->all_peers == 1 || has == 0 || has + need <= share || has == flow->rx.held + flow->rx.reserved;
+}
+
+/* Cells of what its application could read and has not. */
+static uint64_t unread(const struct tether_flow *flow)
+{
+    const struct tether_flow_rx *rx = &flow->rx;
+    uint64_t frames = flow->cut_bytes ? rx->readable_bytes / flow->cut_bytes : 0;
+    if (flow->kind == TETHER_FLOW_MESSAGE)
+        return frames > rx->readable_messages ? frames : rx->readable_messages;
+    frames = rx->contig > rx->delivered ? (rx->contig - rx->delivered) / rx->floor : 0;
+    return flow->order == TETHER_FLOW_UNORDERED || frames > rx->held ? rx->held : frames;
+}
+
+uint32_t tether_schedule_free(const struct tether_endpoint *ep, const struct tether_flow *flow,
+                              const struct tether_round *round)
+{
+    uint32_t there = tether_grant_free(ep), leave = ep->config.rx_cells / UNREAD_PART;
+    if (there == 0 || unread(flow) < most(leave / round->flows, 1))
+        return there;
+    return there > leave ? there - leave : 0;
 }
 
 void tether_schedule_starved(struct tether_endpoint *ep, const struct tether_flow *flow)

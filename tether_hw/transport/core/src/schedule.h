@@ -29,6 +29,9 @@ uint32_t tether_schedule_cells(const struct tether_endpoint *ep, const struct te
 /* May this flow's peer have `need` cells more for a message? */
 int tether_schedule_may_reserve(struct tether_endpoint *ep, const struct tether_flow *flow,
                                 const struct tether_round *round, uint64_t need);
+/* Free cells that this flow may take: one that is not read leaves a quarter of all to the others. */
+uint32_t tether_schedule_free(const struct tether_endpoint *ep, const struct tether_flow *flow,
+                              const struct tether_round *round);
 /* It got less than it asks for. */
 void tether_schedule_starved(struct tether_endpoint *ep, const struct tether_flow *flow);
 /* Does another peer's flow go short while this one's peer has what it has? */
