@@ -23,7 +23,8 @@ A step is a list of words:
     fails ERRNO STEP...         the step raises that error
     lose WHO COUNT              the next frames that leave are lost
     cut / mend                  nothing gets through / everything does
-    mute WHO / voice WHO        its data frames are lost, but for those of Flow 0; they are heard again
+    mute WHO [COUNT [AFTER]]    its data frames are lost (but for those of Flow 0): all, or COUNT of them after so many
+    voice WHO                   they are heard again
     within MS STEP...           the step comes true in that time
     unknown WHO NAME FIRST COUNT NEVER     messages without a receipt, and those after them that were never sent
     windows WHO [[START, MS]]   it is in contact then, in ms from now       still MS   in that time no frame leaves
@@ -105,11 +106,11 @@ class Exchange(FlowSteps):
         assert found >= least, f"{name} is {found}"
         assert most is None or found <= most, f"{name} is {found}"
 
-    def do_mute(self, who: str) -> None:
-        self.mute.add(who)
+    def do_mute(self, who: str, count: int = 1 << 30, after: int = 0) -> None:
+        self.mute[who] = range(after, after + count)
 
     def do_voice(self, who: str) -> None:
-        self.mute.discard(who)
+        del self.mute[who]
 
     def do_within(self, ms: int, *step: Any) -> None:
         self.wait_ns = ms * 1_000_000

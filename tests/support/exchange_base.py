@@ -53,7 +53,7 @@ class Meeting:
         self.written = 0
         self.wait_ns = WAIT_NS
         self.to_lose = dict.fromkeys(self.names, 0)
-        self.mute: set[str] = set()
+        self.mute: dict[str, range] = {}  # which of the next data frames are lost
         self.is_cut = False
         self.wire.drop = self._drop
         self.sides = {name: Side(None) for name in self.names}
@@ -81,9 +81,11 @@ class Meeting:
 
     def _drop(self, source: bytes, frame: bytes) -> bool:
         name = source.decode()
-        if name in self.mute:
-            header = Header.decode(frame)
-            if header.flow and header.length:
+        header = Header.decode(frame)
+        if header.flow and header.length and name in self.mute:
+            span = self.mute[name]
+            self.mute[name] = range(span.start - 1, span.stop - 1)
+            if 0 in span:
                 return True
         if self.to_lose[name]:
             self.to_lose[name] -= 1

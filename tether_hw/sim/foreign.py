@@ -28,6 +28,7 @@ WRITE_FLUSH, WRITE_END, READ_END, READ_HOLE = 1, 2, 2, 4
 KINDS = {
     Happened.CHANNEL_UP: 1, Happened.CHANNEL_DOWN: 2, Happened.FLOW_OPENED: 3, Happened.FLOW_READABLE: 4,
     Happened.FLOW_DRAINED: 6, Happened.FLOW_CLOSED: 7, Happened.PEER_LANES: 8, Happened.NEED_COUNTER: 9,
+    Happened.MESSAGE_UNKNOWN: 11,
 }  # fmt: skip
 
 _Address = POINTER(structs.tether_address)
@@ -156,7 +157,7 @@ class Party:
         event = self.waiting.popleft()
         out[0] = structs.tether_event(
             kind=KINDS[event.kind], channel=event.channel, flow=event.flow, status=event.status,
-            value=event.value & native.FOREVER, peer_id=event.peer, lane=self.vertex.lane,
+            value=event.value & native.FOREVER, peer_id=event.peer, lane=self.vertex.lane, extra=event.extra,
         )  # fmt: skip
         return 1
 

@@ -13,7 +13,7 @@ from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import POOL_FRAMES, SECOND, Address, FlowOptions, Happened, Peer
 from tether_hw.transport.protocol.contact import Contact, later
 from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
-from tether_hw.transport.protocol.flow import Flow
+from tether_hw.transport.protocol.flow import CLOSED, REFUSED, Flow
 from tether_hw.transport.protocol.flow_receive import FlowReceiver
 from tether_hw.transport.protocol.flow_send import FlowSender
 from tether_hw.transport.protocol.greetings import LIFE_NS, Ended
@@ -310,8 +310,19 @@ class Channel:
         if self.state is State.UP and self.verified and status not in (-errno.EACCES, -errno.EPROTO):
             self.node.greetings.keep(self._ended())
         for flow in [flow for flow in self.flows.values() if flow.number]:
+            self.tell_unknown(flow)
             self.drop_flow(flow)
             self.node.tell(Happened.FLOW_CLOSED, self.index, flow.number, status=status, peer=self.peer.id)
+
+    def tell_unknown(self, flow: Flow) -> None:
+        """The flow ends, and its application has not closed it: what has no receipt is its affair now (T-FLW-23)."""
+        found = flow.sender.unknown()
+        if found is None or flow.closed_here == CLOSED or flow.closed_there in (CLOSED, REFUSED):
+            return
+        first, count, never = found
+        self.node.tell(
+            Happened.MESSAGE_UNKNOWN, self.index, flow.number, status=count, value=first, peer=self.peer.id, extra=never
+        )
 
     def _ended(self) -> Ended:
         keys = self.keys.now

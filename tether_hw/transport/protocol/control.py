@@ -209,6 +209,7 @@ def _close(channel: Channel, tag: tags.Close, now_ns: int) -> None:
     reason = tag.reason if tag.reason in (ENDED, REFUSED) else CLOSED
     receiver = flow.receiver
     if reason == REFUSED:
+        channel.tell_unknown(flow)
         flow.closed_there = REFUSED
         _report(channel, flow)
         channel.drop_flow(flow)
@@ -230,6 +231,7 @@ def _close(channel: Channel, tag: tags.Close, now_ns: int) -> None:
         receiver.void(tag.final, receiver.granted, now_ns + channel.link.rtt_ns // 4)
     receiver.settle()
     if reason == CLOSED:
+        channel.tell_unknown(flow)
         flow.closed_there = CLOSED
         flow.sender.stop(forget_sent=True)
         if channel.ember_out is not None and channel.ember_out[0] == flow.number:

@@ -228,11 +228,11 @@ class FlowReceiver:
 
     # what is told
 
-    def state(self, header: Header, now_ns: int, again_ns: int) -> None:
+    def state(self, header: Header, now_ns: int, again_ns: int, soon_ns: int) -> None:
         """Write GrantAmount, NackSlot and NackCount: whatever frame it is, it tells the news of this direction."""
         named = None
         if self.arrivals.gaps and self._named_in_a_row < CUMULATIVE_EVERY - 1:
-            named = self.arrivals.name(now_ns, again_ns, self.floor if self.aligned else 1)
+            named = self.arrivals.name(now_ns, again_ns, self.floor if self.aligned else 1, soon_ns)
         self._tell(header, named)
 
     def refresh(self, header: Header, now_ns: int, again_ns: int) -> None:

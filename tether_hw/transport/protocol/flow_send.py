@@ -209,6 +209,18 @@ class FlowSender:
         self.declared = end
         return first, count
 
+    def unknown(self) -> tuple[int, int, int] | None:
+        """(first, count, never): messages that were sent in part at least and have no receipt, and how many after them
+        were never sent (T-FLW-23); None when there are neither."""
+        if not isinstance(self.queue, MessageQueue):
+            return None
+        never = [message.ordinal for message in self.queue.messages if not message.sent]
+        begun = [message.ordinal for message in self.queue.messages if message.sent]
+        begun += [frame.cut.ordinal for frame in self.sent]
+        if not begun:
+            return (never[0], 0, len(never)) if never else None
+        return min(begun), max(begun) + 1 - min(begun), len(never)
+
     def stop(self, forget_sent: bool) -> None:
         """Send nothing new; `forget_sent`: the peer does not want what is on its way either."""
         self.queue.drop()

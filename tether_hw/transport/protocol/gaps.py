@@ -9,6 +9,7 @@ from tether_hw.transport.protocol.config import NEVER
 from tether_hw.transport.protocol.contact import later
 
 NACK_MOST = 0xFFFF  # what NackCount can say
+SAID_MOST = 3  # frames that name a gap in one turn
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Gap:
     end: int
     ready_ns: int
     named_ns: int | None = None
+    said: int = 0  # frames that named it in this turn
 
     def due_ns(self, again_ns: int) -> int:
         """When it may be named: `again_ns` is one RTT and the reorder time (T-NCK-3)."""
@@ -91,19 +93,32 @@ class Arrivals:
         """When the next gap may be named."""
         return min((gap.due_ns(again_ns) for gap in self.gaps), default=NEVER)
 
-    def name(self, now_ns: int, again_ns: int, multiple: int) -> tuple[int, int] | None:
+    def name(self, now_ns: int, again_ns: int, multiple: int, soon_ns: int = 0) -> tuple[int, int] | None:
         """Take the next gap whose turn it is: (NackSlot, NackCount). None when there is none (T-NCK-1, T-NCK-3).
 
-        A gap that is wider than NackCount can say is cut, in multiples of `multiple` (T-NCK-10).
+        Where none has its turn, one that had it less than `soon_ns` ago may be named once more: one lost frame shall
+        not cost a round trip. A gap that is wider than NackCount can say is cut, in multiples of `multiple` (T-NCK-10).
         """
         ready = [gap for gap in self.gaps if gap.due_ns(again_ns) <= now_ns]
         if not ready:
-            return None
+            return self._name_again(now_ns, soon_ns)
         gap = min(ready, key=lambda gap: (gap.named_ns if gap.named_ns is not None else -1, gap.first))
         most = NACK_MOST - NACK_MOST % multiple
         if gap.end - gap.first > most:
             rest = replace(gap, first=gap.first + most)
             self.gaps.insert(self.gaps.index(gap) + 1, rest)
             gap.end = rest.first
-        gap.named_ns = now_ns
+        gap.named_ns, gap.said = now_ns, 1
         return gap.first, gap.end - gap.first
+
+    def _name_again(self, now_ns: int, soon_ns: int) -> tuple[int, int] | None:
+        fresh = [
+            gap
+            for gap in self.gaps
+            if gap.named_ns is not None and gap.said < SAID_MOST and now_ns - gap.named_ns < soon_ns
+        ]
+        if not fresh:
+            return None
+        gap = min(fresh, key=lambda gap: (gap.said, gap.named_ns))
+        gap.said += 1
+        return gap.first, min(NACK_MOST, gap.end - gap.first)

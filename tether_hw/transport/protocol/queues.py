@@ -52,6 +52,7 @@ class Cut:
     flags: int = 0
     receipted: tuple[Callable[[], None], ...] = ()
     since_ns: int = 0  # when the application handed its message, or its first byte, over
+    ordinal: int = 0  # of its message in the flow
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Message:
 
     data: bytes
     since_ns: int
+    ordinal: int  # of all that were written to the flow
     sent: int = 0
 
     @property
@@ -76,6 +78,7 @@ class MessageQueue:
         self.bound = bound
         self.most = shape.slots(bound)  # S of T-MSG-1
         self.messages: deque[Message] = deque()
+        self.written = 0
 
     @property
     def size(self) -> int:
@@ -84,7 +87,8 @@ class MessageQueue:
 
     def put(self, data: bytes, now_ns: int) -> None:
         """One more message."""
-        self.messages.append(Message(bytes(data), now_ns))
+        self.messages.append(Message(bytes(data), now_ns, self.written))
+        self.written += 1
 
     def peek(self) -> Cut | None:
         """The next frame, None when nothing waits."""
@@ -93,7 +97,8 @@ class MessageQueue:
         message = self.messages[0]
         payload = message.data[message.sent : message.sent + self.shape.full]
         flags = 0 if message.sent else FIRST
-        return Cut(payload, flags | (END if len(payload) == message.rest else 0), since_ns=message.since_ns)
+        flags |= END if len(payload) == message.rest else 0
+        return Cut(payload, flags, since_ns=message.since_ns, ordinal=message.ordinal)
 
     def take(self, cut: Cut) -> None:
         """That frame has its slots now."""

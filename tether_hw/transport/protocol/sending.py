@@ -98,7 +98,7 @@ def _data(channel: Channel, flow: Flow, now_ns: int) -> bytes:
     channel.turn = flow.number
     header = channel.header(flow, frame.slot, frame.cut.flags)
     sender.state_want(header, frame.end)
-    flow.receiver.state(header, now_ns, channel.again_ns)
+    flow.receiver.state(header, now_ns, channel.again_ns, channel.link.rtt_ns // 4)
     return channel.finish(header, frame.cut.payload, now_ns)
 
 
@@ -111,7 +111,7 @@ def _header_only(channel: Channel, flow: Flow, now_ns: int, flags: int = 0, refr
     if refresh:
         flow.receiver.refresh(header, now_ns, channel.again_ns)
     else:
-        flow.receiver.state(header, now_ns, channel.again_ns)
+        flow.receiver.state(header, now_ns, channel.again_ns, channel.link.rtt_ns // 4)
     return channel.finish(header, b"", now_ns)
 
 
