@@ -45,11 +45,13 @@ def rules(draw: st.DrawFn) -> Rule:
     )
 
 
+@settings(deadline=None)
 @given(rules())
 def test_a_rule_survives_its_plan(rule: Rule) -> None:
     assert Rule.parse(json.loads(json.dumps(rule.to_dict())), "data") == rule
 
 
+@settings(deadline=None)
 @given(st.lists(rules(), max_size=4))
 def test_what_tc_gets_is_parsed_to_the_same_rules(wanted: list[Rule]) -> None:
     batch = "".join(
@@ -65,6 +67,7 @@ def test_what_tc_gets_is_parsed_to_the_same_rules(wanted: list[Rule]) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(rules().filter(lambda rule: rule.action != "redirect"))
 def test_what_ethtool_gets_is_parsed_to_the_same_rule(rule: Rule) -> None:
     parsed = grammar.ethtool_command(ntuple.add(rule, SIZE))
@@ -99,6 +102,18 @@ BATCHES = [
 def test_what_is_not_of_ours_word_for_word_is_refused(batch: str) -> None:
     with pytest.raises(grammar.GrammarError):
         grammar.tc_batch(batch)
+
+
+def test_names_are_bound_word_for_word() -> None:
+    rule = Rule("up", "eth0", 1, "redirect", target="@pf0vf1.rep")
+    batch = flower.qdisc_line("eth0") + "\n" + flower.replace_line(rule) + "\n"
+    bound = grammar.bound(batch, {"@pf0vf1.rep": "eth7", "@pf0vf10.rep": "eth9"})
+    assert bound == batch.replace("@pf0vf1.rep", "eth7")
+    for names in ({}, {"@pf0vf10.rep": "eth9"}, {"@pf0vf1.rep": "eth7 action drop"}, {"@pf0vf1.rep": "@pf0vf2.rep"}):
+        with pytest.raises(grammar.GrammarError):
+            grammar.bound(batch, names)
+    with pytest.raises(grammar.GrammarError):
+        grammar.bound(batch.replace("flower", "u32"), {"@pf0vf1.rep": "eth7"})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 
 from tether_hw.agent import command, sysfs
@@ -12,6 +13,7 @@ from tether_hw.agent.errors import AgentError
 from tether_hw.agent.session import connection
 from tether_hw.nic.e810 import read
 from tether_hw.nic.e810.read import Filter, Found
+from tether_hw.nic.generic import read as links
 
 if TYPE_CHECKING:
     from tether_hw.plan.paths import HostPaths
@@ -46,6 +48,31 @@ def collect(functions: Sequence[Found], paths: HostPaths, sizes: dict[str, Optio
         status["ntuple_size"] = sizes.get(device)
         status["rides_ssh"] = device in ssh
     return document
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One function as it is now: its parts of config and status, and those of its card."""
+
+    config: dict[str, Any]
+    status: dict[str, Any]
+    card: Optional[dict[str, Any]]
+
+
+def standing(pci: str, paths: HostPaths) -> Standing:
+    """A function as it is now. Raises AgentError where it is not there."""
+    found = collect(chosen([], [], [pci]), paths, {})
+    if pci not in found["functions"]:
+        raise AgentError("there is no function %s of a card that we know" % pci)
+    config = found["functions"][pci]
+    return Standing(config, found["function_status"][pci], found["cards"].get(config["card"]))
+
+
+def nic(device: str) -> dict[str, Any]:
+    """What facts say of a device as it is now; nothing where it is not there."""
+    nics = links.read([{"name": device}], [], [])[0]
+    entry: dict[str, Any] = nics.get(device, {})
+    return entry
 
 
 def function_of(functions: Iterable[Found], selector: dict[str, Any], device: Optional[str]) -> Optional[Found]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tether_hw.agent import command, engine_files, service
+from tether_hw.agent import command, engine_files, nic_driver, nic_functions, nic_rules, package_files, service
 from tether_hw.agent.errors import AgentError, Refused
+from tether_hw.plan.kinds.ddp_package import DdpPackage
 from tether_hw.plan.kinds.engine_file import EngineFile
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.nic_driver import NicDriver
+from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
+from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_vfs import NicVfs
 from tether_hw.plan.kinds.registry import parse_data
 
 if TYPE_CHECKING:
@@ -29,6 +35,14 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
             _reload(host, timeout_s)
     elif isinstance(data, EngineService):
         service.carry_out(data, host, snapshot)
+    elif isinstance(data, DdpPackage):
+        package_files.carry_out(data, host.paths, snapshot, timeout_s)
+    elif isinstance(data, NicDriver):
+        nic_driver.carry_out(data, host.paths, snapshot, timeout_s)
+    elif isinstance(data, (NicVfs, NicEswitch)):
+        nic_functions.carry_out(data, host.paths, timeout_s)
+    elif isinstance(data, (NicRulesNtuple, NicRulesFlower)):
+        nic_rules.carry_out(data, host.paths, timeout_s)
     else:
         for argv in data.argv(host.paths):
             command.run(argv, timeout_s)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import dataclass
 from typing import Sequence
 
 from tether_hw.agent.errors import AgentError
@@ -19,12 +20,21 @@ def environment() -> dict[str, str]:
     return {"PATH": SEARCH, "LC_ALL": "C", "LANG": "C", "HOME": "/"}
 
 
-def run(argv: Sequence[str], timeout_s: float) -> str:
-    """The program's standard output. Raises AgentError with its own words when it fails or takes too long."""
+@dataclass(frozen=True)
+class Done:
+    """How a program ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def execute(argv: Sequence[str], timeout_s: float, text: str = "") -> Done:
+    """Run a program with `text` as its input. Raises AgentError when it cannot be run or takes too long."""
     try:
         process = subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if text else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
@@ -34,7 +44,7 @@ def run(argv: Sequence[str], timeout_s: float) -> str:
     except OSError as error:
         raise AgentError("%s: %s" % (argv[0], error.strerror)) from None
     try:
-        out, err = process.communicate(timeout=timeout_s)
+        out, err = process.communicate(text.encode() if text else None, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -42,7 +52,18 @@ def run(argv: Sequence[str], timeout_s: float) -> str:
             pass
         process.communicate()
         raise AgentError("%s: not finished after %g s" % (" ".join(argv), timeout_s)) from None
-    if process.returncode != 0:
-        words = (err or out).decode(errors="replace").strip()[:2000]
-        raise AgentError("%s: exit %d: %s" % (" ".join(argv), process.returncode, words))
-    return out.decode(errors="replace")
+    return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def checked(argv: Sequence[str], timeout_s: float, text: str = "") -> Done:
+    """The same; raises AgentError with the program's own words when it fails."""
+    done = execute(argv, timeout_s, text)
+    if done.code != 0:
+        words = (done.err or done.out).strip()[:2000]
+        raise AgentError("%s: exit %d: %s" % (" ".join(argv), done.code, words))
+    return done
+
+
+def run(argv: Sequence[str], timeout_s: float) -> str:
+    """The program's standard output. Raises AgentError with its own words when it fails or takes too long."""
+    return checked(argv, timeout_s).out

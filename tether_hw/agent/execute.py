@@ -68,7 +68,7 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
         # Nothing was changed yet, so the facts must still be those of the plan.
         check_facts(host, staged)
         run.journal.append("snapshot", BEGIN)
-        snapshot.take(run, host.paths, config)
+        snapshot.take(run, host.paths, config, staged.plan.steps)
         run.journal.append("snapshot", END)
     run.journal.append("arm", BEGIN)
     deadline_ns = deadman.arm(run, staged.window_s())

@@ -4,23 +4,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
-from tether_hw.agent import durable, engine_files
+from tether_hw.agent import durable, engine_files, package_files
 
 if TYPE_CHECKING:
     from tether_hw.agent.run import Run
     from tether_hw.plan.paths import HostPaths
+    from tether_hw.plan.step import Step
 
 
 def folder(run: Run) -> Path:
     return run.folder / "snapshot"
 
 
-def take(run: Run, paths: HostPaths, config: dict[str, Any]) -> None:
+def take(run: Run, paths: HostPaths, config: dict[str, Any], steps: Sequence[Step]) -> None:
     """Keep `config` and the files; a snapshot that is there already stays, it is older and so the right one."""
     if run.snapshot() is not None:
         return
     folder(run).mkdir(mode=0o700, exist_ok=True)
     files = engine_files.keep(paths, folder(run))
-    durable.write_json(run.folder / "snapshot.json", {"config": config, "files": files})
+    packages = package_files.keep(steps, folder(run))
+    document = {"config": config, "files": files, "packages": packages}
+    durable.write_json(run.folder / "snapshot.json", document)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
-from tether_hw.nic.e810 import read_files
+from tether_hw.nic.e810.read_files import packages
 from tether_hw.nic.steering import flower, ntuple
 from tether_hw.nic.steering.rule import ACTIONS, LOST, REDIRECT, Rule
 
@@ -20,6 +20,8 @@ DRIVER = "ice"
 VENDOR = "0x8086"
 #: PCI devices of the E810: with no driver bound, nothing else says whose they are.
 DEVICES = {"0x1591", "0x1592", "0x1593", "0x1599", "0x159a", "0x159b"}
+
+__all__ = ["Filter", "Found", "choose", "filters", "find", "meant", "packages", "read"]
 PCI = "bus/pci/devices"
 _SLOT = re.compile(r"([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2})\.([0-7])\Z")
 _UPLINK = re.compile(r"p[0-9]+(s[0-9]+)?\Z")
@@ -129,7 +131,7 @@ def read(chosen: Sequence[Found], sysfs: Sysfs, run: Run, root: str, release: st
         if card is None:
             continue
         if card not in document["cards"]:
-            files, search = read_files.packages(sysfs, root, release, card)
+            files, search = packages(sysfs, root, release, card)
             document["cards"][card] = {"package": None, "safe_mode": False, "files": files}
             document["card_status"][card] = {"search": search}
         entry = document["cards"][card]

@@ -7,7 +7,7 @@ A line is split at single spaces; there is no quoting, so a value with a space, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tether_hw.nic.steering.rule import (
     DROP,
@@ -21,6 +21,7 @@ from tether_hw.nic.steering.rule import (
     MacMatch,
     Rule,
 )
+from tether_hw.plan.rule import SYMBOLIC, TARGET
 from tether_hw.plan.rule_commands import SKIP
 
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
@@ -153,7 +154,7 @@ def _action(words: _Words) -> tuple[str, int | None, str | None]:
         return DROP, None, None
     if words.skip("mirred"):
         words.expect("egress", "redirect", "dev")
-        return REDIRECT, None, words.match(_DEVICE, "a device")
+        return REDIRECT, None, words.match(TARGET, "a device")
     words.expect("skbedit", "queue_mapping")
     return QUEUE, words.number("a queue", 0, 65535), None
 
@@ -165,6 +166,26 @@ def _mac(words: _Words) -> MacMatch:
         raise words.fail("a MAC address in lower case, perhaps with a mask, should stand here")
     words.take("a MAC address")
     return MacMatch(address, mask if slash else EXACT)
+
+
+def bound(text: str, names: Mapping[str, str]) -> str:
+    """A batch in which symbolic devices have their names here: whole words, parsed before and after.
+
+    Raises GrammarError, also for a name that nobody knows.
+    """
+    tc_batch(text)
+    lines = []
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        words = line.split(" ")
+        for word in words:
+            if SYMBOLIC.match(word) and word not in names:
+                raise GrammarError(number, line.index(word) + 1, f"there is no {word} here")
+        lines.append(" ".join(names[word] if SYMBOLIC.match(word) else word for word in words) + "\n")
+    result = "".join(lines)
+    if any(SYMBOLIC.match(word) for word in result.split()):
+        raise GrammarError(1, 1, "a name was bound to another symbolic one")
+    tc_batch(result)
+    return result
 
 
 def ethtool_command(argv: Sequence[str]) -> Rule | int:
