@@ -24,16 +24,22 @@ def put(root: Path, content: bytes, name: str = FILE) -> Path:
     return path
 
 
-def machine(root: Path, package: bytes | None = PACKAGE, bound: bool = True, **more: object) -> Machine:
-    """A host with one card of two functions, data0 and data1; with a package file, bound to ice."""
+def machine(
+    root: Path,
+    package: bytes | None = PACKAGE,
+    bound: bool = True,
+    names: tuple[str, str] = ("data0", "data1"),
+    **more: object,
+) -> Machine:
+    """A host with one card of two functions, called `names`; with a package file, bound to ice."""
     made = Machine(root)
     for key, value in more.items():
         setattr(made, key, value)
     if package is not None:
         put(root, package)
     card = made.card(DSN)
-    card.add(PF0, "data0", "02:e8:10:00:00:01")
-    card.add(PF1, "data1", "02:e8:10:00:00:02")
+    card.add(PF0, names[0], "02:e8:10:00:00:01")
+    card.add(PF1, names[1], "02:e8:10:00:00:02")
     if bound:
         late, made.late = made.late, 0
         for function in card.functions:

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine of the model inside a host made of namespaces: its programs before the real ones on the path, its part of
+/sys mounted over the real one, and a veth of the host under each of its network devices.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.drivers.ice.fuse import Mount
+from tests.drivers.ice.machine import Machine
+from tests.drivers.ice.netdev import UPLINK, NetDev
+from tests.drivers.ice.rules import Refused
+from tests.drivers.ice.sysfs import SysFs
+
+PROGRAMS = ("devlink", "tc", "ethtool", "modprobe", "update-initramfs", "dmesg")
+SOCKET = "var/lib/ice-model.sock"
+#: What ethtool is asked about a device that has a veth underneath is the veth's to answer.
+PASSED = ("-l", "-L", "-g", "-G", "--show-channels", "--set-channels", "--show-ring", "--set-ring")
+STAND_IN = """\
+#!/usr/bin/python3 -I
+import json, os, socket, sys
+name = os.path.basename(sys.argv[0])
+with socket.socket(socket.AF_UNIX) as model:
+    model.connect("/%s")
+    stdin = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    model.sendall(json.dumps({"argv": [name, *sys.argv[1:]], "stdin": stdin}).encode() + b"\\n")
+    answer = json.loads(b"".join(iter(lambda: model.recv(65536), b"")))
+if answer.get("pass"):
+    os.execv("/usr/sbin/" + name, [name, *sys.argv[1:]])
+sys.stdout.write(answer["out"])
+sys.stdout.flush()
+sys.stderr.write(answer["err"])
+sys.exit(answer["code"])
+""" % SOCKET
+CLONE_NEWNS, CLONE_NEWNET, MS_BITS = 0x0002_0000, 0x4000_0000, 2 | 4 | 8
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Inside:
+    """Stands a machine in the place of a host's cards. pid: the host's first process; disk: its own folders outside."""
+
+    def __init__(self, pid: int, disk: Path, make: Callable[[Path], Machine]) -> None:
+        self.pid = pid
+        self.disk = disk
+        self.lock = threading.RLock()
+        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        self.mounts: list[Mount] = []
+        self.descriptors: list[int] = []
+        self.server = socket.socket(socket.AF_UNIX)
+        try:
+            self._files()
+            self.machine = make(Path(f"/proc/{pid}/root"))
+            self.machine.hooks = {"plug": self._plug, "unplug": self._unplug, "rename": self._rename}
+            self._answer_programs()
+            self._mount()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Everything of it goes; the host stays, with its own /sys again."""
+        for mount in self.mounts:
+            self._inside("umount", "--lazy", f"/sys/{mount.top}", check=False)
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.server.close()
+        for device in list(getattr(self, "machine", Machine(Path("/"))).devices):
+            self._inside("ip", "link", "delete", device.name, check=False)
+        self._inside("umount", "--lazy", "/usr/lib", check=False)
+        for name in PROGRAMS:
+            (self.disk / "usr/local/sbin" / name).unlink(missing_ok=True)
+        (self.disk / SOCKET).unlink(missing_ok=True)
+        self.holder.kill()
+        self.holder.wait()
+
+    def faults(self) -> list[str]:
+        """What went wrong in the model itself."""
+        return [fault for mount in self.mounts for fault in mount.faults]
+
+    def _inside(self, *argv: str, check: bool = True) -> None:
+        nsenter = ["nsenter", "-t", str(self.pid), "--mount", "--net", "--root", "--wd=/", "--"]
+        done = subprocess.run([*nsenter, *argv], capture_output=True, text=True, check=False, timeout=30)
+        assert not check or done.returncode == 0, f"{argv}: {done.stderr}"
+
+    def _files(self) -> None:
+        """The host's /usr/lib becomes its own to write, so that packages can lie in /lib/firmware."""
+        self._inside("mkdir", "-p", "/run/usr-lib/upper", "/run/usr-lib/work")
+        options = "lowerdir=/usr/lib,upperdir=/run/usr-lib/upper,workdir=/run/usr-lib/work"
+        self._inside("mount", "-t", "overlay", "overlay", "-o", options, "/usr/lib")
+        self._inside("mkdir", "-p", "/usr/lib/firmware")
+        folder = self.disk / "usr/local/sbin"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in PROGRAMS:
+            (folder / name).write_text(STAND_IN)
+            (folder / name).chmod(0o755)
+
+    # Programs
+
+    def _answer_programs(self) -> None:
+        place = self.disk / SOCKET
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(place.parent, os.O_DIRECTORY)  # the path may be longer than a socket's can be
+        try:
+            self.server.bind(f"/proc/self/fd/{folder}/{place.name}")
+        finally:
+            os.close(folder)
+        self.server.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.server.accept()
+            except OSError:
+                return
+            with client:
+                line = client.makefile("rb").readline()
+                if line:
+                    client.sendall(json.dumps(self._program(json.loads(line))).encode())
+
+    def _program(self, asked: dict[str, Any]) -> dict[str, Any]:
+        argv: list[str] = asked["argv"]
+        with self.lock:
+            try:
+                if self._passed(argv):
+                    self._may_pass(argv)
+                    return {"pass": True}
+                done = self.machine.run(argv, asked["stdin"])
+            except Refused as refused:
+                return {"code": 1, "out": "", "err": f"netlink error: {refused.answer}\n"}
+            except Exception as error:  # noqa: BLE001 - the asker must hear of a fault of the model
+                return {"code": 70, "out": "", "err": f"model: {type(error).__name__}: {error}\n"}
+        return {"code": done.code, "out": done.out, "err": done.err}
+
+    def _passed(self, argv: list[str]) -> bool:
+        """ethtool's questions about counts and rings go to the veth underneath."""
+        if argv[0] != "ethtool" or len(argv) < 3:
+            return False
+        device = self.machine.device(argv[2])
+        if device is None or device.kind != UPLINK:
+            return device is None
+        return argv[1] in PASSED
+
+    def _may_pass(self, argv: list[str]) -> None:
+        """Raises Refused where the driver would not change the number of queues."""
+        device = self.machine.device(argv[2])
+        function = self.machine.function_of(device) if device is not None else None
+        if function is not None and argv[1] in ("-L", "--set-channels"):
+            function.check_queues()
+
+    # Network devices
+
+    def _plug(self, device: NetDev) -> None:
+        queues = str(4 if device.kind == UPLINK else 1)
+        words = ["ip", "link", "add", device.name, "address", device.mac, "numrxqueues", queues, "numtxqueues", queues]
+        words += ["type", "veth", "peer", "name", f"x{device.name}"[:15], "numrxqueues", queues, "numtxqueues", queues]
+        self._inside(*words)
+        # The other end goes where nobody looks.
+        self._inside("ip", "link", "set", f"x{device.name}"[:15], "netns", str(self.holder.pid))
+
+    def _unplug(self, device: NetDev) -> None:
+        self._inside("ip", "link", "delete", device.name)
+
+    def _rename(self, device: NetDev) -> None:
+        # The hook is told after the fact; the kernel's index does not change, so the address says which it is.
+        found = subprocess.run(
+            ["nsenter", "-t", str(self.pid), "--net", "ip", "-j", "link", "show"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        for link in json.loads(found.stdout):
+            if link["address"] == device.mac and link["ifname"] != device.name:
+                self._inside("ip", "link", "set", link["ifname"], "name", device.name)
+
+    # /sys
+
+    def _mount(self) -> None:
+        names = os.listdir(f"/proc/{self.pid}/root/sys/class/net")
+        own = {name: f"../../devices/virtual/net/{name}" for name in names if self.machine.device(name) is None}
+        for top, passes in (("bus/pci", {}), ("class/net", own), ("module", {})):
+            descriptor = os.open("/dev/fuse", os.O_RDWR)
+            self.descriptors.append(descriptor)
+            mount = Mount(descriptor, SysFs(self.machine), top, self.lock, passes)
+            self._mount_one(descriptor, f"/sys/{top}")
+            mount.start()
+            self.mounts.append(mount)
+
+    def _mount_one(self, descriptor: int, place: str) -> None:
+        """In a child, as a process can be in one mount namespace only."""
+        child = os.fork()
+        if child == 0:
+            try:
+                spaces = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
+                if libc.setns(spaces, CLONE_NEWNS) != 0:
+                    os._exit(2)
+                options = f"fd={descriptor},rootmode=40000,user_id=0,group_id=0,allow_other"
+                done = libc.mount(b"ice-model", place.encode(), b"fuse", ctypes.c_ulong(MS_BITS), options.encode())
+                os._exit(0 if done == 0 else 3)
+            finally:
+                os._exit(4)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, f"{place} was not mounted ({status})"
+
+
+def can_run() -> str:
+    """What is missing here for hosts with a model inside; empty when nothing is."""
+    if os.geteuid() != 0:
+        return "root"
+    if not os.path.exists("/dev/fuse"):
+        return "/dev/fuse"
+    return "" if shutil.which("nsenter") and shutil.which("unshare") else "util-linux"
