@@ -18,8 +18,10 @@ PROFILE = ROOT / "profiles" / "e810" / "tether.yaml"
 
 
 @cache
-def _bytes_of(name: str) -> bytes:
+def _bytes_of(name: str, version: str | None = None) -> bytes:
     profile = read_profile(PROFILE)
+    if version is not None:
+        profile = profile.model_copy(update={"version": version})
     plain = profile.model_copy(update={"tether": None})
     if name == "tether":
         return new_package(compile_source(source_of(profile))).to_bytes()
@@ -34,9 +36,14 @@ def package_of(name: str) -> Package:
     return Package.read(_bytes_of(name))
 
 
-def signed_bytes(sign_type: int = 1) -> bytes:
+def package_bytes(name: str, version: str | None = None) -> bytes:
+    """The same as a file, of another version when one is given; `signed` is the plain one with a signing segment."""
+    return signed_bytes(version=version) if name == "signed" else _bytes_of(name, version)
+
+
+def signed_bytes(sign_type: int = 1, version: str | None = None) -> bytes:
     """A package with a signing segment; the signature is rubbish, as no key of ours could make it otherwise."""
-    package = package_of("plain")
+    package = Package.read(_bytes_of("plain", version))
     buffers = len(package.configuration().buffers)
     body = struct.pack("<6I", 0x10, sign_type, 1, 0, buffers, 0x8000_0001) + b"\xa5" * 40 + struct.pack("<I", 0)
     head = struct.pack("<I4BI", SIGNING, 1, 0, 0, 0, 44 + len(body)) + b"signature".ljust(32, b"\0")

@@ -98,6 +98,11 @@ def facts(
 
 
 CARD = "001122ffff334455"
+#: What a host with such a card has beside it.
+CARD_HOST: dict[str, Any] = {
+    "kernel": "6.12.95-amd64",
+    "tools": {name: f"/usr/sbin/{name}" for name in ("devlink", "tc", "modprobe", "update-initramfs", "dmesg")},
+}
 FIRMWARE = "/lib/firmware/{}intel/ice/ddp/{}.pkg"
 
 
@@ -133,7 +138,7 @@ def card(
     cards = {serial: {"package": package, "safe_mode": False, "files": held}}
     return (
         merge({"functions": functions, "cards": cards}, config or {}),
-        merge({"functions": standing, "cards": {serial: {"search": files}}}, status or {}),
+        merge({"functions": standing, "cards": {serial: {"search": files}}, **CARD_HOST}, status or {}),
     )
 
 

@@ -136,7 +136,7 @@ class Fleet:
         assert all(result["exit"] == 0 for result in results), results
 
     def plan(self, found: dict[str, Facts]) -> Plan:
-        setting = planning.setting()
+        setting = planning.setting(self.inventory)
         offer = BundleOffer(self.bundle.digest, self.bundle.carriers)
         return planner.make_plan(self.inventory, found, replace(setting, bundles={self.bundle.arch: offer}))
 

@@ -126,6 +126,9 @@ def test_a_mistaken_value_is_never_shown(tmp_path: Path) -> None:
 
 
 HOST = "tether: 1\nhosts:\n  a:\n    address: 192.0.2.1\n"
+E810 = HOST + "    nics:\n      d: {family: e810, "
+RULE = E810 + "device: {pci: 'x'}, steering: {rules: [{name: r, match: {}, action: "
+RULES = "hosts.a.nics.d.steering.rules.0"
 PAIR = """\
 tether: 1
 hosts:
@@ -156,7 +159,35 @@ LANES = "lanes: {queues: [0]}"
         (HOST + "    nics: {data0: {device: {}}}\n", "hosts.a.nics.data0.device", "exactly one of"),
         (HOST + "    nics: {data0: {device: {pci: 3b:00.0}}}\n", "hosts.a.nics.data0.device.pci", "PCI address"),
         (HOST + "    nics: {data0: {device: {name: a/b}}}\n", "hosts.a.nics.data0.device.name", "device name"),
-        (HOST + "    nics: {d: {device: {name: d}, family: e810}}\n", "hosts.a.nics.d.family", "expected 'generic'"),
+        (HOST + "    nics: {d: {device: {name: d}, family: e811}}\n", "hosts.a.nics.d.family", "unknown family"),
+        (HOST + "    nics: {d: {device: {name: d}, family: 8}}\n", "hosts.a.nics.d.family", "expected 'generic'"),
+        (E810 + "vf: 2}\n", "hosts.a.nics.d.vf", "unknown field"),
+        (E810 + "device: {serial: 00-11}}\n", "hosts.a.nics.d.device.serial", "like 00-11-22-ff-ff-33-44-55"),
+        (E810 + "device: {serial: 001122ffff334455}}\n", "hosts.a.nics.d.device", "serial and port go together"),
+        (E810 + "device: {port: 0}}\n", "hosts.a.nics.d.device", "expected exactly one of name, mac, pci, serial"),
+        (E810 + "ddp: {package: x.pkg, sha256: 12}}\n", "hosts.a.nics.d.ddp.sha256", "expected text"),
+        (E810 + "mode: dpdk, carrier: udp}\n", "hosts.a.nics.d.carrier", "does not go with mode dpdk"),
+        (E810 + "mode: dpdk, vfs: 2}\n", "hosts.a.nics.d.vfs", "does not go with mode dpdk"),
+        (E810 + "mode: dpdk, eswitch: switchdev}\n", "hosts.a.nics.d.eswitch", "does not go with mode dpdk"),
+        (E810 + "mode: dpdk, device: {name: d}}\n", "hosts.a.nics.d.device.name", "no kernel device"),
+        (RULE + "{redirect: {vf: 0}}}]}}\n", f"{RULES}.action.redirect", "no representor without switchdev"),
+        (RULE + "{queue: 9}}]}, queues: 8}\n", f"{RULES}.action.queue", "queue 9 of a NIC with 8"),
+        (RULE + "{queue: 1, redirect: {vf: 0}}}]}}\n", f"{RULES}.action", "expected exactly one of queue, redirect"),
+        (RULE + "{quue: 1}}]}}\n", f"{RULES}.action.quue", "unknown field"),
+        (RULE + "pass}]}}\n", f"{RULES}.action", "expected 'drop'"),
+        (RULE + "{queue: 1}}]}, eswitch: switchdev}\n", f"{RULES}.action.queue", "have no queue"),
+        (RULE + "{redirect: {vf: 3}}}]}, eswitch: switchdev, vfs: 2}\n", f"{RULES}.action.redirect.vf", "VF 3 of"),
+        (RULE + "drop}, {name: r, match: {vlan: 5}, action: drop}]}}\n", RULES[:-1] + "1.name", "name of rule 0 too"),
+        (RULE + "drop}, {name: s, match: {}, action: drop}]}}\n", RULES[:-1] + "1.match", "frames that r fits too"),
+        (RULE + "drop}]}, mode: dpdk}\n", "hosts.a.nics.d.device.pci", "PCI address"),
+        (
+            HOST + "    nics:\n" + "".join(
+                f"      p{port}: {{family: e810, device: {{serial: 00-11-22-ff-ff-33-44-55, port: {port}}}, "
+                f"ddp: {{package: p.pkg, sha256: {'ab'[port] * 64}}}}}\n" for port in (0, 1)
+            ),
+            "hosts.a.nics.p1.ddp",
+            "p0 of the same card has another",
+        ),
         (HOST + "  a.b: {address: 192.0.2.2}\n", "hosts.a.b", "expected a name"),
         (HOST + "  b: {address: 192.0.2.1}\n", "hosts.b.address", "address and port of a"),
         (HOST + "links: {f: {members: []}}\n", "links.f.members", "has members"),

@@ -138,7 +138,7 @@ def _made(
         again, lost = read_facts(inventory, sorted(placed.done), args, warn=False)
         facts = {name: again.get(name, found) for name, found in facts.items() if not _in(lost, name)}
         unread += lost
-    plan = make_plan(inventory, facts, setting())
+    plan = make_plan(inventory, facts, setting(inventory))
     return inventory, plan, [*failed, *unread, *_held(facts, plan)]
 
 

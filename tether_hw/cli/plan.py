@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
     facts, failed = read_facts(inventory, names, args)
-    plan = make_plan(inventory, facts, setting(recorded=args.facts is not None))
+    plan = make_plan(inventory, facts, setting(inventory, recorded=args.facts is not None))
     if args.output is not None:
         save(plan.text(), plan.not_for_apply, args.output)
     if args.json:
@@ -59,7 +59,7 @@ def save(text: str, not_for_apply: tuple[str, ...], path: Path) -> None:
     """Save a plan. One that names what is not there yet (a key, a bundle) cannot be saved."""
     missing = [reason for reason in not_for_apply if reason != "made from recorded facts"]
     if missing:
-        hint = "tether key enroll makes the keys, make bundle the bundles"
+        hint = "tether key enroll makes the keys, make bundle the bundles; --limit leaves out hosts"
         raise TetherError(f"this plan cannot be saved: {'; '.join(missing)}", hint=hint)
     try:
         path.write_text(text, encoding="utf-8")

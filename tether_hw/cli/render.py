@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
     facts = facts_record.read(args.facts, names) if args.facts else {}
-    with_setting = setting()
+    with_setting = setting(inventory)
     rendered = {name: host_files(inventory, name, facts.get(name), with_setting) for name in names}
     written: dict[str, list[str]] = {}
     for name, files in rendered.items():

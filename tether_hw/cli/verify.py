@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
     facts, failed = read_facts(inventory, names, args)
-    plan = make_plan(inventory, facts, setting())
+    plan = make_plan(inventory, facts, setting(inventory))
     checks: list[dict[str, Any]] = []
     with show(sorted(plan.hosts), quiet=args.json) as progress:
         reach = Reach(inventory, args.timeout, progress=progress)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tether_hw.errors import Problem
-from tether_hw.fleet.models import Top
+from tether_hw.fleet.models import FAMILIES, Top
 from tether_hw.fleet.source import BOOLEAN_WORDS, Tree
 
 _EXPECTED = {
@@ -29,9 +29,13 @@ _EXPECTED = {
 }
 _FORMS = {
     r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$": "expected a MAC address in lower case, like 02:74:00:00:00:01",
-    r"^[0-9a-f]{64}$": "a key is 64 hexadecimal digits in lower case",
+    r"^[0-9a-f]{64}$": "expected 64 hexadecimal digits in lower case",
     r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$": "expected a reference, never the secret itself: "
     "env:NAME, file:PATH or keyring:SERVICE/USER",
+    r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}(/[0-9a-f]{2}(:[0-9a-f]{2}){5})?$": "expected a MAC address in lower case, perhaps "
+    "with /mask, like 02:74:00:00:00:00/ff:ff:00:00:00:00",
+    r"^([0-9a-f]{16}|[0-9a-f]{2}(-[0-9a-f]{2}){7})$": "expected a serial number in lower case, like "
+    "00-11-22-ff-ff-33-44-55",
     r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$": "expected a PCI address like 0000:3b:00.0",
     r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$": "expected a device name of at most 15 characters",
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "expected a name of letters, digits, _ and -",
@@ -57,7 +61,7 @@ def _problem(
     kind = detail["type"]
     is_key = kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
     place = tree.find(tuple(path), key=is_key)
-    message, hint = _words(detail, here, model, path)
+    message, hint = _words(detail, here, model, path, tree)
     return place.problem(text, message, hint), tuple(str(part) for part in path)
 
 
@@ -75,6 +79,9 @@ def real_path(detail: ErrorDetails, tree: Tree) -> tuple[list[str | int], Tree |
             continue  # pydantic names the branch of a union, or "[key]", here
         path.append(part)
         here = step
+    if detail["type"] == "union_tag_invalid":
+        path.append("family")
+        here = _step(here, "family")
     return path, here
 
 
@@ -87,14 +94,14 @@ def _step(tree: Tree | None, part: str | int) -> Tree | None:
 
 
 def _words(
-    detail: ErrorDetails, tree: Tree | None, model: type[BaseModel], path: list[str | int]
+    detail: ErrorDetails, tree: Tree | None, model: type[BaseModel], path: list[str | int], whole: Tree
 ) -> tuple[str, str | None]:
     kind = detail["type"]
     context = detail.get("ctx") or {}
     if kind == "extra_forbidden":
         # What hosts inherit is taken out of the file before it is checked.
         inherited = ("defaults", "groups") if model is Top and len(path) == 1 else ()
-        known = sorted([*field_names(model, path[:-1]), *inherited])
+        known = sorted([*field_names(model, path[:-1], whole), *inherited])
         near = nearest(str(path[-1]), known)
         return "unknown field", f"did you mean {near!r}?" if near else f"fields here: {', '.join(known)}"
     if kind == "missing":
@@ -110,8 +117,9 @@ def _words(
     if kind == "string_pattern_mismatch":
         return _FORMS.get(str(context.get("pattern")), f"does not fit {context.get('pattern')}"), None
     if kind == "literal_error":
-        hint = "NIC families of this version: generic" if path and path[-1] == "family" else None
-        return f"expected {context.get('expected')}", hint
+        return f"expected {context.get('expected')}", None
+    if kind == "union_tag_invalid":
+        return "unknown family", f"NIC families of this version: {', '.join(sorted(FAMILIES))}"
     if kind == "value_error":
         return str(context.get("error", detail["msg"])), None
     message = detail["msg"].removeprefix("Input ").removeprefix("Value ")
@@ -140,28 +148,39 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def field_names(model: type[BaseModel], path: list[str | int]) -> set[str]:
-    """The fields of the model at a path below `model`; empty where there is no model."""
+def field_names(model: type[BaseModel], path: list[str | int], tree: Tree | None = None) -> set[str]:
+    """The fields of the model at a path below `model`; empty where there is no model. A NIC's family decides."""
     here: Any = model
     for part in path:
+        tree = _step(tree, part)
         if isinstance(here, type) and issubclass(here, BaseModel):
             if str(part) not in here.model_fields:
                 return set()
-            here = _inner(here.model_fields[str(part)].annotation)
+            here = _inner(here.model_fields[str(part)].annotation, tree)
         else:
             arguments = typing.get_args(here)
-            here = _inner(arguments[-1]) if arguments else None
+            here = _inner(arguments[-1], tree) if arguments else None
     return set(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else set()
 
 
-def _inner(annotation: Any) -> Any:
-    """The model or container inside Annotated and optional types."""
+def _inner(annotation: Any, tree: Tree | None) -> Any:
+    """The model or container inside Annotated and optional types; of the families the one that the tree names."""
     while True:
         origin = typing.get_origin(annotation)
         if origin is typing.Annotated:
             annotation = typing.get_args(annotation)[0]
         elif origin in (typing.Union, types.UnionType):
             members = [member for member in typing.get_args(annotation) if member is not type(None)]
-            annotation = members[-1]
+            models = [member for member in map(_bare, members) if member in FAMILIES.values()]
+            annotation = FAMILIES.get(_family_of(tree), models[0]) if models else members[-1]
         else:
             return annotation
+
+
+def _bare(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+
+
+def _family_of(tree: Tree | None) -> str:
+    said = tree.get("family") if tree is not None else None
+    return str(said.value) if said is not None else "generic"

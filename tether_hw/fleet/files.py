@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tether_hw.errors import HostRefused
+from tether_hw.fleet.draft import Setting
 from tether_hw.fleet.engine_intent import ConfigError, engine_intent, engine_user
 from tether_hw.fleet.inventory import Inventory
-from tether_hw.fleet.planner import Setting
 from tether_hw.fleet.render import SYSUSERS_TEMPLATE, render
 from tether_hw.plan.canonical import file_text
 from tether_hw.plan.facts import Facts
@@ -55,6 +56,6 @@ def _paths(root: str, facts: Facts | None) -> HostPaths:
     return HostPaths(str(Path(root).expanduser()))
 
 
-def _looked_up(facts: Facts | None, selector: dict[str, str]) -> str | None:
+def _looked_up(facts: Facts | None, selector: dict[str, Any]) -> str | None:
     entries = facts.status["devices"] if facts is not None else []
     return next((entry["device"] for entry in entries if entry["selector"] == selector), None)

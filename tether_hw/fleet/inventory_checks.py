@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tether_hw.fleet.explain import nearest
+from tether_hw.fleet.inventory_e810 import check_e810
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU, Host
 from tether_hw.nic.generic.limits import XDP_MTU_MAX, smallest_mtu
-from tether_hw.nic.generic.model import GenericNic
+from tether_hw.nic.nic import Nic
 from tether_hw.plan.lane import MAX_LANES, address_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
     for name, host in inventory.hosts.items():
         for nic in host.nics:
             _nic(inventory, loader, name, nic)
+        check_e810(loader, name, host)
         _devices(loader, name, host)
         _engine(inventory, loader, name, host)
         _peers(inventory, loader, name, host)
@@ -157,7 +159,7 @@ def _nic(inventory: Inventory, loader: Loader, name: str, nic_name: str) -> None
         _mtu(loader, (*base, "mtu"), nic.mtu, carrier)
 
 
-def _lanes(loader: Loader, base: tuple[str | int, ...], nic: GenericNic) -> None:
+def _lanes(loader: Loader, base: tuple[str | int, ...], nic: Nic) -> None:
     assert nic.lanes is not None
     queues = nic.lanes.queues
     if queues is not None and not queues:
@@ -191,11 +193,12 @@ def _mtu(loader: Loader, where: tuple[str | int, ...], mtu: int, carrier: str) -
 def _devices(loader: Loader, name: str, host: Host) -> None:
     seen: dict[tuple[str, str], str] = {}
     for nic_name, nic in host.nics.items():
-        for kind, value in nic.device.selector().items():
-            # Lanes of the carrier udp share a device, such as lo.
-            if nic.udp is None and seen.setdefault((kind, value), nic_name) != nic_name:
-                where = ("hosts", name, "nics", nic_name, "device", kind)
-                loader.problem(where, f"is the device of {seen[kind, value]} too")
+        selector = nic.device.selector()
+        kind, value = next(iter(selector)), " ".join(map(str, selector.values()))
+        # Lanes of the carrier udp share a device, such as lo.
+        if nic.udp is None and seen.setdefault((kind, value), nic_name) != nic_name:
+            where = ("hosts", name, "nics", nic_name, "device", kind)
+            loader.problem(where, f"is the device of {seen[kind, value]} too")
 
 
 def _engine(inventory: Inventory, loader: Loader, name: str, host: Host) -> None:

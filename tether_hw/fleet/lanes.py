@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tether_hw.fleet.models import Engine, Host
-from tether_hw.nic.generic.model import GenericNic
+from tether_hw.nic.nic import Nic
 from tether_hw.plan.lane import lane_mac
-
-RAW_CARRIERS = ("auto", "af_packet", "af_xdp")
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,9 @@ class PlannedLane:
     address: dict[str, Any]
 
 
-def carrier_of(nic: GenericNic, engine: Engine) -> str:
+def carrier_of(nic: Nic, engine: Engine) -> str:
     """The carrier of a NIC's lanes: its own, or the engine's."""
-    return nic.carrier or engine.carrier
+    return nic.own_carrier or engine.carrier
 
 
 def udp_text(address: str, port: int) -> str:

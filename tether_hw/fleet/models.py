@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.generic.model import GenericNic
 from tether_hw.nic.model import Model, Name, PlainName
 from tether_hw.nic.units import RateBps, TimeNs
@@ -19,6 +20,21 @@ DEFAULT_MTU = 1500
 SecretReference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$")]
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+FAMILIES = {"e810": E810Nic, "generic": GenericNic}
+
+
+def _family(value: Any) -> str:
+    """Which model a NIC is read by."""
+    family = value.get("family", "generic") if isinstance(value, dict) else getattr(value, "family", "generic")
+    return family if isinstance(family, str) else "generic"
+
+
+AnyNic = Annotated[
+    Annotated[GenericNic, Tag("generic")] | Annotated[E810Nic, Tag("e810")],
+    Discriminator(_family),
+]
 
 
 def _root(value: str) -> str:
@@ -96,7 +112,7 @@ class Host(Access):
     sudo_password: SecretReference | None = Field(None, description="reference to the password that sudo asks for")
     root: Annotated[str, AfterValidator(_root)] = Field("/", description="folder that stands for / on this host")
     groups: list[PlainName] = Field(default_factory=list, description="groups it inherits from; the first one wins")
-    nics: dict[PlainName, GenericNic] = Field(default_factory=dict)
+    nics: dict[PlainName, AnyNic] = Field(default_factory=dict)
     engine: Engine = Engine()
     peers: list[PlainName] | None = Field(None, description="hosts it talks to; all on its links when left out")
 

@@ -12,14 +12,16 @@ from tether_hw.data import data_path
 from tether_hw.errors import InputErrors, Problem
 from tether_hw.fleet import source
 from tether_hw.fleet.explain import explain
+from tether_hw.nic.e810.capability import Capabilities
 from tether_hw.nic.generic.profile import Profile
 
 
 class Profiles:
-    """The profiles of the family `generic` by driver."""
+    """The profiles of the family `generic` by driver, and what the driver of E810 cards can do."""
 
-    def __init__(self, by_driver: Mapping[str | None, Profile]) -> None:
+    def __init__(self, by_driver: Mapping[str | None, Profile], e810: Capabilities) -> None:
         self._by_driver = by_driver
+        self.e810 = e810
 
     def of(self, driver: str | None) -> Profile:
         """The profile of a driver; a device without one is loopback."""
@@ -49,6 +51,16 @@ def load() -> Profiles:
         found[profile.driver] = profile
     if None not in found:
         problems.append(Problem(str(data_path("profiles")), 0, 0, "", "there is no default profile"))
-    if problems:
+    e810 = _capabilities(problems)
+    if problems or e810 is None:
         raise InputErrors(problems)
-    return Profiles(found)
+    return Profiles(found, e810)
+
+
+def _capabilities(problems: list[Problem]) -> Capabilities | None:
+    tree = source.read(data_path("profiles") / "e810" / "ice.yaml", problems)
+    try:
+        return Capabilities.model_validate(tree.plain())
+    except ValidationError as error:
+        problems.extend(explain(error, tree, Capabilities))
+        return None

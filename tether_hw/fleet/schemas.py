@@ -13,6 +13,7 @@ from tether_hw.fleet.run_shapes import RUN_SHAPES
 from tether_hw.fleet.shapes import SHAPES
 from tether_hw.fleet.sim_shapes import SIM_SHAPES
 from tether_hw.fleet.trace_shapes import TRACE_SHAPES
+from tether_hw.nic.e810.capability import Capabilities
 from tether_hw.nic.e810.profile import ParserProfile
 from tether_hw.nic.generic.profile import Profile
 
@@ -32,13 +33,19 @@ def _inventory() -> dict[str, Any]:
     """The inventory's schema: `defaults` and `groups` hold fields of hosts, none of them required there."""
     schema = Top.model_json_schema()
     definitions = schema["$defs"]
+    # A NIC whose family is inherited fits the model of either family.
+    for union in (
+        *definitions["Host"]["properties"]["nics"]["patternProperties"].values(),
+        definitions["WantedRule"]["properties"]["action"],
+    ):
+        union["anyOf"] = union.pop("oneOf")
     partial = {key: value for key, value in definitions["Host"].items() if key != "required"}
     partial["description"] = "Fields that hosts inherit."
     partial["properties"] = {name: value for name, value in partial["properties"].items() if name != "groups"}
     definitions["Inherited"] = partial
     # What a host inherits need not stand in it.
     definitions["Host"] = {key: value for key, value in definitions["Host"].items() if key != "required"}
-    for name in ("GenericNic", "Udp", "Metrics"):
+    for name in ("GenericNic", "E810Nic", "Ddp", "Udp", "Metrics"):
         definitions[name] = {key: value for key, value in definitions[name].items() if key != "required"}
     schema["properties"]["defaults"] = {"$ref": "#/$defs/Inherited"}
     schema["properties"]["groups"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Inherited"}}
@@ -54,6 +61,7 @@ SCHEMAS: dict[str, Entry] = {
     "inventory": Entry("an inventory file", _inventory),
     "keys": Entry("a keys file", KeysFile.model_json_schema),
     "profile": Entry("a driver of the NIC family generic", Profile.model_json_schema),
+    "e810-driver": Entry("what the driver of E810 cards can be asked for", Capabilities.model_json_schema),
     "parser-profile": Entry("what the parser of an E800 is taught", ParserProfile.model_json_schema),
     **{name: Entry(shape["description"], _shape(name)) for name, shape in DOCUMENTS.items()},
 }

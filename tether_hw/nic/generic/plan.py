@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tether_hw.nic.generic.model import GenericNic
 from tether_hw.nic.generic.profile import Profile
+from tether_hw.nic.nic import Nic
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_mtu import NicMtu
 from tether_hw.plan.kinds.nic_queues import NicQueues, queues_text
@@ -24,7 +24,7 @@ class NicPlan:
 
 
 def plan_nic(
-    nic: GenericNic,
+    nic: Nic,
     device: str,
     facts: Mapping[str, Any],
     limits: Mapping[str, Any],
@@ -54,7 +54,7 @@ def plan_nic(
 
 def _queues(
     plan: NicPlan,
-    nic: GenericNic,
+    nic: Nic,
     device: str,
     facts: Mapping[str, Any],
     limits: Mapping[str, Any],
@@ -68,11 +68,12 @@ def _queues(
                 plan.refusals.append(f"{device}: driver {facts['driver']} has no queue count that can be set")
             return
         wanted = dict.fromkeys(now, nic.queues)
+        if wanted == now:
+            return
         if most is not None and any(nic.queues > count for count in most.values()):
             plan.refusals.append(f"{device}: {nic.queues} queues, it has at most {queues_text(most)}")
             return
-        if wanted != now:
-            plan.steps.append(NicQueues(device, wanted))
+        plan.steps.append(NicQueues(device, wanted))
         return
     if nic.lanes is not None and nic.udp is None:
         count = 1 if now is None else min(now.values())
@@ -84,7 +85,7 @@ def _queues(
 
 def _ring(
     plan: NicPlan,
-    nic: GenericNic,
+    nic: Nic,
     device: str,
     facts: Mapping[str, Any],
     limits: Mapping[str, Any],
@@ -116,7 +117,7 @@ def _mtu(plan: NicPlan, device: str, facts: Mapping[str, Any], limits: Mapping[s
 
 def _carrier(
     plan: NicPlan,
-    nic: GenericNic,
+    nic: Nic,
     device: str,
     facts: Mapping[str, Any],
     profile: Profile,
