@@ -13,13 +13,27 @@ import pytest
 
 from tests.support import plan_steps
 from tests.support.plan_steps import CARD, OWN, PLACE
-from tether_hw.agent import cards, command, kernel_log, nic_links, package_files, package_words, sysfs, waiting
+from tether_hw.agent import (
+    cards,
+    command,
+    kernel_log,
+    nic_links,
+    package_files,
+    package_words,
+    sysfs,
+    verify,
+    waiting,
+)
 from tether_hw.agent.errors import AgentError
+from tether_hw.agent.host import Host
 from tether_hw.agent.session import Connection
 from tether_hw.agent.sysfs import Sysfs
+from tether_hw.nic.steering.flower import Filter
+from tether_hw.plan.checks import Check
 from tether_hw.plan.kinds.base import make_step
 from tether_hw.plan.kinds.ddp_package import DdpPackage
 from tether_hw.plan.paths import HostPaths
+from tether_hw.plan.shape import ShapeError
 from tether_hw.plan.step import Step
 
 #: What Linux prints (ice_main.c of 6.x), and which of its ends it stands for.
@@ -163,6 +177,52 @@ def test_the_devices_of_a_session_reach_down_to_what_a_bond_is_made_of(
     assert cards.session_devices() == set()
 
 
+CHECK = {"function": plan_steps.PF0, "table": "flower", "rules": {}}
+
+
+@pytest.mark.parametrize(
+    ("offload", "target", "in_hw", "result", "words"),
+    [
+        ("required", "@pf0vf2.rep", True, "proved", "1 rules of flower are there, 1 of them in hardware"),
+        ("preferred", "@pf0vf2.rep", True, "proved", "1 rules of flower are there, 1 of them in hardware"),
+        ("software", "@pf0vf2.rep", False, "proved", "1 rules of flower are there, 0 of them in hardware"),
+        ("preferred", "@pf0vf2.rep", False, "in software", "hardware did not take them: 1206/88b50001"),
+        ("required", "@pf0vf2.rep", False, "failed", "1206/88b50001 is not in hardware"),
+        ("required", "*", True, "failed", "1206/88b50001 has lost its target"),
+        ("required", "eth9", True, "failed", "1206/88b50001 is not as planned"),
+        ("required", None, True, "failed", "1206/88b50001 is not there"),
+    ],
+)
+def test_rules_are_proved_in_hardware(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    offload: str,
+    target: str | None,
+    in_hw: bool,
+    result: str,
+    words: str,
+) -> None:
+    place = plan_steps.TO_VF_PLACE
+    rule = {**plan_steps.TO_VF.document(), "offload": offload}
+    shown = {} if target is None else {place: {**rule, "target": target}}
+    config = {"device": "eth1", "flower": {"hook": True, "offload": True, "rules": shown}}
+    monkeypatch.setattr(cards, "standing", lambda pci, paths: cards.Standing(config, {}, None))
+    found = [Filter(pref=1206, handle=0x88B50001, protocol=0x8100, kind="flower", in_hw=in_hw)]
+    monkeypatch.setattr(cards, "filters", lambda device: found)
+    check = Check.parse({"id": "r", "check": "rules", "nic": "data0", "data": {**CHECK, "rules": {place: rule}}})
+    [answer] = verify.local(Host(HostPaths(str(tmp_path))), "a", [], [check], {}, 1.0)
+    assert answer["result"] == result
+    assert words in answer["evidence"]
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {**CHECK, "table": "u32"}, {**CHECK, "rules": {"x/y/z": {}}}, {**CHECK, "function": "eth1"}]
+)
+def test_checks_of_rules_are_read_strictly(data: dict[str, Any]) -> None:
+    with pytest.raises(ShapeError):
+        Check.parse({"id": "r", "check": "rules", "nic": None, "data": data})
+
+
 class Place:
     """A host's root with a folder for packages, a store and a run's snapshot."""
 
@@ -210,6 +270,7 @@ def test_a_package_is_placed_and_the_old_bytes_come_back(place: Place) -> None:
     place.carry(sha256)
     assert place.path.read_bytes() == b"new"
     assert place.path.stat().st_mode & 0o777 == 0o644
+    assert Path(place.paths.file(hashlib.sha256(b"old").hexdigest())).read_bytes() == b"old"
     place.carry(hashlib.sha256(b"old").hexdigest())
     assert place.path.read_bytes() == b"old"
     place.carry(None)

@@ -12,6 +12,7 @@ from tether_hw.agent.process import ProcessId, boottime_ns, detach
 from tether_hw.agent.readback import check_facts, read_config, wait_for
 from tether_hw.agent.run import EXECUTOR, REVERTED
 from tether_hw.agent.staged import Staged
+from tether_hw.plan.checks import IN_SOFTWARE, PROVED
 from tether_hw.plan.effects import holds
 from tether_hw.plan.kinds.registry import parse_data
 
@@ -83,7 +84,7 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
     run.journal.append("verify", BEGIN)
     plan = staged.plan
     results = verify.local(host, staged.host, staged.devices(), plan.checks, plan.expected(), staged.time_scale)
-    bad = [result for result in results if result["result"] != "proved"]
+    bad = [result for result in results if result["result"] not in (PROVED, IN_SOFTWARE)]
     run.journal.append("verify", FAILED if bad else END, checks=results)
     if bad:
         raise AgentError("local verify failed: %s" % "; ".join("%s: %s" % (r["id"], r["evidence"]) for r in bad))

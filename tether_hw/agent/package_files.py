@@ -64,12 +64,20 @@ def carry_out(data: DdpPackage, paths: HostPaths, snapshot: Path, timeout_s: flo
     files, _ = packages(sysfs.SYSFS, paths.root, platform.release(), data.card)
     if data.path not in files:
         raise AgentError("%s is no place where the driver looks for a package of card %s" % (data.path, data.card))
+    keep_in_store(path, paths)
     if data.sha256 is None:
         durable.remove(path)
     elif not _linked(data, snapshot):
         durable.write(path, _content(data.sha256, paths, snapshot), 0o644)
     if data.initramfs is not None:
         command.checked(INITRAMFS[data.initramfs], timeout_s)
+
+
+def keep_in_store(path: Path, paths: HostPaths) -> None:
+    """What a file was is kept with the files that plans name, so that a later run can put it back as well."""
+    sha256 = digest(path)
+    if sha256 is not None and digest(Path(paths.file(sha256))) != sha256:
+        durable.write(Path(paths.file(sha256)), path.read_bytes(), 0o644)
 
 
 def _linked(data: DdpPackage, snapshot: Path) -> bool:

@@ -10,6 +10,7 @@ from tether_hw.agent.journal import END
 from tether_hw.agent.process import boot_id
 from tether_hw.agent.run import CONFIRMED, DEADMAN, EXECUTOR, REVERTED, REVERTER
 from tether_hw.agent.staged import Staged
+from tether_hw.plan.checks import IN_SOFTWARE
 
 if TYPE_CHECKING:
     from tether_hw.agent.host import Host
@@ -75,6 +76,7 @@ def status(host: Host, run: Run) -> dict[str, Any]:
         "restored": None,
         "why": None,
         "differences": [],
+        "in_software": [],
         "pending": (host.lock.holder() or {}).get("run") == run.name,
     }
     if run.exists():
@@ -84,6 +86,9 @@ def status(host: Host, run: Run) -> dict[str, Any]:
             {"id": step.id, "done": _done(records, step.id), "ran": _ran(records, step.id)}
             for step in staged.plan.steps
         ]
+    verify = run.journal.last("verify", END)
+    if verify is not None:
+        answer["in_software"] = [check for check in verify["checks"] if check["result"] == IN_SOFTWARE]
     revert = run.journal.last("revert", END)
     if revert is not None:
         answer.update(restored=revert["restored"], why=revert["why"], differences=revert["differences"])

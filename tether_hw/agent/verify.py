@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
-from tether_hw.agent import facts, service, supervisor
+from tether_hw.agent import facts, nic_rules, service, supervisor
 from tether_hw.agent.errors import AgentError
+from tether_hw.plan.checks import FAILED, IN_SOFTWARE, PROVED
 from tether_hw.plan.difference_words import not_as_planned
 from tether_hw.plan.facts import differences
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from tether_hw.agent.host import Host
     from tether_hw.plan.checks import Check
 
-PROVED = "proved"
-FAILED = "failed"
 _ENGINE_UP_S = 15.0
 _STOPPED_S = 3.0  # a service manager that starts a service anew calls it stopped for about a second
 _ANSWER_S = 10.0
@@ -45,8 +44,11 @@ def local(
             trouble = error.message
     results = []
     for check in mine:
+        software = False
         if check.check == "config":
             good, evidence = _config(host, name, devices, planned)
+        elif check.check == "rules":
+            good, software, evidence = _rules(host, check)
         elif stats is None:
             good, evidence = False, trouble
         elif check.check == "engine":
@@ -59,11 +61,28 @@ def local(
                 "host": name,
                 "nic": check.nic,
                 "check": check.check,
-                "result": PROVED if good else FAILED,
+                "result": IN_SOFTWARE if good and software else PROVED if good else FAILED,
                 "evidence": evidence,
             }
         )
     return results
+
+
+def _rules(host: Host, check: Check) -> tuple[bool, bool, str]:
+    """Whether the rules are there and where they may be, whether some are in software only, and what was seen."""
+    wanted = check.data["rules"]
+    try:
+        wrong, slow = nic_rules.not_proved(check.data, host.paths)
+    except AgentError as error:
+        return False, False, error.message
+    wrong += ["%s is not in hardware" % place for place in slow if wanted[place]["offload"] == "required"]
+    if wrong:
+        return False, False, "; ".join(wrong)
+    if slow:
+        return True, True, "in software, hardware did not take them: %s" % ", ".join(slow)
+    allowed = sum(1 for rule in wanted.values() if rule["offload"] == "software")
+    text = "%d rules of %s are there" % (len(wanted), check.data["table"])
+    return True, False, "%s, %d of them in hardware" % (text, len(wanted) - allowed)
 
 
 def engine_stats(host: Host) -> dict[str, Any]:

@@ -202,7 +202,8 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
         for host in kept:
             absent.pop(host, None)
         wanted = {host: plan.hosts[host].checks for host in plan.hosts if host in kept}
-        checks = verify.links(reach, wanted, absent)
+        checks = [*one.in_software, *verify.links(reach, wanted, absent)]
+        checks.sort(key=lambda check: (check["host"], check["id"]))
     except Interrupted:
         begun = one.under_way()
         message, hint = "interrupted; no host had begun, nothing is left of it", None

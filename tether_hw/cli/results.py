@@ -8,6 +8,7 @@ from typing import Any
 from tether_hw.cli import output
 from tether_hw.cli.exits import Exit, worst
 from tether_hw.fleet.secrets import redact, redact_all
+from tether_hw.plan.checks import FAILED, IN_SOFTWARE, NOT_NOW, PROVED
 
 
 def lines(results: list[dict[str, Any]]) -> list[str]:
@@ -25,7 +26,7 @@ def lines(results: list[dict[str, Any]]) -> list[str]:
 
 def check_lines(checks: list[dict[str, Any]]) -> list[str]:
     """One line per check."""
-    marks = {"proved": "ok", "failed": "FAILED", "not provable now": "--"}
+    marks = {PROVED: "ok", FAILED: "FAILED", NOT_NOW: "--", IN_SOFTWARE: "SOFT"}
     return [
         f"{marks[check['result']]:6} {check['host']}: {check['id']}: {redact(str(check['evidence']))}"
         for check in checks
@@ -33,8 +34,8 @@ def check_lines(checks: list[dict[str, Any]]) -> list[str]:
 
 
 def proofs(checks: list[dict[str, Any]]) -> Exit:
-    """UNPROVED when a check failed."""
-    return Exit.UNPROVED if any(check["result"] == "failed" for check in checks) else Exit.DONE
+    """UNPROVED when a check failed, or when rules that may run in hardware do not."""
+    return Exit.UNPROVED if any(check["result"] in (FAILED, IN_SOFTWARE) for check in checks) else Exit.DONE
 
 
 def give(schema: str, results: list[dict[str, Any]], *, as_json: bool, **more: Any) -> int:

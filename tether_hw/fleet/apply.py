@@ -156,6 +156,7 @@ class Application:
         self.holder = state.holder()
         self.gate = Gate(reach.inventory)
         self.kept: set[str] = set()
+        self.in_software: list[dict[str, Any]] = []
         self._staged_on: set[str] = set()
         self._stopped = False
         self._lock = threading.Lock()
@@ -223,6 +224,7 @@ class Application:
                 result = finished(one, status, self.wish.confirm)
                 if result["result"] == "confirmed":
                     self.kept.add(host)
+                    self.in_software += status["in_software"]
                 return result
             finally:
                 one.close()

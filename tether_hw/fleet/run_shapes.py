@@ -25,7 +25,7 @@ APPLY = document(
     run=_RUN,
     plan_id=text(),
     changes=whole("steps of the plan"),
-    checks=arr(PROOF, "what both ends of each link proved"),
+    checks=arr(PROOF, "what both ends of each link proved, and rules that are in software only"),
     next=arr(text("a command")),
     hosts=arr(_HOST),
 )

@@ -3,23 +3,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from tether_hw.plan.lane import Lane
-from tether_hw.plan.shape import HEX64, NAME, Fields, integer_item
+from tether_hw.plan.rules_table import LOCATION, PLACE, parse_wanted
+from tether_hw.plan.shape import HEX64, NAME, PCI, Fields, integer_item
 
 #: config: the facts' config has this digest. engine: it answers on its socket. lane: its socket is on its queue, with
-#: this carrier. link: engine frames from the peer arrive on the queues of these lanes, none misdirected.
-LOCAL_CHECKS = ("config", "engine", "lane")
+#: this carrier. rules: steering rules are there, in hardware where they may be. link: engine frames from the peer
+#: arrive on the queues of these lanes, none misdirected.
+LOCAL_CHECKS = ("config", "engine", "lane", "rules")
 LINK_CHECKS = ("link",)
-RESULTS = ("proved", "failed", "not provable now")
+PROVED, FAILED, NOT_NOW = "proved", "failed", "not provable now"
+#: Rules are there and work, but hardware did not take them: kept where that was allowed, and told.
+IN_SOFTWARE = "in software"
+RESULTS = (PROVED, FAILED, NOT_NOW, IN_SOFTWARE)
+RULE_TABLES = ("ntuple", "flower")
+PLACE_OR_LOCATION = re.compile(f"(?:{LOCATION.pattern}|{PLACE.pattern})")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to prove. `data` by check: config {"digest"}; engine {}; lane: a Lane; link: {"link", "peer", "lanes",
-    "peer_lanes", "delivers"}."""
+    """One thing to prove. `data` by check: config {"digest"}; engine {}; lane: a Lane; rules: {"function", "table":
+    ntuple or flower, "rules": {place: rule}}; link: {"link", "peer", "lanes", "peer_lanes", "delivers"}."""
 
     id: str
     check: str
@@ -54,6 +62,10 @@ def _check_data(check: Check, where: str) -> None:
     fields = Fields(check.data, where)
     if check.check == "config":
         fields.text("digest", HEX64)
+    elif check.check == "rules":
+        fields.text("function", PCI)
+        fields.one_of("table", RULE_TABLES)
+        fields.table("rules", parse_wanted, PLACE_OR_LOCATION)
     elif check.check == "link":
         fields.text("link", NAME)
         fields.text("peer", NAME)
