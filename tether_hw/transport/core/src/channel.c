@@ -117,7 +117,7 @@ int tether_channel_ready(struct tether_endpoint *ep, struct tether_channel *ch, 
     control->used = 1;
     tether_ledger_init(&control->tx.ledger, 0, manifest->pool_slots);
     control->rx.granted = control->rx.told = (uint64_t)ep->pool_frames * ep->floor;
-    ch->next_flow_id = ch->initiator ? 2 : 1;
+    tether_ids_begin(ep, ch);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "contact.h"
 #include "cookie.h"
 #include "flow.h"
+#include "ids.h"
 #include "keys.h"
 #include "noise.h"
 #include "probe.h"
@@ -14,10 +15,7 @@
 #include "replay.h"
 #include "wire.h"
 
-enum {
-    TETHER_REFUSED_WORDS = 65536 / 2 / 64,
-    TETHER_ID_GROUP = 4096 /* flow ids that share the time at which one of them was gone last */
-};
+enum { TETHER_REFUSED_WORDS = 65536 / 2 / 64 };
 
 enum { TETHER_CHANNEL_DEAD = 16 }; /* internal: off the network, unread data remains for the application */
 
@@ -86,9 +84,7 @@ struct tether_channel {
     uint32_t refused_count;
     struct tether_plan peer_windows, peer_rtt_table; /* on our clock, for what we send */
     uint64_t away_ns;       /* out of contact since; 0 = in contact */
-    uint16_t next_flow_id;
-    uint8_t ids_again;      /* our ids have been used once: each may be taken again 2 RTT after it was gone */
-    uint64_t gone_ns[65536 / TETHER_ID_GROUP];
+    struct tether_ids ids;
     uint16_t peer_lanes;
     uint64_t down_value;
     int32_t down_status;

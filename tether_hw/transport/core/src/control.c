@@ -170,8 +170,10 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
             }
         } else if (ch->state != TETHER_CHANNEL_CLOSING) {
             size = put_flow(ep, ch, flow, out + length, capacity - length, &marks);
-            if (flow->close_sent && !flow->close_at)
+            if (flow->close_sent && !flow->close_at) {
                 flow->close_at = UINT64_MAX; /* set below, when the cell's end is known */
+                flow->closed_ns = now_ns;
+            }
         }
         if (size < 0)
             break;
@@ -231,12 +233,16 @@ static int define(struct tether_endpoint *ep, struct tether_channel *ch, const s
     struct tether_flow_options options = {.kind = tag->kind, .reliability = tag->reliability, .order = tag->order,
         .scale = tag->scale, .bound = tag->bound, .budget = tag->budget, .latency_ns = tag->latency_ns,
         .deadline_ns = tag->reliability == TETHER_FLOW_EXPIRING ? tag->deadline_ns : 0};
-    struct tether_flow *flow = tether_flow_find(ep, ch, tag->flow);
-    /* initiator opens even, responder odd ids */
-    if (tag->flow == 0 || (tag->flow & 1) != ch->initiator || (flow != NULL && !flow->gone))
+    struct tether_flow *flow;
+    int early;
+    if (tag->flow == 0 || (tag->flow & 1) != ch->initiator)
+        return -1; /* initiator opens even, responder odd ids */
+    early = tether_ids_early(ep, ch, tag->flow, now_ns);
+    flow = tether_flow_find(ep, ch, tag->flow);
+    if (flow != NULL && !flow->gone && !early)
         return -1;
-    if (flow != NULL)
-        options.kind = UINT8_MAX; /* the former flow of this id is not read to its end yet: no room for another one */
+    if (flow != NULL || early)
+        options.kind = UINT8_MAX; /* too soon, or the former flow of this id is not read to its end yet */
     flow = (options.bound || options.kind == TETHER_FLOW_BYTES) && tether_flow_check(ep, ch, &options) == 0
                ? tether_flow_take(ep, ch, tag->flow, &options, now_ns)
                : NULL;
@@ -289,6 +295,7 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
         return 0;
     }
     flow->remote_gone = 1;
+    flow->closed_ns = now_ns;
     if (flow->mute) {
         if (tag->final % flow->rx.floor || tag->final < flow->rx.contig || tag->final - flow->rx.contig >= UINT64_C(1) << 31)
             return -1;

@@ -106,13 +106,14 @@ static int open_all(struct tether_endpoint *ep)
     ep->channels = calloc(channels, sizeof *ep->channels);
     ep->flows = calloc(nodes, sizeof *ep->flows);
     ep->table = calloc(channels * table, sizeof *ep->table);
+    ep->closed_ids = calloc(channels * table, sizeof *ep->closed_ids);
     ep->timers = calloc(channels, sizeof *ep->timers);
     ep->replay_bits = calloc(channels * 2 * TETHER_REPLAY_WORDS(c->replay_window), sizeof *ep->replay_bits);
     ep->peer_addresses = calloc(channels * TETHER_PEER_ADDRESSES, sizeof *ep->peer_addresses);
     ep->peers = calloc(1, sizeof *ep->peers);
     ep->accounts = calloc(channels, sizeof *ep->accounts);
     ep->paced = calloc(nodes, sizeof *ep->paced);
-    if (!ep->accounts || !ep->paced || !ep->addresses || !ep->channels || !ep->flows || !ep->table || !ep->timers || !ep->replay_bits ||
+    if (!ep->accounts || !ep->paced || !ep->addresses || !ep->channels || !ep->flows || !ep->table || !ep->closed_ids || !ep->timers || !ep->replay_bits ||
         !ep->peer_addresses || !ep->peers)
         return -ENOMEM;
     memcpy(ep->addresses, c->lane_addresses, c->lanes * sizeof *ep->addresses);
@@ -196,6 +197,7 @@ TETHER_API void tether_endpoint_free(tether_endpoint *ep)
     free(ep->channels);
     free(ep->flows);
     free(ep->table);
+    free(ep->closed_ids);
     free(ep->timers);
     free(ep->accounts);
     free(ep->paced);

@@ -87,6 +87,7 @@ struct tether_endpoint {
     struct tether_channel *channels;
     struct tether_flow *flows;      /* [max_channels * flow_nodes] */
     uint16_t *table;                /* [max_channels * (table_mask + 1)] flow slots, 0 = empty */
+    struct tether_id_closed *closed_ids; /* [max_channels * (table_mask + 1)] by id */
     uint64_t *timers;               /* [max_channels] lower bound of the channel's next timer */
     uint64_t *replay_bits;
     struct tether_address *peer_addresses;

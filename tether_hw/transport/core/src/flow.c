@@ -137,7 +137,7 @@ void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, st
     flow->budget_bps = 0;
     flow->close_reason = 0;
     flow->close_status = 0;
-    flow->close_at = 0;
+    flow->close_at = flow->closed_ns = 0;
 }
 
 /* A flow with this id and checked options; NULL when the table is full. */
@@ -262,7 +262,7 @@ void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow)
         return;
     if (!flow->gone) {
         flow->gone = 1; /* on the wire; what is unread stays until it is read */
-        ch->gone_ns[flow->id / TETHER_ID_GROUP] = ep->now_ns;
+        tether_ids_gone(ep, ch, flow);
     }
     if (readable(flow))
         return;

@@ -144,6 +144,7 @@ struct tether_flow {
     uint16_t events;        /* bits: 1 << kind */
     uint64_t ember_end;     /* slot behind our ember */
     uint64_t close_at;      /* Flow 0 slot behind our CLOSE */
+    uint64_t closed_ns;     /* when the later of both CLOSEs was made or read */
     uint32_t close_reason;
     int32_t close_status;
     uint32_t channel;       /* slot */

@@ -4,21 +4,6 @@
 
 #include "schedule.h"
 
-/* An id of ours that was never used, or whose flow has been gone for 2 RTT (T-FLW-18); 0 = none now. */
-static uint16_t next_id(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns)
-{
-    for (uint32_t tries = 0; tries < 0x8000; tries++) {
-        uint16_t id = ch->next_flow_id;
-        if (ch->ids_again && now_ns - ch->gone_ns[id / TETHER_ID_GROUP] < 2 * tether_rtt_worst(&ch->rtt))
-            return 0; /* ids go round in turn, so those behind it are younger still */
-        ch->next_flow_id = (uint16_t)(id + 2);
-        ch->ids_again |= ch->next_flow_id < id;
-        if (id != 0 && tether_flow_find(ep, ch, id) == NULL)
-            return id;
-    }
-    return 0;
-}
-
 TETHER_API int tether_flow_open_options(tether_endpoint *ep, uint64_t now_ns, uint32_t channel,
                                         const struct tether_flow_options *asked, uint16_t *id)
 {
@@ -35,7 +20,7 @@ TETHER_API int tether_flow_open_options(tether_endpoint *ep, uint64_t now_ns, ui
     refused = tether_flow_check(ep, ch, &options);
     if (refused)
         return refused;
-    if (ch->flow_count + 1 >= ep->flow_nodes || (free_id = next_id(ep, ch, now_ns)) == 0)
+    if (ch->flow_count + 1 >= ep->flow_nodes || (free_id = tether_ids_next(ep, ch, now_ns)) == 0)
         return -ENOSPC;
     flow = tether_flow_take(ep, ch, free_id, &options, now_ns);
     if (flow == NULL)

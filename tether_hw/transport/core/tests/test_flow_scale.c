@@ -168,8 +168,8 @@ static void id_waits_two_round_trips(void)
     uint16_t flow;
     begin(12, 22, 22, 0);
     ch = tether_channel_find(pair.end[0], pair.channel[0]);
-    ch->ids_again = 1; /* as after 32,767 flows */
-    ch->gone_ns[0] = pair.now_ns;
+    ch->ids.again = 1; /* as after 32,767 flows */
+    ch->ids.gone_ns[0] = pair.now_ns;
     CHECK_EQ(tether_flow_open(pair.end[0], pair.now_ns, pair.channel[0], TETHER_FLOW_BYTES, 0, &flow), -ENOSPC);
     CHECK_EQ(tether_flow_open(pair.end[0], pair.now_ns + tether_rtt_worst(&ch->rtt) * 2, pair.channel[0],
                               TETHER_FLOW_BYTES, 0, &flow), 0);
