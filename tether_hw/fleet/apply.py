@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.errors import HostError, HostFailed, HostRefused, HostRolledBack, HostUnreachable
 from tether_hw.fleet import runner, state, words
 from tether_hw.fleet.gate import Gate
+from tether_hw.fleet.push_files import Files
 from tether_hw.fleet.runner import HALTED
 from tether_hw.fleet.ssh_errors import Stopped
 
@@ -157,6 +158,7 @@ class Application:
         self.gate = Gate(reach.inventory)
         self.kept: set[str] = set()
         self.in_software: list[dict[str, Any]] = []
+        self.files = Files(reach.inventory, reach.time_scale)
         self._staged_on: set[str] = set()
         self._stopped = False
         self._lock = threading.Lock()
@@ -242,6 +244,8 @@ class Application:
                     f"the plan was made for bundle {plan.bundle[:12]}, this suite has {agent.digest[:12]}",
                     hint="plan again: tether plan",
                 )
+            if self.files.place(session, agent.root, plan.steps):
+                self.reach.progress.tell(host, "has the package file")
             apply = self.reach.inventory.apply
             body = {
                 "run": self.run_name,

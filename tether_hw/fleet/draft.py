@@ -9,6 +9,7 @@ from typing import Any
 
 from tether_hw.fleet.packages import Packages
 from tether_hw.fleet.profiles import Profiles
+from tether_hw.plan.checks import Check
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.paths import HostPaths
@@ -49,6 +50,7 @@ class HostDraft:
     notes: list[str] = field(default_factory=list)
     not_for_apply: list[str] = field(default_factory=list)
     steered: set[str] = field(default_factory=set)
+    checks: list[Check] = field(default_factory=list)
 
     @property
     def engine(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _plan_host(inventory: Inventory, name: str, draft: HostDraft, setting: Setti
         config=draft.facts.config,
         bundle=None if bundle is None else bundle.digest,
         steps=tuple(made),
-        checks=tuple(_checks(inventory, name, intent, expected, draft.steered)),
+        checks=tuple(_checks(inventory, name, intent, expected, draft)),
     )
 
 
@@ -219,14 +219,14 @@ def _make_steps(name: str, steps: Iterable[tuple[str | None, StepData]], draft: 
 
 
 def _checks(
-    inventory: Inventory, name: str, intent: EngineIntent | None, expected: dict[str, Any], steered: set[str]
+    inventory: Inventory, name: str, intent: EngineIntent | None, expected: dict[str, Any], draft: HostDraft
 ) -> list[Check]:
-    checks = [Check("config", "config", None, {"digest": digest(expected)})]
+    checks = [Check("config", "config", None, {"digest": digest(expected)}), *draft.checks]
     if intent is None:
         return checks
     checks.append(Check("engine", "engine", None, {}))
     checks.extend(Check(f"lane-{lane.lane}", "lane", lane.nic, lane.to_dict()) for lane in intent.lanes)
-    checks.extend(link_checks(inventory, name, steered))
+    checks.extend(link_checks(inventory, name, draft.steered))
     return checks
 
 

@@ -61,6 +61,7 @@ def plan_e810(inventory: Inventory, name: str, draft: HostDraft, setting: Settin
         draft.refusals.extend(plan.refusals)
         draft.notes.extend(plan.notes)
         draft.steered |= plan.steered
+        draft.checks.extend(plan.checks)
 
 
 def _port(

@@ -22,9 +22,12 @@ from tether_hw.nic.e810.tables import (
     after,
     clear_flower,
     clear_ntuple,
+    flower_places,
+    ntuple_places,
     set_flower,
     set_ntuple,
 )
+from tether_hw.plan.checks import Check
 from tether_hw.plan.effects import look_up
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_driver import NicDriver
@@ -34,6 +37,7 @@ from tether_hw.plan.kinds.nic_vfs import NicVfs
 from tether_hw.plan.order import in_order
 
 Pairs = list[tuple[str | None, StepData]]
+_TABLES = {ETHTOOL: "ntuple", FLOWER: "flower"}
 #: Drivers of a VF that the host itself uses; any other hands it to somebody.
 HOST_VF_DRIVERS = (None, "iavf", "ice")
 
@@ -47,6 +51,7 @@ class CardPlan:
     notes: list[str] = field(default_factory=list)
     steered: set[str] = field(default_factory=set)
     dropped: list[StepData] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,10 @@ def plan_card(serial: str, ports: Sequence[Port], scene: Scene) -> CardPlan:
         for step in (set_ntuple(later, at, ntuple, size), set_flower(later, at, flower)):
             if step is not None:
                 plan.steps.append((nic, step))
+        for table, rules in ((ETHTOOL, ntuple_places(ntuple.wanted, size)), (FLOWER, flower_places(flower.wanted))):
+            if rules and nic is not None:
+                data = {"function": name, "table": _TABLES[table], "rules": rules}
+                plan.checks.append(Check(f"rules-{nic}", "rules", nic, data))
     return plan
 
 

@@ -123,6 +123,11 @@ def ntuple_places(wanted: Sequence[Rule], size: int | None) -> dict[str, dict[st
     return {str(rule.location(size or MOST_RULES)): rule.document() for rule in wanted}
 
 
+def flower_places(wanted: Sequence[Rule]) -> dict[str, dict[str, Any]]:
+    """Pref and handle -> rule, as facts show it."""
+    return {flower_place(rule): rule.document() for rule in wanted}
+
+
 def _foreign_ntuple(
     plan: TablePlan,
     device: str,

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Receiving a file of the user's that plans name by its digest: kept once, whole, never overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tether_hw.agent import durable, storage
+from tether_hw.agent.package_files import MOST_BYTES, digest
+from tether_hw.plan.paths import HostPaths
+
+_PART_BYTES = 1 << 20
+
+
+def bare(request: dict[str, Any]) -> dict[str, Any]:
+    """{"root", "wanted": [digest]} -> {"missing": [digest]}, those of them that are not here, or not whole.
+
+    {"root", "sha256", "size_bytes"} and the file on standard input -> {"made": whether it was written now}, or
+    {"trouble": words} where the file system says no.
+    """
+    paths = HostPaths(request["root"])
+    if "wanted" in request:
+        wanted = sorted(set(request["wanted"]))
+        return {"missing": [sha256 for sha256 in wanted if digest(Path(paths.file(sha256))) != sha256]}
+    size = int(request["size_bytes"])
+    try:
+        return {"made": receive(sys.stdin.buffer, paths, request["sha256"], size)}
+    except OSError as error:
+        return {"trouble": storage.trouble(error, paths.file(request["sha256"]), size)}
+
+
+def receive(stream: BinaryIO, paths: HostPaths, sha256: str, size: int) -> bool:
+    """Keep a file; False when it is there already. Raises ValueError when what arrives is not the file of `sha256`."""
+    if size > MOST_BYTES:
+        raise ValueError("larger than %d bytes" % MOST_BYTES)
+    os.umask(0o022)
+    content = bytearray()
+    while len(content) < size:
+        part = stream.read(min(_PART_BYTES, size - len(content)))
+        if not part:
+            break
+        content += part
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ValueError("the file that arrived is %s, not %s" % (found, sha256))
+    place = Path(paths.file(sha256))
+    if digest(place) == sha256:
+        return False
+    durable.write(place, bytes(content), 0o644)
+    return True
