@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tether_hw.sim import load, native, seeds  # noqa: E402
 
-INVARIANTS = tuple(f"I{number}" for number in range(1, 9))
+INVARIANTS = (*(f"I{number}" for number in range(1, 9)), "UNKNOWN")
 SEEDS_TO_CATCH = 60
 
 
@@ -50,7 +50,7 @@ def catch(invariant: str) -> tuple[int, seeds.Verdict | None]:
     for seed in range(SEEDS_TO_CATCH):
         job = seeds.Job(names[seed % len(names)], seed, library=str(library))
         verdict = seeds.judge(job)
-        if verdict.invariant == invariant:
+        if verdict.invariant.upper() == invariant:
             return seed + 1, verdict
     return SEEDS_TO_CATCH, None
 

@@ -29,6 +29,7 @@ INVARIANTS = {
     12: "receipts",
     13: "accounts",
     14: "call",
+    15: "unknown",
 }
 FAULTS = {1: "loss", 2: "duplicate", 3: "reorder", 4: "corrupt", 5: "truncate", 6: "outage", 7: "script", 8: "attack"}
 
@@ -226,6 +227,7 @@ class StreamResult(Sized):
         ("cancelled_messages", c_uint64),
         ("unknown_messages", c_uint64),
         ("lost_messages", c_uint64),
+        ("unsent_messages", c_uint64),
         ("hole_bytes", c_uint64),
         ("first_write_ns", c_uint64),
         ("first_arrival_ns", c_uint64),

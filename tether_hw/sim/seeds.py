@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shlex
 import signal
 from collections.abc import Iterable, Iterator
@@ -73,8 +72,8 @@ def judge_all(jobs: Iterable[Job], workers: int = WORKERS) -> Iterator[Verdict]:
     if workers == 1:
         yield from map(judge, jobs)
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
+    # Not spawned: that would run the caller's script again, which need not be made for it. Nothing has threads yet.
+    with multiprocessing.get_context("fork").Pool(workers, _quiet) as pool:
         yield from pool.imap(judge, jobs, chunksize=4)
 
 

@@ -142,7 +142,8 @@ static void flow_opened(struct tether_sim *sim, struct sim_vertex *v, const stru
             continue;
         flow->at[1] = flow->last[1] = event->channel;
         ch->index[1] = event->channel;
-        sim_watch_flow_begins(sim, v->index, event->channel, flow->id);
+        if (sim->vertices[ch->config.from].ep == NULL) /* else that was seen when it was opened */
+            sim_watch_flow_begins(sim, v->index, event->channel, flow->id);
         for (uint32_t d = 0; d < 2; d++) {
             sim_stream_seen(sim, &flow->stream[d]);
             sim_stream_go(sim, &flow->stream[d]);
@@ -180,6 +181,9 @@ void sim_app_event(struct sim_vertex *v, const struct tether_event *event)
             channel_up(sim, channel);
             return;
         }
+        for (uint32_t i = 0; i < sim->config.flow_count; i++)
+            if (sim->flows[i].config.channel == channel && sim->flows[i].at[side])
+                sim_unknown_ended(sim, &sim->flows[i], side);
         sim->downs |= event->status == -ETIMEDOUT; /* the other end has to find out by its own clock */
         sim_app_down(sim, channel, side);
         if (side == 0 && sim->channels[channel].fresh) { /* our own newer Hail has taken over */
@@ -191,6 +195,9 @@ void sim_app_event(struct sim_vertex *v, const struct tether_event *event)
     case TETHER_EVENT_FLOW_OPENED:
         flow_opened(sim, v, event);
         return;
+    case TETHER_EVENT_MESSAGE_UNKNOWN:
+        sim_unknown_told(sim, v, event);
+        return;
     case TETHER_EVENT_FLOW_READABLE:
     case TETHER_EVENT_FLOW_WRITABLE:
     case TETHER_EVENT_FLOW_DRAINED:
@@ -200,6 +207,7 @@ void sim_app_event(struct sim_vertex *v, const struct tether_event *event)
             return;
         if (event->kind == TETHER_EVENT_FLOW_CLOSED) {
             sim_stream_drain(sim, &flow->stream[1 - side], v);
+            sim_unknown_ended(sim, flow, side);
             flow_over(sim, flow, side, event->status);
             return;
         }

@@ -81,6 +81,8 @@ static void check_progress(struct tether_sim *sim)
 
 static void finish(struct tether_sim *sim)
 {
+    for (uint32_t i = 0; i < 2 * sim->config.flow_count; i++)
+        sim_unknown_settled(sim, &sim->flows[i / 2].stream[i % 2]);
     for (uint32_t i = 0; i < sim->config.vertex_count && !sim->stop; i++) {
         struct sim_vertex *v = &sim->vertices[i];
         if (v->up) {

@@ -7,6 +7,7 @@
  *   pipe.c    a directed link and what goes wrong on it        node.c    vertices: endpoints, clocks, when they act
  *   app.c     channels and the script of what happens          stream.c  what applications send and check
  *   watch*.c  the observer on the wire                         check.c   invariants from the endpoints' own state
+ *   unknown.c what a sender is told of messages that have no receipt
  *   attack.c  forged, replayed, mutated, truncated frames      blind.c   senders without credit
  */
 #ifndef TETHER_SIM_INTERNAL_H
@@ -106,7 +107,12 @@ struct sim_stream {
     uint8_t *blocks;             /* byte flow read by its place: blocks that came */
     uint8_t *seen;               /* bits: messages delivered */
     uint8_t *ended;              /* bits: cancelled, or unknown to their sender: may be delivered or not */
+    uint8_t *unsent;             /* bits: the sender was told that nothing of it was ever sent */
     uint64_t first_of_life;      /* message number at which the present flow began */
+    uint64_t life_first, life_written; /* messages written into the flow that its writer has now */
+    uint32_t owed;               /* messages of the present flow of which its sender has still to be told */
+    uint8_t told;                /* it was */
+    uint8_t cut;                 /* something of it was cancelled, or not seen: what has a receipt is not known here */
     uint8_t begun;               /* both ends know the present flow */
     uint8_t write_done, read_done, wants_read, wants_write, armed, drained, counted;
 };
@@ -213,6 +219,13 @@ void sim_stream_lost(struct tether_sim *sim, struct sim_stream *stream, int side
 void sim_stream_cancelled(struct tether_sim *sim, struct sim_stream *stream, int for_good);
 int sim_stream_complete(const struct tether_sim *sim, const struct sim_stream *stream);
 void sim_stream_close_flow(struct tether_sim *sim, struct sim_flow *flow); /* both directions are done */
+
+/* unknown.c */
+void sim_unknown_told(struct tether_sim *sim, struct sim_vertex *v, const struct tether_event *event);
+void sim_unknown_ended(struct tether_sim *sim, struct sim_flow *flow, int side); /* the flow ends at this side */
+void sim_unknown_unseen(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id); /* not by the observer */
+void sim_unknown_begins(struct tether_sim *sim, struct sim_stream *stream);       /* a new flow carries on */
+void sim_unknown_settled(struct tether_sim *sim, struct sim_stream *stream);     /* nothing may be owed any more */
 
 /* check.c */
 void sim_check(struct sim_vertex *v);

@@ -36,13 +36,15 @@ int sim_stream_open(struct tether_sim *sim, uint32_t flow, uint32_t direction)
     }
     stream->seen = calloc(c->messages / 8 + 1, 1);
     stream->ended = calloc(c->messages / 8 + 1, 1);
-    return stream->seen && stream->ended ? 0 : -ENOMEM;
+    stream->unsent = calloc(c->messages / 8 + 1, 1);
+    return stream->seen && stream->ended && stream->unsent ? 0 : -ENOMEM;
 }
 
 void sim_stream_close(struct sim_stream *stream)
 {
     free(stream->seen);
     free(stream->ended);
+    free(stream->unsent);
     free(stream->blocks);
 }
 
@@ -136,7 +138,9 @@ static int64_t write_message(struct tether_sim *sim, struct sim_stream *stream, 
                              length, TETHER_WRITE_FLUSH);
     if (took <= 0)
         return took;
+    unset(stream->unsent, number);
     stream->next_message++;
+    stream->life_written++;
     stream->result.written_messages++;
     stream->result.written_bytes += length;
     stream->write_done = stream->next_message == c->messages;
@@ -203,6 +207,8 @@ static void unknown(struct tether_sim *sim, struct sim_stream *stream)
 
 void sim_stream_life(struct tether_sim *sim, struct sim_stream *stream)
 {
+    if (stream->direction == 0)
+        sim_unknown_begins(sim, stream);
     if (!active(sim, stream) || stream->result.complete)
         return;
     unknown(sim, stream); /* the other end may not have heard yet that the former flow has ended */
@@ -222,6 +228,8 @@ void sim_stream_life(struct tether_sim *sim, struct sim_stream *stream)
 /* Both ends have the flow. A byte stream goes on from what its receiver has on record. */
 void sim_stream_seen(struct tether_sim *sim, struct sim_stream *stream)
 {
+    if (stream->direction)
+        sim_unknown_begins(sim, stream); /* only now does its sender know that the former flow has ended */
     if (!active(sim, stream) || stream->begun)
         return;
     stream->begun = 1;
@@ -246,6 +254,7 @@ void sim_stream_lost(struct tether_sim *sim, struct sim_stream *stream, int side
 /* Messages that were not sent completely are gone; those that were still come. `for_good`: the stream ends here. */
 void sim_stream_cancelled(struct tether_sim *sim, struct sim_stream *stream, int for_good)
 {
+    stream->cut = 1;
     if (!active(sim, stream) || stream->result.complete)
         return;
     if (for_good) {

@@ -17,6 +17,11 @@ static inline void set(uint8_t *bits, uint64_t at)
     bits[at / 8] = (uint8_t)(bits[at / 8] | 1u << (at % 8));
 }
 
+static inline void unset(uint8_t *bits, uint64_t at)
+{
+    bits[at / 8] = (uint8_t)(bits[at / 8] & ~(1u << (at % 8)));
+}
+
 static inline const struct tether_sim_flow *config_of(const struct tether_sim *sim, const struct sim_stream *stream)
 {
     return &sim->flows[stream->flow].config;

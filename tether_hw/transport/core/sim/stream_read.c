@@ -17,6 +17,11 @@ static void check_message(struct tether_sim *sim, struct sim_stream *stream, uin
         }
     }
     key = stream->key ^ sim_mix(number + 1);
+    if (number < c->messages && bit(stream->unsent, number)) {
+        sim_broken(sim, TETHER_SIM_UNKNOWN, stream->dst, "flow %u: message %llu came, and was said never to be sent",
+                   stream->flow, (unsigned long long)number);
+        return;
+    }
     if (number >= c->messages || number >= stream->next_message || length != message_length(sim, stream, number) ||
         !sim_payload_right(key, from, sim->scratch + from, length - from)) {
         sim_broken(sim, TETHER_SIM_BYTES, stream->dst, "flow %u: message %llu is not what was written", stream->flow,

@@ -223,7 +223,8 @@ enum tether_sim_invariant {
     TETHER_SIM_FORGERY = 11,   /* a frame that nobody sent was accepted, or one was accepted twice */
     TETHER_SIM_RECEIPTS = 12,  /* more header-only frames than receipts and purse allow */
     TETHER_SIM_INNER = 13,     /* the core's own accounts disagree */
-    TETHER_SIM_CALL = 14       /* a call that must work was refused */
+    TETHER_SIM_CALL = 14,      /* a call that must work was refused */
+    TETHER_SIM_UNKNOWN = 15    /* a sender was told wrong, or not, which of its messages have no receipt */
 };
 
 struct tether_sim_result {
@@ -248,6 +249,7 @@ struct tether_sim_stream_result {
     uint32_t complete;
     uint64_t written_bytes, delivered_bytes;
     uint64_t written_messages, delivered_messages, cancelled_messages, unknown_messages, lost_messages;
+    uint64_t unsent_messages; /* given back and written again */
     uint64_t hole_bytes;     /* of which the reader was told that they will not come */
     uint64_t first_write_ns, first_arrival_ns, done_ns;
     /* of payload that arrived for the first time, by the observer */

@@ -43,6 +43,8 @@ void sim_watch_receipted(struct sim_watch_flow *flow, uint64_t upto)
     if (flow->unit == 0)
         return;
     upto = upto > flow->high ? flow->high : upto;
+    for (; flow->ends_count && flow->ends[flow->ends_first] <= upto; flow->ends_count--, flow->receipted++)
+        flow->ends_first = (flow->ends_first + 1) % flow->ends_room;
     upto -= upto % flow->unit;
     for (; flow->base < upto; flow->base += flow->unit)
         if (flow->ring_size)
@@ -51,20 +53,41 @@ void sim_watch_receipted(struct sim_watch_flow *flow, uint64_t upto)
 
 /* ------------------------------------------------------------------ sending */
 
+/* The sender's channel of a frame; NULL for a foreign endpoint. */
+static struct tether_channel *channel_of(const struct tether_sim *sim, const struct sim_frame *frame)
+{
+    struct tether_endpoint *ep = sim->vertices[frame->origin].ep;
+    for (uint32_t c = 0; ep != NULL && c < ep->channel_high; c++)
+        if (tether_channel_live(&ep->channels[c]) && ep->channels[c].peer_id == sim->vertices[frame->to].config.node + 1 &&
+            ep->channels[c].remote == tether_get32(frame->bytes + TETHER_AT_CHANNEL))
+            return &ep->channels[c];
+    return NULL;
+}
+
 /* Slots of a frame of this flow: its sender's, or for a foreign one those of a flow without scale. */
 static uint32_t unit_of(const struct tether_sim *sim, const struct sim_frame *frame, uint16_t id)
 {
-    struct tether_endpoint *ep = sim->vertices[frame->origin].ep;
-    for (uint32_t c = 0; ep != NULL && c < ep->channel_high; c++) {
-        struct tether_channel *ch = &ep->channels[c];
-        const struct tether_flow *flow;
-        if (!tether_channel_live(ch) || ch->remote != tether_get32(frame->bytes + TETHER_AT_CHANNEL))
-            continue;
-        flow = tether_flow_find(ep, ch, id);
-        if (flow != NULL && flow->tx.floor)
-            return flow->tx.floor;
+    struct tether_channel *ch = channel_of(sim, frame);
+    const struct tether_flow *flow = ch == NULL ? NULL : tether_flow_find(sim->vertices[frame->origin].ep, ch, id);
+    return flow != NULL && flow->tx.floor ? flow->tx.floor : sim->vertices[frame->to].config.frame_blocks;
+}
+
+/* A message ends with these slots. */
+static void ends_at(struct sim_watch_flow *flow, uint64_t end)
+{
+    if (flow->ends_count == flow->ends_room) {
+        uint32_t room = flow->ends_room ? flow->ends_room * 2 : 16;
+        uint64_t *ends = malloc(room * sizeof *ends);
+        if (ends == NULL)
+            return;
+        for (uint32_t i = 0; i < flow->ends_count; i++)
+            ends[i] = flow->ends[(flow->ends_first + i) % flow->ends_room];
+        free(flow->ends);
+        flow->ends = ends;
+        flow->ends_first = 0;
+        flow->ends_room = room;
     }
-    return sim->vertices[frame->to].config.frame_blocks;
+    flow->ends[(flow->ends_first + flow->ends_count++) % flow->ends_room] = end;
 }
 
 static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, const struct tether_header *header,
@@ -94,6 +117,9 @@ static void sent_data(struct tether_sim *sim, const struct sim_frame *frame, con
     if (at != NULL)
         *at |= SIM_SENT;
     flow->high = end;
+    flow->begun += (header->flags & TETHER_FLAG_FIRST) != 0;
+    if (header->flags & TETHER_FLAG_END)
+        ends_at(flow, end);
     if (flow->first_sent_ns == 0)
         flow->first_sent_ns = sim->now_ns ? sim->now_ns : 1;
     if (flow->id == 0 || end <= flow->granted)
@@ -162,9 +188,19 @@ void sim_watch_sent(struct tether_sim *sim, const struct sim_frame *frame)
     key->sequence = header.sequence;
     if (key->rel == NULL)
         key->rel = sim_watch_rel_of(sim, frame->to, header.channel);
+    if (key->rel != NULL && key->rel->from_channel == 0) {
+        const struct tether_channel *ch = channel_of(sim, frame);
+        key->rel->from = frame->origin;
+        key->rel->from_life = sim->vertices[frame->origin].result.lives;
+        key->rel->from_channel = ch == NULL ? 0 : ch->index;
+    }
     flow = key->rel == NULL ? NULL : sim_watch_flow_at(key->rel, header.flow, 1);
-    if (flow == NULL)
+    if (flow == NULL) { /* the other end does not have this channel (any more) */
+        const struct tether_channel *ch = header.length && header.flow ? channel_of(sim, frame) : NULL;
+        if (ch != NULL)
+            sim_unknown_unseen(sim, frame->origin, ch->index, header.flow);
         return;
+    }
     /* GrantAmount is about the other direction; it is kept with the one in which it is said. */
     raise = tether_distance48(header.grant_amount, flow->said);
     if (raise < 0)

@@ -32,6 +32,9 @@ struct sim_watch_flow {
     uint64_t beyond_end;     /* our one frame beyond the grant ends here; 0 = none is out */
     uint64_t arrived_high;
     uint64_t arrived_bytes, duplicates;
+    uint64_t begun, receipted; /* message flow: messages of which something was sent, and that have a receipt */
+    uint64_t *ends;          /* where those that were sent whole and have none end, in a ring */
+    uint32_t ends_first, ends_count, ends_room;
     uint64_t first_sent_ns, first_arrival_ns;
     uint64_t steady_from_ns, steady_from_bytes, steady_until_ns, steady_until_bytes;
 };
@@ -42,7 +45,8 @@ struct sim_watch_rel {
     struct sim_watch_flow *flows;
     uint32_t flow_count, flow_room;
     uint32_t beyond;         /* flow with a frame beyond the grant, + 1 */
-    uint32_t reserved;
+    uint32_t from, from_channel; /* its sender: vertex, and handle there; 0 = not known */
+    uint64_t from_life;
 };
 
 /* One direction under one pair of keys: named by the receiver's vertex and its index on the wire. */
@@ -84,6 +88,9 @@ void sim_watch_flow_begins(struct tether_sim *sim, uint32_t vertex, uint32_t cha
 void sim_watch_flow_ends(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id);
 /* The data direction of a flow towards (vertex, channel); NULL = nothing seen. */
 struct sim_watch_flow *sim_watch_flow(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id);
+/* The same by its sender: what (vertex, channel) of this life sends on a flow; NULL = nothing seen. */
+struct sim_watch_flow *sim_watch_flow_from(struct tether_sim *sim, uint32_t vertex, uint64_t life, uint32_t channel,
+                                           uint16_t id);
 /* A vertex lives again: what was proven to it is not any more. */
 void sim_watch_restarted(struct sim_watch *watch, uint32_t vertex);
 
@@ -97,5 +104,6 @@ struct sim_watch_pair *sim_watch_pair_at(struct sim_watch *watch, uint64_t name)
 struct sim_watch_flow *sim_watch_flow_at(struct sim_watch_rel *rel, uint16_t id, int make);
 uint8_t *sim_watch_mark(struct sim_watch_flow *flow, uint64_t slot); /* NULL: no memory */
 void sim_watch_receipted(struct sim_watch_flow *flow, uint64_t upto);
+void sim_watch_flow_clear(struct sim_watch_flow *flow);
 
 #endif

@@ -83,7 +83,7 @@ void sim_watch_close(struct sim_watch *watch)
     for (uint32_t i = 0; watch->rels.items != NULL && i <= watch->rels.mask; i++) {
         struct sim_watch_rel *rel = watch->rels.items[i];
         for (uint32_t f = 0; rel != NULL && f < rel->flow_count; f++)
-            free(rel->flows[f].ring);
+            sim_watch_flow_clear(&rel->flows[f]);
         if (rel != NULL)
             free(rel->flows);
         free(rel);
@@ -186,14 +186,33 @@ struct sim_watch_flow *sim_watch_flow(struct tether_sim *sim, uint32_t vertex, u
     return rel ? sim_watch_flow_at(rel, id, 0) : NULL;
 }
 
+void sim_watch_flow_clear(struct sim_watch_flow *flow)
+{
+    free(flow->ring);
+    free(flow->ends);
+    memset(flow, 0, sizeof *flow);
+}
+
+struct sim_watch_flow *sim_watch_flow_from(struct tether_sim *sim, uint32_t vertex, uint64_t life, uint32_t channel,
+                                           uint16_t id)
+{
+    for (uint32_t i = 0; i <= sim->watch.rels.mask; i++) {
+        struct sim_watch_rel *rel = sim->watch.rels.items[i];
+        if (rel != NULL && rel->from_channel == channel && rel->from == vertex && rel->from_life == life)
+            return sim_watch_flow_at(rel, id, 0);
+    }
+    return NULL;
+}
+
 void sim_watch_flow_begins(struct tether_sim *sim, uint32_t vertex, uint32_t channel, uint16_t id)
 {
-    struct sim_watch_flow *flow = sim_watch_flow(sim, vertex, channel, id);
-    if (flow == NULL || flow->high == 0)
-        return;
-    free(flow->ring);
-    memset(flow, 0, sizeof *flow);
-    flow->id = id;
+    struct sim_watch_flow *flows[2] = {sim_watch_flow(sim, vertex, channel, id),
+                                       sim_watch_flow_from(sim, vertex, sim->vertices[vertex].result.lives, channel, id)};
+    for (int i = 0; i < 2; i++)
+        if (flows[i] != NULL && flows[i]->high) {
+            sim_watch_flow_clear(flows[i]);
+            flows[i]->id = id;
+        }
 }
 
 /* The peer has closed the flow, or its channel is down: a frame beyond the grant binds its sender no longer. */

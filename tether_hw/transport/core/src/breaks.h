@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * breaks.h: what a core does that breaks one invariant on purpose, so that a test can see the simulator catch it. One at
- * a time, by -DTETHER_BREAK=I1 and so on; in every build that is used these say nothing.
+ * a time, by -DTETHER_BREAK=I1 and so on; in every build that is used these say nothing. UNKNOWN: the sender is told
+ * that messages were never sent which may have been delivered.
  */
 #ifndef TETHER_BREAKS_H
 #define TETHER_BREAKS_H
@@ -45,6 +46,11 @@
 #define TETHER_BREAK_I8_BY(...) __VA_ARGS__
 #else
 #define TETHER_BREAK_I8_BY(...)
+#endif
+#if defined(TETHER_BREAK_UNKNOWN)
+#define TETHER_BREAK_UNKNOWN_BY(...) __VA_ARGS__
+#else
+#define TETHER_BREAK_UNKNOWN_BY(...)
 #endif
 
 #endif

@@ -374,6 +374,7 @@ static void unknown(struct tether_endpoint *ep, struct tether_flow *flow)
         return;
     flow->unknown_first = tx->receipted;
     flow->unknown_count = tx->begun > tx->receipted ? tx->begun - tx->receipted : 0;
+    TETHER_BREAK_UNKNOWN_BY(flow->unknown_count /= 2;)
     flow->unsent_count = tx->written - tx->receipted - flow->unknown_count;
     tx->receipted = tx->written;
     tether_event_set(ep, flow, TETHER_EVENT_MESSAGE_UNKNOWN);
