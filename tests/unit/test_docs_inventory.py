@@ -25,7 +25,7 @@ def test_examples(number: int, tmp_path: Path) -> None:
 
 
 def test_figures() -> None:
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
     assert f"{smallest_mtu('af_xdp')} bytes, {smallest_mtu('udp')} with UDP" in PAGE
     assert f"at most {XDP_MTU_MAX}" in PAGE
 

@@ -118,6 +118,63 @@ def test_the_grant_policy_is_written_where_it_is_not_the_usual_one(policy: str) 
     assert config.parse_engine(written, "again") == parsed
 
 
+CONTACT: dict[str, Any] = {
+    "windows": [
+        {"start_unix_ns": 1_795_000_000_000_000_000, "length_ns": 600_000_000_000},
+        {"start_unix_ns": 1_795_001_000_000_000_000, "length_ns": 60_000_000_000, "every_ns": 5_700_000_000_000},
+    ],
+    "rtt": [{"from_unix_ns": 1_795_000_000_000_000_000, "rtt_ns": 1_200_000_000}],
+}
+
+
+def test_contact_is_written_where_there_is_a_plan() -> None:
+    assert "contact" not in config.parse_engine(ENGINE, "engine.json").to_json()["links"]["fabric0"]
+    parsed = config.parse_engine(changed(ENGINE, "links.fabric0.contact", CONTACT), "engine.json")
+    assert parsed.to_json()["links"]["fabric0"]["contact"] == CONTACT
+    assert config.parse_engine(parsed.to_json(), "again") == parsed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "words"),
+    [
+        ("", [], "", "must be an object, is an array"),
+        ("", {"windows": [], "rtt": []}, "", "says nothing"),
+        ("rtt", ..., ".rtt", "missing"),
+        ("windows", {}, ".windows", "must be an array"),
+        ("windows.0.length_ns", 0, ".windows[0].length_ns", "must be 1 to"),
+        ("windows.0.start_unix_ns", "today", ".windows[0].start_unix_ns", "must be a whole number"),
+        ("windows.0.end", 5, ".windows[0].end", "unknown field"),
+        ("windows.1.every_ns", 60_000_000_000, ".windows[1].every_ns", "it never closes"),
+        ("windows.1.every_ns", None, ".windows[1].start_unix_ns", ""),
+        ("rtt.0.rtt_ns", 1 << 46, ".rtt[0].rtt_ns", "must be 1 to"),
+    ],
+)
+def test_mistakes_in_contact_have_a_place(path: str, value: Any, field: str, words: str) -> None:
+    contact = copy.deepcopy(CONTACT)
+    if (path, value) == ("windows.1.every_ns", None):
+        contact["windows"][1] = {"start_unix_ns": 1_795_000_599_000_000_000, "length_ns": 1}
+        words = "before the window before it has ended"
+    elif path:
+        contact = changed(contact, path, value)
+    else:
+        contact = value
+    found = problems(changed(ENGINE, "links.fabric0.contact", contact))
+    assert words in found[f"links.fabric0.contact{field}"]
+
+
+def test_a_table_is_in_order() -> None:
+    contact = {**CONTACT, "rtt": [CONTACT["rtt"][0], CONTACT["rtt"][0]]}
+    found = problems(changed(ENGINE, "links.fabric0.contact", contact))
+    assert found == {"links.fabric0.contact.rtt[1].from_unix_ns": "is not after the entry before it"}
+
+
+def test_early_data_is_off_unless_asked_for() -> None:
+    assert config.parse_engine(ENGINE, "engine.json").limits.early_bytes == 0
+    document = changed(ENGINE, "limits.early_bytes", 1000)
+    assert config.parse_engine(document, "engine.json").to_json() == document
+    assert "0 to 65472" in problems(changed(ENGINE, "limits.early_bytes", 65473))["limits.early_bytes"]
+
+
 def test_limits_and_metrics_may_be_left_out() -> None:
     document = changed(changed(ENGINE, "limits", ...), "metrics", ...)
     parsed = config.parse_engine(document, "engine.json")

@@ -191,7 +191,8 @@ LANES = "lanes: {queues: [0]}"
         (HOST + "  a.b: {address: 192.0.2.2}\n", "hosts.a.b", "expected a name"),
         (HOST + "  b: {address: 192.0.2.1}\n", "hosts.b.address", "address and port of a"),
         (HOST + "links: {f: {members: []}}\n", "links.f.members", "has members"),
-        (HOST + "links: {f: {members: [a], contact: []}}\n", "links.f.contact", "not there yet"),
+        (HOST + "links: {f: {members: [a], contact: []}}\n", "links.f.contact", "expected a mapping"),
+        (PAIR % (LANES, ", contact: {}"), "links.f.contact", "says nothing"),
         (HOST + "defaults: {groups: [x]}\n", "defaults.groups", "only hosts"),
         (HOST + "groups: {unused: {prot: 1}}\n", "groups.unused.prot", "unknown field"),
         (HOST + "apply: {max_unavailable: 0}\n", "apply.max_unavailable", "greater than or equal to 1"),
@@ -220,6 +221,64 @@ LANES = "lanes: {queues: [0]}"
 def test_mistakes(tmp_path: Path, text: str, path: str, words: str) -> None:
     found = problems(tmp_path, text)
     assert any(problem.path == path and words in problem.message and problem.line for problem in found), found
+
+
+CONTACT = """\
+    contact:
+      windows:
+        - {start: %s, length: %s}
+        - {start: 2026-11-23T08:00:00Z, length: 10min, every: %s}
+        - {start: 2026-11-22T21:00:00+01:00, length: 1h}
+      latency:
+        - {from: 2026-11-22T00:00:00Z, latency: %s}
+        - {%s: 2026-11-22T12:00:00.5Z, latency: 21min}
+"""
+LINK = (PAIR % (LANES, "")).replace("f: {members: [a.data0, b.data0]}", "f:\n    members: [a.data0, b.data0]")
+FITTING = ("2026-11-22T18:30:00Z", "90min", "95min", "4s", "from")
+
+
+def test_a_contact_plan(tmp_path: Path) -> None:
+    text = LINK + CONTACT % FITTING
+    plan = load(write(tmp_path, text)).links["f"].contact
+    assert plan is not None
+    first, again, last = plan.windows
+    assert first.start == 1_795_372_200 * 10**9
+    assert (first.length, again.every, last.start - first.start) == (5400 * 10**9, 5700 * 10**9, 5400 * 10**9)
+    assert [entry.latency for entry in plan.latency] == [4 * 10**9, 1260 * 10**9]
+    assert plan.latency[1].from_ - plan.latency[0].from_ == 43_200_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "path", "line", "col", "words"),
+    [
+        (0, "yesterday", "windows.0.start", 10, 19, "a moment with its zone, like 2026-11-22T20:00:00Z"),
+        (0, "2026-11-22T18:30:00", "windows.0.start", 10, 19, "a moment with its zone"),
+        (0, "2026-02-30T18:30:00Z", "windows.0.start", 10, 19, "a moment with its zone"),
+        (0, "2026-11-22T18:31:00Z", "windows.2.start", 12, 19, "before the window of 2026-11-22T18:31:00Z has ended"),
+        (1, "90", "windows.0.length", 10, 49, "units"),
+        (1, "15min", "windows.0.length", 10, 49, "15min is over before anything arrives: the latency is 21min"),
+        (2, "600s", "windows.1.every", 11, 63, "always open"),
+        (3, "6h", "latency.0.latency", 14, 49, "is above"),
+        (4, "at", "latency.1.at", 15, 12, "unknown field"),
+    ],
+)
+def test_mistakes_of_a_contact_plan_have_their_place(
+    tmp_path: Path, place: int, value: str, path: str, line: int, col: int, words: str
+) -> None:
+    values = list(FITTING)
+    values[place] = value
+    found = problems(tmp_path, LINK + CONTACT % tuple(values))
+    wrong = [problem for problem in found if problem.path == f"links.f.contact.{path}"]
+    assert [(problem.line, problem.col) for problem in wrong] == [(line, col)], found
+    assert words in wrong[0].message
+
+
+def test_a_latency_table_is_in_order(tmp_path: Path) -> None:
+    entry = "{from: 2026-11-22T00:00:00Z, latency: 1s}"
+    text = LINK + f"    contact: {{latency: [{entry}, {entry}]}}\n"
+    (problem,) = problems(tmp_path, text)
+    assert (problem.path, problem.line) == ("links.f.contact.latency.1.from", 8)
+    assert problem.message == "is not after the entry before it"
 
 
 def test_the_ends_must_agree_on_the_mtu(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tether_hw.agent import command, engine_files, nic_driver, nic_functions, nic_rules, package_files, service
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.plan.kinds.ddp_package import DdpPackage
+from tether_hw.plan.kinds.engine_config import EngineConfig
 from tether_hw.plan.kinds.engine_file import EngineFile
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
@@ -33,6 +34,8 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
         engine_files.carry_out(data, host.paths, snapshot)
         if isinstance(data, EngineRoster) and data.action != "remove":
             _reload(host, timeout_s)
+        elif isinstance(data, EngineConfig) and data.hot:
+            _reload(host, timeout_s, whole=True)
     elif isinstance(data, EngineService):
         service.carry_out(data, host, snapshot)
     elif isinstance(data, DdpPackage):
@@ -48,8 +51,8 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
             command.run(argv, timeout_s)
 
 
-def _reload(host: Host, timeout_s: float) -> None:
-    """Tell a running engine to read its roster again; no channel is lost by it."""
+def _reload(host: Host, timeout_s: float, whole: bool = False) -> None:
+    """Tell a running engine to read its files again; no channel is lost. `whole`: nothing may wait for a restart."""
     if service.state(host.paths)["service"] != "running":
         return
     from tether_hw.transport import control
@@ -57,9 +60,11 @@ def _reload(host: Host, timeout_s: float) -> None:
 
     try:
         with control.connect(host.paths.socket) as connection:
-            connection.ask({"op": "reload"}, timeout=timeout_s)
+            answer = connection.ask({"op": "reload"}, timeout=timeout_s)
     except (ControlError, OSError) as error:
-        raise AgentError("the engine did not take its roster: %s" % error) from None
+        raise AgentError("the engine did not take its files: %s" % error) from None
+    if whole and answer.get("restart"):
+        raise AgentError("the engine waits for a restart: %s" % ", ".join(answer["restart"]))
 
 
 def check_argv(step: Step, paths: HostPaths) -> None:

@@ -9,16 +9,21 @@ from typing import Any
 
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.models import DEFAULT_MTU
+from tether_hw.fleet.models import Link as LinkModel
 from tether_hw.plan.lane import Lane
 from tether_hw.plan.paths import HostPaths
 from tether_hw.transport.config import (
     Address,
     ConfigError,
+    Contact,
     EngineConfig,
     Limits,
     Link,
     Peer,
     Roster,
+    RoundTrip,
+    Window,
+    changes,
     parse_engine,
     parse_roster,
 )
@@ -69,6 +74,15 @@ def engine_intent(
     return EngineIntent(config, roster, lanes, unmade)
 
 
+def taken_over(before: Any, wanted: dict[str, Any], path: str) -> bool:
+    """Whether a running engine whose file holds `before` takes over `wanted` without a restart."""
+    try:
+        found = changes(parse_engine(before, path), parse_engine(wanted, path))
+    except ConfigError:
+        return False
+    return not found.restart
+
+
 def _config(inventory: Inventory, name: str, lanes: tuple[Lane, ...], paths: HostPaths) -> dict[str, Any]:
     engine = inventory.hosts[name].engine
     links = {}
@@ -81,6 +95,7 @@ def _config(inventory: Inventory, name: str, lanes: tuple[Lane, ...], paths: Hos
             vlan=model.vlan,
             silence_ns=model.silence,
             delivers=model.delivers,
+            contact=contact_of(model),
         )
     return EngineConfig(
         node=name,
@@ -99,6 +114,16 @@ def _config(inventory: Inventory, name: str, lanes: tuple[Lane, ...], paths: Hos
         limits=Limits(**engine.limits.model_dump()),
         metrics_listen=None if engine.metrics is None else engine.metrics.listen,
     ).to_json()
+
+
+def contact_of(link: LinkModel) -> Contact | None:
+    """The plan of contact as the engine's file has it: calendar time in ns, round trips instead of latencies."""
+    if link.contact is None:
+        return None
+    return Contact(
+        tuple(Window(window.start, window.length, window.every) for window in link.contact.windows),
+        tuple(RoundTrip(entry.from_, 2 * entry.latency) for entry in link.contact.latency),
+    )
 
 
 def _roster(inventory: Inventory, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -160,7 +160,9 @@ def field_names(model: type[BaseModel], path: list[str | int], tree: Tree | None
         else:
             arguments = typing.get_args(here)
             here = _inner(arguments[-1], tree) if arguments else None
-    return set(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else set()
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return set()
+    return {field.alias or name for name, field in here.model_fields.items()}
 
 
 def _inner(annotation: Any, tree: Tree | None) -> Any:

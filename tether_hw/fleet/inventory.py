@@ -93,7 +93,6 @@ class Loader:
         if self.top.fields is None:
             raise InputErrors([self.top.place.problem("", "expected a mapping", "tether init makes an example")])
         self.host_trees = inherit(self.top, self.problems)
-        self._refuse_contact()
         hosts = self._hosts()
         self._unused_groups()
         rest = Tree(
@@ -188,13 +187,6 @@ class Loader:
         except ValidationError as error:
             problems = explain(error, tree, Host, base)
             self.problems.extend(problem for problem in problems if problem.message != "missing")
-
-    def _refuse_contact(self) -> None:
-        links = self.top.get("links")
-        for name, _, tree in links.children() if links else ():
-            if tree.fields and "contact" in tree.fields:
-                self.problem(("links", name, "contact"), "contact windows are not there yet", "leave it out", key=True)
-                del tree.fields["contact"]
 
     def _keys(self, path: Path) -> dict[str, tuple[str, ...]]:
         if not path.exists():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tether_hw.fleet.contact_checks import check_contact
 from tether_hw.fleet.explain import nearest
 from tether_hw.fleet.inventory_e810 import check_e810
 from tether_hw.fleet.lanes import carrier_of
@@ -34,6 +35,7 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
         _peers(inventory, loader, name, host)
     for link in inventory.links:
         _link(inventory, loader, link)
+        check_contact(loader, link, inventory.links[link])
     _lane_addresses(inventory, loader)
     return inventory
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.generic.model import GenericNic
 from tether_hw.nic.model import Model, Name, PlainName
-from tether_hw.nic.units import RateBps, TimeNs
+from tether_hw.nic.units import RateBps, TimeNs, UnixNs
 
 DEFAULT_RATE_BPS = 10 * 10**9
 DEFAULT_LATENCY_NS = 20_000
@@ -85,6 +85,9 @@ class Limits(Model):
         "fair",
         description="whom receive buffer is granted to first: all in turn, the shortest remaining, flows with a budget",
     )
+    early_bytes: int = Field(
+        0, ge=0, le=65_472, description="bytes of a message of early data, sent or taken; 0: none is"
+    )
 
 
 class Metrics(Model):
@@ -117,6 +120,28 @@ class Host(Access):
     peers: list[PlainName] | None = Field(None, description="hosts it talks to; all on its links when left out")
 
 
+class Window(Model):
+    """A stretch of contact."""
+
+    start: UnixNs = Field(description="when it opens, with its zone")
+    length: TimeNs
+    every: TimeNs | None = Field(None, description="it opens again and again; once when left out")
+
+
+class LatencyFrom(Model):
+    """What the latency of a link is from some moment on."""
+
+    from_: UnixNs = Field(alias="from")
+    latency: TimeNs = Field(description="one way")
+
+
+class Contact(Model):
+    """When a link can be used, and how its latency changes: the same plan for all of its members."""
+
+    windows: list[Window] = Field(default_factory=list, description="nothing is sent outside; always when left out")
+    latency: list[LatencyFrom] = Field(default_factory=list, description="before the first the link's own holds")
+
+
 class Link(Model):
     """What connects NICs. Its constants are declared, never measured."""
 
@@ -131,6 +156,7 @@ class Link(Model):
     delivers: Literal["by-lane"] | None = Field(
         None, description="by-lane: the fabric picks the receiver's queue by lane address"
     )
+    contact: Contact | None = Field(None, description="contact windows and latencies, in calendar time")
 
 
 class Apply(Model):

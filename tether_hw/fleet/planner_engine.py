@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from tether_hw.fleet.draft import BundleOffer, HostDraft, Setting
-from tether_hw.fleet.engine_intent import EngineIntent, engine_user
+from tether_hw.fleet.engine_intent import EngineIntent, engine_user, taken_over
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.removals import engine_is_ours
 from tether_hw.plan.kinds.base import StepData
@@ -62,6 +62,9 @@ def engine_steps(
         steps.append((None, config))
     record_differs = engine["bundle"] != digest_now or engine["unit_sha256"] != start.unit_sha256
     restart = bool(steps) or bool(draft.nic_steps) or record_differs
+    if steps and engine["service"] == "running" and not draft.nic_steps and not record_differs:
+        restart = not taken_over(engine["config"], intent.config, draft.paths.engine_config)
+        steps = [(None, config if restart else config.while_running())]
     if not roster.holds(draft.facts.config):
         steps.append((None, roster))
     if engine["service"] == "running" and restart:

@@ -96,6 +96,13 @@ ENGINE_STATS = document(
             lamps=whole(),
             misdirected=whole(),
             overruns=whole(),
+            early_received=whole("messages of early data taken"),
+            early_repeated=whole("of those seen before: answered, not delivered again"),
+            early_refused=whole(),
+            byes_sent=whole("channels that this end ended with a word, a peer's that left the roster too"),
+            contact=maybe(
+                obj("of its own windows; null: always", open=flag(), changes_in_s=maybe(number("null: not any more")))
+            ),
             rejects=table(whole(), "by reason"),
         )
     ),
@@ -153,7 +160,14 @@ ENGINE_TRANSFER = document(
         )
     ),
 )
-ENGINE_RELOAD = document("tether.engine.reload/1", "the roster was read again", peers=arr(text(), "who is in it"))
+ENGINE_RELOAD = document(
+    "tether.engine.reload/1",
+    "the engine's files were read again",
+    peers=arr(text(), "who is in the roster"),
+    contact=arr(text(), "links with another contact plan now"),
+    moved=arr(whole(), "lanes that have another address now"),
+    restart=arr(text(), "fields of the engine file that wait for a restart"),
+)
 ENGINE_IDENTITY = document("tether.engine.identity/1", "an identity key", file=text(), public=text("64 hex digits"))
 FRAME = document(
     "tether.frame/1",

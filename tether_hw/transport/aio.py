@@ -20,6 +20,7 @@ from typing import Any, Optional, TypeVar
 from . import binding
 from .channel import Channel
 from .config import Address, Lane, Limits, Link, Roster
+from .early import EarlyMessage
 from .engine import Engine
 from .errors import ChannelDown, EngineError, FlowClosed, TimedOut
 from .flow import Flow, Piece
@@ -155,6 +156,7 @@ class AsyncEngine:
         self._accepted: asyncio.Queue[AsyncChannel] = asyncio.Queue()
         self._waiters: defaultdict[tuple[Key, int], list[asyncio.Future[None]]] = defaultdict(list)
         self._connecting: dict[int, asyncio.Future[None]] = {}
+        self._early = asyncio.Event()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._fd = -1
 
@@ -205,6 +207,21 @@ class AsyncEngine:
         """The next channel that a peer opened."""
         return await self._accepted.get()
 
+    async def send_early(
+        self, peer: str, data: bytes, lane: int = 0, remote_lane: int = 0, timeout: float = 10.0
+    ) -> None:
+        """See Engine.send_early."""
+        await asyncio.to_thread(self.engine.send_early, peer, data, lane, remote_lane, timeout)
+
+    async def accept_early(self) -> EarlyMessage:
+        """The next early message of a peer."""
+        while True:
+            self._early.clear()
+            try:
+                return self.engine.accept_early(0)
+            except TimedOut:
+                await self._early.wait()
+
     def waiter(self, key: Key, direction: int) -> asyncio.Future[None]:
         """A future that the next event of that kind on that flow completes."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -237,6 +254,8 @@ class AsyncEngine:
                     waiter.set_exception(error)
 
     def _event(self, event: tether_event, channel: Optional[Channel]) -> None:
+        if event.kind == binding.EVENT_EARLY:
+            self._early.set()
         if channel is None:
             return
         key = (channel.handle, event.flow)

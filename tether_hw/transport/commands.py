@@ -149,7 +149,7 @@ def add_engine_verbs(verbs: Any) -> None:
     _json(parser)
     parser.set_defaults(run_engine=_lazy("bench", "command"))
 
-    parser = verbs.add_parser("reload", help="make the engine read its roster again; channels stay")
+    parser = verbs.add_parser("reload", help="take over roster, contact plans and UDP addresses anew; channels stay")
     _socket(parser)
     _json(parser)
     parser.set_defaults(run_engine=_lazy("verbs", "reload"))

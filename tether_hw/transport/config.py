@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from .config_contact import contact
 from .config_model import (
     ENGINE_SCHEMA,
     GRANT_POLICIES,
@@ -24,7 +25,9 @@ from .config_model import (
     Roster,
     dumps,
 )
+from .contact import Contact, RoundTrip, Window
 from .errors import ConfigError, Problem
+from .hot import changes
 from .strict import Checker, Fields, parse_text, word_of
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ __all__ = [
     "ROSTER_SCHEMA",
     "Address",
     "ConfigError",
+    "Contact",
     "EngineConfig",
     "Lane",
     "Limits",
@@ -42,6 +46,9 @@ __all__ = [
     "Peer",
     "Problem",
     "Roster",
+    "RoundTrip",
+    "Window",
+    "changes",
     "dumps",
     "load_engine",
     "load_roster",
@@ -55,6 +62,7 @@ DELIVERS = ("by-lane",)
 MTU_MIN = 128  # the header and one block
 MTU_MAX = 65535
 LANES_MAX = 256
+EARLY_BYTES_MAX = 65_472
 UNIX_PATH_MAX = 107  # sun_path without its final zero
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -128,7 +136,7 @@ def _schema(fields: Fields, expected: str) -> None:
 
 
 def _link(checker: Checker, value: Any, name: str) -> Link:
-    fields = checker.object(value, name, ["mtu", "rate_bps", "rtt_ns"], ["vlan", "silence_ns", "delivers"])
+    fields = checker.object(value, name, ["mtu", "rate_bps", "rtt_ns"], ["vlan", "silence_ns", "delivers", "contact"])
     delivers = None if fields.raw("delivers") is None else fields.choice("delivers", DELIVERS, DELIVERS[0])
     return Link(
         mtu=fields.number("mtu", MTU_MIN, MTU_MAX, 1500),
@@ -137,6 +145,7 @@ def _link(checker: Checker, value: Any, name: str) -> Link:
         vlan=fields.integer("vlan", 1, 4094, nullable=True),
         silence_ns=fields.number("silence_ns", 1, 1 << 46, 1_000_000),
         delivers=delivers,
+        contact=contact(checker, fields.raw("contact"), f"{name}.contact") if fields.has("contact") else None,
     )
 
 
@@ -168,6 +177,7 @@ def _limits(checker: Checker, value: Any) -> Limits:
         agreement_per_s=fields.number("agreement_per_s", 1, 1_000_000, standard.agreement_per_s),
         rekey_s=fields.number("rekey_s", 1, 31_536_000, standard.rekey_s),
         grant_policy=fields.choice("grant_policy", GRANT_POLICIES, standard.grant_policy),
+        early_bytes=fields.number("early_bytes", 0, EARLY_BYTES_MAX, standard.early_bytes),
     )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Optional
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .contact import Contact
+
 ENGINE_SCHEMA = "tether.engine/1"
 ROSTER_SCHEMA = "tether.roster/1"
 
@@ -37,7 +39,10 @@ class Address:
 
 @dataclass(frozen=True)
 class Link:
-    """Constants of one link. `delivers` is "by-lane" when the fabric picks the queue by lane address."""
+    """Constants of one link. `delivers` is "by-lane" when the fabric picks the queue by lane address.
+
+    `contact`: when the link can be used and how its round trip changes; None: always, and it does not.
+    """
 
     mtu: int = 1500
     rate_bps: int = 10_000_000_000
@@ -45,10 +50,11 @@ class Link:
     vlan: Optional[int] = None
     silence_ns: int = 1_000_000
     delivers: Optional[str] = None
+    contact: Optional[Contact] = None
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object of this link."""
-        return {
+        """The JSON object of this link; `contact` only where there is a plan."""
+        document = {
             "mtu": self.mtu,
             "rate_bps": self.rate_bps,
             "rtt_ns": self.rtt_ns,
@@ -56,6 +62,7 @@ class Link:
             "silence_ns": self.silence_ns,
             "delivers": self.delivers,
         }
+        return document if self.contact is None else {**document, "contact": self.contact.to_json()}
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,12 @@ class Limits:
     agreement_per_s: int = 500  # key agreements that Hails may cost a lane
     rekey_s: int = 120  # age at which a channel gets new keys, or 10 RTT
     grant_policy: str = "fair"
+    early_bytes: int = 0  # of a message of early data, sent or taken; 0: none is
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object of these limits; the policy only where it is not the usual one."""
-        return {name: value for name, value in vars(self).items() if (name, value) != ("grant_policy", "fair")}
+        """The JSON object of these limits; policy and early data only where they are not the usual ones."""
+        usual = {"grant_policy": "fair", "early_bytes": 0}
+        return {name: value for name, value in vars(self).items() if usual.get(name, ...) != value}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
@@ -16,6 +16,7 @@ from .channel import Channel
 from .config import Address, Lane, Limits, Link, Peer, Roster
 from .engine import Engine
 from .identity import public_key
+from .native import DebugFiles
 from .netns import Namespace
 
 LINK = "bench0"
@@ -46,7 +47,9 @@ class Duo:
         link: Optional[Link] = None,
         cpus: int = 0,
         prefer_cipher: int = 0,
+        traces: Sequence[Optional[str]] = (None, None),
     ) -> None:
+        self._traces = tuple(traces)
         self.carrier = carrier
         self.queues = queues
         self.link = link or Link(rtt_ns=100_000)
@@ -122,7 +125,10 @@ class Duo:
 
             def build(side: int = side) -> Engine:
                 counter = str(Path(self._folder.name) / f"counter-{side}")
-                engine = Engine(private[side], lanes[side], links, counter, limits, prefer_cipher=prefer_cipher)
+                files = DebugFiles("ab"[side], self._traces[side])
+                engine = Engine(
+                    private[side], lanes[side], links, counter, limits, prefer_cipher=prefer_cipher, files=files
+                )
                 try:
                     other = 1 - side
                     peer = Peer("ab"[other], (public_key(private[other]),), LINK, lanes[other][0].address)

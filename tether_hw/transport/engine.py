@@ -9,6 +9,7 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Optional
 
@@ -16,6 +17,8 @@ from . import binding
 from .address import to_native
 from .channel import Channel
 from .config import Address, EngineConfig, Lane, Limits, Link, Roster
+from .contact import Contact, Declarer
+from .early import EarlyData, EarlyMessage
 from .errors import ChannelDown, EngineError, TimedOut
 from .native import DebugFiles, Native, lanes_in_order, words_of_down
 from .structs import tether_carrier_stats, tether_event, tether_lane_info, tether_stats
@@ -63,9 +66,12 @@ class Engine:
         self._thread: Optional[threading.Thread] = None
         self._started = False
         numbers = {name: index for index, name in enumerate(self.links)}
+        self._declarer = Declarer(self.native)
+        self._early = EarlyData(self)
         try:
             for lane in self.lanes:
                 self.native.add_lane(lane, self.links[lane.link], numbers[lane.link], lane_flags)
+            self._declarer.plan({lane.lane: self.links[lane.link].contact for lane in self.lanes})
         except BaseException:
             self.native.close()
             raise
@@ -79,6 +85,7 @@ class Engine:
         """Start the lanes' threads; channels may be made from now on."""
         self.native.start()
         self._started = True
+        self._declarer.start()
         if self._dispatch:
             self._thread = threading.Thread(target=self._run, name="tether-events", daemon=True)
             self._thread.start()
@@ -88,8 +95,10 @@ class Engine:
         if self.native.engine is None:
             return
         self._stopping.set()
+        self._declarer.stop()
         if self._started:
             self.native.stop()
+        self._early.close()
         if self._thread is not None:
             self._thread.join()
         with self._lock:
@@ -210,6 +219,46 @@ class Engine:
         """The name behind an id of the library."""
         return self._names.get(peer_id, f"peer {peer_id}")
 
+    # -- the link's future and the lanes' places
+
+    def contact(self, link: str, plan: Optional[Contact]) -> None:
+        """Another plan of contact for the lanes of a link, hot; None: always in contact. The peers are told.
+
+        Outside its windows nothing is sent, the news of a plan neither: it reaches a peer while there is contact.
+        """
+        self.links[link] = replace(self.links[link], contact=plan)
+        self._declarer.plan({lane.lane: plan for lane in self.lanes if lane.link == link})
+
+    def windows(self, lane: int) -> Optional[Sequence[tuple[int, int]]]:
+        """The windows declared for a lane, (start, length) on the clock of now(); None: it is always in contact."""
+        return self._declarer.windows(lane)
+
+    def now(self) -> int:
+        """The engine's clock, ns: what traces, windows and channel times are in."""
+        return self.native.now()
+
+    def move(self, lane: int, address: Address) -> None:
+        """Bind a UDP lane to another address of its kind, hot. Channels stay: their peers follow (RFC 0001, 18)."""
+        self.native.move(lane, address)
+        self.lanes = [replace(known, address=address) if known.lane == lane else known for known in self.lanes]
+
+    # -- early data
+
+    def send_early(
+        self, peer: str, data: bytes, lane: int = 0, remote_lane: int = 0, timeout: Optional[float] = 10.0
+    ) -> None:
+        """One message to a peer with whom a channel has ended, in one frame and before any new channel.
+
+        Only for what may be lost, and may be said again: it is delivered at most once, and returns when the peer has
+        taken it. EarlyUnavailable: nobody was told, connect instead. EarlyRefused: the peer did not take it. TimedOut:
+        whether it did is not known.
+        """
+        self._early.send(self._id(peer), peer, data, lane, remote_lane, timeout)
+
+    def accept_early(self, timeout: Optional[float] = None) -> EarlyMessage:
+        """The next early message of a peer. It may be older than what the peer has said since on channels."""
+        return self._early.accept(timeout)
+
     # -- looking
 
     def lane_info(self, lane: int) -> tether_lane_info:
@@ -245,6 +294,8 @@ class Engine:
     def _take(self, event: tether_event) -> None:
         handle = event.lane << 32 | event.channel
         channel: Optional[Channel] = None
+        if event.kind == binding.EVENT_EARLY:
+            self._early.arrived()
         if event.channel:
             if event.kind in (binding.EVENT_CHANNEL_UP, binding.EVENT_FLOW_OPENED):
                 channel = self._channel(handle, self.peer_name(event.peer_id) if event.peer_id else "")

@@ -64,6 +64,14 @@ class TimedOut(EngineError):
     """Nothing happened within the time that the caller gave."""
 
 
+class EarlyUnavailable(EngineError):
+    """No early data is possible: no channel has ended within the hour, or the peer takes none. Connect instead."""
+
+
+class EarlyRefused(EngineError):
+    """The peer has not taken the early data: it had no room, or could not tell it from a repetition."""
+
+
 class ChannelDown(EngineError):
     """The channel ended: closed, replaced, or no longer allowed by the roster."""
 

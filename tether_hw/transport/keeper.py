@@ -90,6 +90,10 @@ class Keeper:
             self._engine.abandon(handle)
         self._wake.set()
 
+    def moved(self, config: EngineConfig) -> None:
+        """The engine took over another state of its file: lanes are elsewhere."""
+        self._config = config
+
     def wanted(self) -> list[Pair]:
         """The pairs that should be up."""
         with self._lock:

@@ -40,6 +40,8 @@ def render(stats: dict[str, Any]) -> str:
     for lane in stats["lanes"]:
         labels = {**node, **{name: lane[name] for name in _LANE_LABELS}}
         add("tether_lane_zero_copy", "gauge", labels, int(lane["zero_copy"]))
+        if lane["contact"] is not None:
+            add("tether_lane_contact_open", "gauge", labels, int(lane["contact"]["open"]))
         for name, value in lane.items():
             if name == "rejects":
                 for reason, count in value.items():

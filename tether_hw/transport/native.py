@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 
 from . import binding
 from .address import to_native
-from .config import Lane, Limits, Link, Roster
+from .config import Address, Lane, Limits, Link, Roster
 from .config_model import GRANT_POLICIES
 from .errors import EngineError, engine_error
 from .library import load
@@ -22,6 +22,7 @@ from .structs import (
     tether_lane_info,
     tether_peer,
     tether_stats,
+    tether_window,
 )
 
 EVENTS_AT_ONCE = 64
@@ -62,6 +63,7 @@ class Native:
             lamp_source_per_s=limits.lamp_source_per_s,
             agreement_per_s=limits.agreement_per_s,
             rekey_s=limits.rekey_s,
+            early_bytes=limits.early_bytes,
             prefer_cipher=prefer_cipher,
             spin_us=spin_us,
             grant_policy=GRANT_POLICIES.index(limits.grant_policy),
@@ -131,6 +133,40 @@ class Native:
             native.name = peer.name.encode()
         self.check(self.library.tether_engine_roster(self.engine, array, len(first)), "load the roster")
 
+    def now(self) -> int:
+        """The engine's clock: monotonic, ns. Windows and traces are in it."""
+        return int(self.library.tether_engine_now())
+
+    def windows(self, lane: int, pairs: Sequence[tuple[int, int]]) -> None:
+        """Declare contact windows of a lane, (start, length) on the engine's clock; none: always in contact."""
+        code = self.library.tether_engine_windows(self.engine, lane, _windows(pairs), len(pairs))
+        self.check(code, f"declare contact windows of lane {lane}")
+
+    def rtt_table(self, lane: int, pairs: Sequence[tuple[int, int]]) -> None:
+        """Declare round trips of a lane, (from, ns) on the engine's clock; none: the link's constant."""
+        code = self.library.tether_engine_rtt_table(self.engine, lane, _windows(pairs), len(pairs))
+        self.check(code, f"declare round trips of lane {lane}")
+
+    def move(self, lane: int, address: Address) -> None:
+        """Bind a UDP lane to another address and tell the peers."""
+        code = self.library.tether_engine_lane_move(self.engine, lane, ctypes.byref(to_native(address)))
+        self.check(code, f"move lane {lane} to {address}")
+
+    def early_send(self, lane: int, peer_id: int, remote_lane: int, data: bytes, timeout_ns: int) -> int:
+        """tether_engine_early_send: its code."""
+        return int(
+            self.library.tether_engine_early_send(self.engine, lane, peer_id, remote_lane, data, len(data), timeout_ns)
+        )
+
+    def early_read(self, lane: int, capacity: int) -> Optional[tuple[int, bytes]]:
+        """(peer's id, message) of the oldest early data of a lane; None when there is none."""
+        buffer, peer_id = ctypes.create_string_buffer(capacity), ctypes.c_uint32()
+        length = self.library.tether_engine_early_read(self.engine, lane, buffer, capacity, ctypes.byref(peer_id))
+        if length == -errno.EAGAIN:
+            return None
+        self.check(length, f"read early data of lane {lane}")
+        return peer_id.value, buffer.raw[:length]
+
     def wait(self, timeout_ns: int) -> Sequence[tether_event]:
         """Events, at most 64; none when the time is over. Raises EngineError after stop()."""
         events = (tether_event * EVENTS_AT_ONCE)()
@@ -175,6 +211,13 @@ class Native:
         general = self.library.tether_strerror(code) or b""
         text = words.decode(errors="replace") if words else general.decode(errors="replace")
         return engine_error(code, doing, text)
+
+
+def _windows(pairs: Sequence[tuple[int, int]]) -> Any:
+    array = (tether_window * max(1, len(pairs)))()
+    for native, (start, length) in zip(array, pairs):
+        native.start_ns, native.length_ns = start, length
+    return array
 
 
 def reject_names(library: Optional[Any] = None) -> list[str]:

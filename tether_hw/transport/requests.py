@@ -12,7 +12,6 @@ from typing import Any, Optional
 
 from . import ping
 from .channel import Channel
-from .config import Roster
 from .control import Connection, error_answer
 from .engine import Engine
 from .errors import ConfigError, ControlError, TransferError, TransportError
@@ -35,7 +34,7 @@ class Requests:
         keeper: Keeper,
         receptions: Receptions,
         stats: Callable[[], dict[str, Any]],
-        reload: Callable[[], Roster],
+        reload: Callable[[], dict[str, Any]],
     ) -> None:
         self._engine = engine
         self._node = node
@@ -93,8 +92,7 @@ class Requests:
         connection.say({"ok": True, "stats": self._stats()})
 
     def _do_reload(self, connection: Connection, request: dict[str, Any], fds: list[int]) -> None:
-        roster = self._reload()
-        connection.say({"ok": True, "peers": sorted({peer.name for peer in roster.peers})})
+        connection.say({"ok": True, **self._reload()})
 
     def _do_ping(self, connection: Connection, request: dict[str, Any], fds: list[int]) -> None:
         peer = self._known(request)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from . import identity, privilege, stats
+from . import hot, identity, privilege, stats
 from .config import EngineConfig, Roster, load_engine, load_roster
 from .control import Server
 from .engine import Engine
@@ -39,8 +39,9 @@ def say(text: str) -> None:
 class Daemon:
     """Everything that one engine process has. Made after privileges were dropped."""
 
-    def __init__(self, config: EngineConfig, files: Optional[DebugFiles] = None) -> None:
+    def __init__(self, config: EngineConfig, files: Optional[DebugFiles] = None, path: Optional[str] = None) -> None:
         self.config = config
+        self._path = path
         self._begun = time.monotonic()
         self._roster = Roster()
         self._reloading = threading.Lock()
@@ -90,21 +91,52 @@ class Daemon:
         self.engine.close()
         say("stopped")
 
-    def reload(self) -> Roster:
-        """Read the roster file again; channels of peers that stay are untouched. ConfigError: nothing changed."""
+    def reload(self) -> dict[str, Any]:
+        """Read both files again, and take over what a running engine can: roster, contact plans, UDP addresses.
+
+        Channels of peers that stay are untouched. ConfigError: the roster is wrong, nothing changed. What else differs
+        in the engine file waits for a restart: `restart` names it.
+        """
         with self._reloading:
+            found = self._changes()
             before = {peer.name for peer in self._roster.peers}
             self._load()
             self.keeper.roster(self._roster)
+            for link, plan in found.contact:
+                self.engine.contact(link, plan)
+            for lane, address in found.moves:
+                self.engine.move(lane, address)
+            self.config = found.after
+            self.keeper.moved(self.config)
             after = {peer.name for peer in self._roster.peers}
         say(f"roster reloaded: {len(after)} peers, +{len(after - before)} -{len(before - after)}")
-        return self._roster
+        for link, plan in found.contact:
+            say(f"contact of {link}: {'always' if plan is None else f'{len(plan.windows)} windows planned'}")
+        for lane, address in found.moves:
+            say(f"lane {lane} is at {address} now")
+        if found.restart:
+            say(f"waits for a restart: {', '.join(found.restart)}")
+        return {
+            "peers": sorted(after),
+            "contact": [link for link, _ in found.contact],
+            "moved": [lane for lane, _ in found.moves],
+            "restart": list(found.restart),
+        }
 
     def stats(self) -> dict[str, Any]:
         """The statistics document."""
         running = self.requests.sending + self.receptions.running
         uptime_s = time.monotonic() - self._begun
         return stats.document(self.engine, self.config.node, uptime_s, self._roster, running)
+
+    def _changes(self) -> hot.Changes:
+        """What is new in the engine file. One that this engine cannot read may be for the next: the roster goes on."""
+        try:
+            wanted = self.config if self._path is None else load_engine(self._path)
+        except ConfigError as error:
+            say(f"the engine file was not taken over: {error}")
+            return hot.Changes((), (), ("unreadable",), self.config)
+        return hot.changes(self.config, wanted)
 
     def _load(self) -> None:
         roster = load_roster(self.config.roster, self.config)
@@ -145,7 +177,7 @@ def run(path: str, trace: Optional[str] = None, keylog: Optional[str] = None) ->
         say(f"every event goes to {trace}")
     if keylog is not None:
         say(f"WARNING: {keylog} gets the secrets of every channel; who reads it reads all their frames. Debugging only")
-    daemon = Daemon(config, DebugFiles(config.node, trace, keylog))
+    daemon = Daemon(config, DebugFiles(config.node, trace, keylog), path)
     try:
         daemon.start()
     except BaseException:
@@ -159,6 +191,6 @@ def run(path: str, trace: Optional[str] = None, keylog: Optional[str] = None) ->
         try:
             daemon.reload()
         except (ConfigError, TransportError) as error:
-            say(f"the roster was not reloaded: {error}")
+            say(f"not reloaded: {error}")
     daemon.stop()
     return 0

@@ -49,6 +49,21 @@ def lane_counters(stats: tether_stats, carrier: tether_carrier_stats, names: lis
     return counters
 
 
+def contact_document(engine: Engine, lane: int) -> Optional[dict[str, Any]]:
+    """Whether a lane's own window is open, and in how many seconds that changes (null: not any more)."""
+    windows = engine.windows(lane)
+    if windows is None:
+        return None
+    now = engine.now()
+    open_now, change = False, None
+    for start, length in windows:
+        if now < start + length:
+            open_now = start <= now
+            change = start + length if open_now else start
+            break
+    return {"open": open_now, "changes_in_s": None if change is None else round((change - now) / 1e9, 3)}
+
+
 def lanes_document(engine: Engine) -> list[dict[str, Any]]:
     """One object per lane: what it is, then its counters."""
     names = reject_names()
@@ -71,6 +86,7 @@ def lanes_document(engine: Engine) -> list[dict[str, Any]]:
                 "ring_frames": info.ring_frames,
                 "frame_blocks": info.frame_blocks,
                 "address": str(from_native(info.address)),
+                "contact": contact_document(engine, lane.lane),
                 **lane_counters(stats, carrier, names),
             }
         )
@@ -91,6 +107,7 @@ def peers_document(engine: Engine, roster: Optional[Roster] = None) -> list[dict
                     "lane": channel.lane,
                     "remote_lane": info.remote_lane,
                     "state": binding.CHANNEL_STATES[info.state],
+                    "contact": info.away_ns == 0,
                     "initiator": bool(info.initiator),
                     "cipher": binding.CIPHER_NAMES.get(info.cipher),
                     "address": str(from_native(info.address)),

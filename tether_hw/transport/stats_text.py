@@ -38,7 +38,7 @@ def text(stats: dict[str, Any]) -> str:
                 peer["name"],
                 str(peer["lane"]),
                 str(peer["remote_lane"]),
-                peer["state"],
+                peer["state"] if peer.get("contact", True) else f"{peer['state']}, away",
                 f"{peer['rtt_p50_ns'] / 1e3:.1f}",
                 f"{peer['rtt_p99_ns'] / 1e3:.1f}",
                 str(peer["frames_sent"]),

@@ -43,13 +43,19 @@ def stats(args: argparse.Namespace) -> int:
 
 
 def reload(args: argparse.Namespace) -> int:
-    """Reload the daemon's roster."""
+    """Let the daemon read its files again."""
     with control.connect(args.socket) as connection:
         answer = connection.ask({"op": "reload"}, timeout=30.0)
     if args.json:
-        emit({"schema": RELOAD_SCHEMA, "peers": answer["peers"]})
+        emit({"schema": RELOAD_SCHEMA, **{name: answer[name] for name in ("peers", "contact", "moved", "restart")}})
     else:
         say(f"roster reloaded: {', '.join(answer['peers']) or 'no peers'}")
+        for link in answer["contact"]:
+            say(f"another contact plan for {link}")
+        for lane in answer["moved"]:
+            say(f"lane {lane} was moved")
+        if answer["restart"]:
+            say(f"waits for a restart: {', '.join(answer['restart'])}")
     return OK
 
 
