@@ -12,7 +12,6 @@ from tests.drivers.ice.build import PF0
 from tests.drivers.ice.server import Inside
 from tests.support.labs import Lab
 
-
 NAMES = ("ice0", "ice1")  # the host has a data0 of its own
 
 

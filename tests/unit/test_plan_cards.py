@@ -174,6 +174,10 @@ def test_out_of_safe_mode_there_are_filters_again() -> None:
     after = fold(config, bind.effect(config))
     assert after["functions"][PF0]["ntuple"] == {"on": True, "rules": {}}
     assert after["nics"]["eth1"]["queues"] == {"combined": 8}
+    step = make_step(bind, config, HostPaths("/"), 3, "a", None)
+    # Without a driver there is no device whose queues could be looked at, only afterwards.
+    assert not any(condition.path[0] == "nics" for condition in step.pre)
+    assert ("nics", "eth1", "queues") in [condition.path for condition in step.post]
     back = NicDriver.unbinding(config, CARD).undo(config)
     assert isinstance(back, NicDriver)
     assert (back.package, back.safe_mode, back.keep[PF0].ntuple) == (None, True, None)

@@ -244,6 +244,14 @@ def test_each_spelling_of_tc_is_the_same_rule() -> None:
     assert found.ours and found.matches(REDIRECT)
 
 
+def test_protocols_that_tc_has_names_for_are_read() -> None:
+    head = {"protocol": "ip", "pref": 100, "kind": "flower", "chain": 0}
+    item = {**head, "options": {"handle": 1, "keys": {"eth_type": "ipv4"}, "not_in_hw": True, "actions": []}}
+    assert flower.read(json.dumps([item]))[0].ethertype == 0x0800
+    item["options"] = {"handle": 1, "keys": {"eth_type": "of its own"}, "actions": []}
+    assert flower.read(json.dumps([item]))[0].ethertype == 0
+
+
 def test_keys_that_tc_prints_twice_are_both_read() -> None:
     text = '[{"protocol":"[34997]","pref":1205,"kind":"flower","chain":0,"options":{"handle":2293563393,'
     text += '"keys":{"eth_type":"88b5"},'

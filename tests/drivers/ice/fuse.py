@@ -63,7 +63,8 @@ class Mount:
                 return
 
     def _answer(self, raw: bytes) -> bool:
-        _, code, unique, number, *_ = _IN.unpack_from(raw)
+        head: tuple[int, ...] = _IN.unpack_from(raw)
+        code, unique, number = head[1:4]
         body = raw[_IN.size :]
         if code in UNANSWERED:
             return True

@@ -70,7 +70,7 @@ class Table:
         if flow.location >= self.size or (flow.location not in self.flows and len(self.flows) >= self.size):
             self.log("Failed to add filter.  The maximum number of flow director filters has been reached.")
             raise Refused("ntuple-full", errno.ENOSPC)
-        if flow.queue >> 32:
+        if flow.queue > 0 and flow.queue >> 32:
             self.log("Failed to add filter. Flow director filters are not supported on VF queues.")
             raise Refused("ntuple-vf-queue", errno.EINVAL)
         if flow.queue >= queues:

@@ -45,8 +45,9 @@ def rules() -> dict[str, Rule]:
     return found
 
 
-#: How often each rule has bitten in this process.
+#: How often each rule has bitten in this process, and how often it did so by saying no.
 bitten: Counter[str] = Counter()
+denied: Counter[str] = Counter()
 
 
 def bite(rule: str) -> None:
@@ -61,6 +62,7 @@ class Refused(Exception):
 
     def __init__(self, rule: str, number: int, words: str = "") -> None:
         bite(rule)
+        denied[rule] += 1
         super().__init__(f"{rule}: {errno.errorcode[number]} {words}")
         self.rule = rule
         self.number = number
@@ -73,11 +75,11 @@ class Refused(Exception):
 
 
 @contextmanager
-def seen() -> Iterator[Counter[str]]:
-    """What bites inside the block, and only that."""
-    before = Counter(bitten)
+def seen(counted: Counter[str] = bitten) -> Iterator[Counter[str]]:
+    """What bites inside the block, and only that; with `denied` what says no."""
+    before = Counter(counted)
     found: Counter[str] = Counter()
     try:
         yield found
     finally:
-        found.update(bitten - before)
+        found.update(counted - before)

@@ -95,26 +95,21 @@ def locations(machine: Machine, name: str) -> int | None:
 def behind(machine: Machine, ran: list[tuple[str, ...]] | None = None) -> Iterator[None]:
     """Inside, the agent's code sees this machine and nothing of the real one. ran: takes the commands that ran."""
 
-    def run(argv: Sequence[str], timeout_s: float, *more: Any, **named: Any) -> str:
-        stdin = more[0] if more else named.get("stdin", "")
-        text = stdin.decode() if isinstance(stdin, bytes) else stdin or ""
+    def execute(argv: Sequence[str], timeout_s: float, text: str = "") -> command.Done:
         if ran is not None:
             ran.append(tuple(argv))
         try:
             done = machine.run(argv, text)
         except OSError as error:
             raise AgentError(f"{argv[0]}: {error.strerror}") from None
-        if done.code != 0:
-            words = (done.err or done.out).strip()[:2000]
-            raise AgentError(f"{' '.join(argv)}: exit {done.code}: {words}")
-        return done.out
+        return command.Done(done.code, done.out, done.err)
 
     def which(name: str, *more: Any, **named: Any) -> str | None:
         return f"/usr/sbin/{name}" if name in TOOLS else None
 
     model = ModelSysfs(machine)
     with (
-        patch.object(command, "run", run),
+        patch.object(command, "execute", execute),
         patch.object(sysfs, "SYSFS", model),
         patch.object(netlink, "links", lambda: links(machine)),
         patch.object(ethtool, "read", lambda name: told(machine, name)),

@@ -17,6 +17,7 @@ from tether_hw.plan import rule_commands
 
 _PROTOCOL = re.compile(r"\[(\d+)\]\Z")
 _NAMES = {"802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "ip": 0x0800, "ipv6": 0x86DD, "arp": 0x0806}
+_NAMES.update({"ipv4": 0x0800, "rarp": 0x8035})  # a key's spelling differs from a protocol's
 
 
 class FlowerError(ValueError):
@@ -167,7 +168,10 @@ def _number(value: Any, *, bare_hex: bool = False) -> int:
         return 3
     if text.lower().startswith("0x"):
         return int(text, 16)
-    return int(text, 16 if bare_hex or not text.isdigit() else 10)
+    try:
+        return int(text, 16 if bare_hex or not text.isdigit() else 10)
+    except ValueError:
+        return 0  # a protocol that tc has a name for: somebody else's
 
 
 def _mac(value: Any) -> Optional[MacMatch]:

@@ -47,6 +47,10 @@ class StepData(ABC):
         """The disruption class on a host of this config."""
         return self.disruption
 
+    def presumes(self, path: tuple[str, ...]) -> bool:
+        """Whether what a path has before the step shows on the host when it begins."""
+        return True
+
     def effect(self, config: dict[str, Any]) -> tuple[Change, ...]:
         """The changes of config, with what is there before. Raises ValueError where config has no such place."""
         effect = []
@@ -78,7 +82,7 @@ def make_step(
         data=data.to_dict(),
         disruption=data.disrupts(config),
         summary=data.summary(config),
-        pre=tuple(Condition(change.path, change.before) for change in effect),
+        pre=tuple(Condition(change.path, change.before) for change in effect if data.presumes(change.path)),
         post=tuple(Condition(change.path, change.after) for change in effect),
         effect=effect,
         timeout_s=data.timeout_s,

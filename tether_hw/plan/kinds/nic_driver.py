@@ -119,6 +119,10 @@ class NicDriver(StepData):
         changes[("cards", self.card, "safe_mode")] = self.safe_mode
         return changes
 
+    def presumes(self, path: tuple[str, ...]) -> bool:
+        # A device is gone while its function has no driver.
+        return self.action != "bind" or path[0] != "nics"
+
     def undo(self, config: dict[str, Any]) -> StepData | str:
         if self.action == "bind":
             return NicDriver("unbind", self.card, self.driver, self.functions, {}, None, False)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -48,13 +49,21 @@ def dmesg(machine: Machine, words: list[str], stdin: str) -> Done:
 
 
 def ip(machine: Machine, words: list[str], stdin: str) -> Done:
-    """ip link set dev NAME [mtu N] [up|down]."""
-    words = [word for word in words if word != "dev"]
+    """ip link set dev NAME [mtu N] [up|down]; ip -j addr show dev NAME; nothing has addresses or routes here."""
+    words = [word for word in words if word != "dev" and not word.startswith("-")]
+    device = machine.device(words[2]) if len(words) > 2 else None
+    if words[:2] == ["route", "get"]:
+        return _done(2, "", "RTNETLINK answers: Network is unreachable\n")
+    if device is None:
+        return _done(1, "", f'Cannot find device "{words[-1] if words else ""}"\n')
+    if words[:2] == ["route", "show"]:
+        return _done(0, "[]\n")
+    if words[:2] == ["addr", "show"]:
+        flags = ["BROADCAST", "MULTICAST", *(["UP", "LOWER_UP"] if device.up else [])]
+        link = {"ifname": device.name, "flags": flags, "mtu": device.mtu, "addr_info": []}
+        return _done(0, json.dumps([link]) + "\n")
     if words[:2] != ["link", "set"] or len(words) < 4:
         return _done(255, "", f'Object "{" ".join(words)}" is unknown, try "ip help".\n')
-    device = machine.device(words[2])
-    if device is None:
-        return _done(1, "", f'Cannot find device "{words[2]}"\n')
     rest = words[3:]
     while rest:
         word = rest.pop(0)

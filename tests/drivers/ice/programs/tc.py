@@ -215,10 +215,11 @@ def _protocol(number: int) -> str:
 def _filters(device: NetDev, words: list[str], options: set[str]) -> str:
     wanted = _after(words, "pref")
     listed: list[dict[str, Any]] = []
-    for pref in sorted({one.pref for one in device.filters}):
+    here = [] if "egress" in words else device.filters  # the model keeps rules at the entry of a device only
+    for pref in sorted({one.pref for one in here}):
         if wanted is not None and pref != int(wanted, 0):
             continue
-        group = [one for one in device.filters if one.pref == pref]
+        group = [one for one in here if one.pref == pref]
         head: dict[str, Any] = {"protocol": _protocol(group[0].protocol)}
         if wanted is None:
             head["pref"] = pref
