@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support import fleet_facts
-from tests.support.plan_steps import CARD, PF0, PF1, TO_VF
+from tests.support.plan_steps import CARD, PF0, PF1, TO_VF, carded
 from tether_hw.agent.errors import AgentError
 from tether_hw.agent.sysfs import Sysfs
+from tether_hw.cli.facts import facts_lines
 from tether_hw.nic.e810 import read
 from tether_hw.nic.steering import flower
 from tether_hw.plan.facts import Facts
@@ -208,6 +209,7 @@ def test_what_is_asked_for_brings_its_card(host: Host, selector: dict[str, Any],
     found = read.find(host.sysfs)
     assert [one.pci for one in read.choose(found, [selector], [], [])] == chosen
     assert [one.pci for one in read.choose(found, [], ["eth2"], [])] == [PF0, PF1]
+    assert [one.pci for one in read.choose(found, [], [], [], [CARD])] == [PF0, PF1]
 
 
 def test_a_host_without_a_card_asks_no_program(host: Host) -> None:
@@ -285,6 +287,15 @@ def test_package_files_in_the_order_of_the_kernel(host: Host) -> None:
     files = facts.config["cards"][CARD]["files"]
     assert files[search[1]] == hashlib.sha256(b"ours").hexdigest()
     assert [files[search[index]] for index in (0, 2, 3, 4)] == [None] * 4
+
+
+def test_cards_are_told_to_people() -> None:
+    lines = facts_lines(carded())
+    at = lines.index(f"  card {CARD}: package ICE OS Default Package 1.3.36.0")
+    assert lines[at + 1 : at + 3] == [
+        "    0000:17:00.0 eth1: legacy, 0 VFs, 2 rules of ethtool, 2 rules of tc",
+        "    0000:17:00.1 eth2: legacy, 0 VFs, 0 rules of ethtool, 0 rules of tc",
+    ]
 
 
 def test_a_representor_is_not_the_device_of_its_function(host: Host) -> None:

@@ -29,9 +29,11 @@ def ask(argv: Sequence[str]) -> Optional[str]:
         return None
 
 
-def chosen(selectors: Iterable[dict[str, Any]], devices: Iterable[str], functions: Iterable[str]) -> list[Found]:
+def chosen(
+    selectors: Iterable[dict[str, Any]], devices: Iterable[str], functions: Iterable[str], serials: Iterable[str] = ()
+) -> list[Found]:
     """The physical functions that belong to what is asked for or owned, with all others of the same cards."""
-    return read.choose(read.find(sysfs.SYSFS), selectors, devices, functions)
+    return read.choose(read.find(sysfs.SYSFS), selectors, devices, functions, serials)
 
 
 def collect(functions: Sequence[Found], paths: HostPaths, sizes: dict[str, Optional[int]]) -> dict[str, Any]:

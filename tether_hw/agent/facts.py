@@ -46,10 +46,11 @@ def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, A
     paths = host.paths
     owned = host.owned.entries()
     engine = _engine(paths)
-    names = {what: {entry["path"][1] for entry in owned if entry["path"][0] == what} for what in ("nics", "functions")}
+    tables = ("nics", "functions", "cards")
+    names = {what: {entry["path"][1] for entry in owned if entry["path"][0] == what} for what in tables}
     ours = _engine_devices(engine) if engine["service"] == "running" else []
     nics, limits, links, resolved = read.read(devices, names["nics"], ours)
-    functions = cards.chosen(devices, nics, names["functions"])
+    functions = cards.chosen(devices, nics, names["functions"], names["cards"])
     more = {one.device for one in functions if one.device is not None}
     if not more <= set(nics):
         # A card is one thing: what its driver does, it does to all of its devices.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from tether_hw.agent import cards, command, kernel_log, nic_links, package_words, sysfs, waiting
 from tether_hw.agent.errors import AgentError
+from tether_hw.nic.e810.read import DRIVER
 from tether_hw.plan.rule_commands import ntuple_switch, tc_hook, tc_offload
 
 if TYPE_CHECKING:
@@ -24,10 +25,20 @@ _SETTLE_S = 30.0  # until a device has its name
 
 def carry_out(data: NicDriver, paths: HostPaths, snapshot: Path, timeout_s: float) -> None:
     """Make it what the step says. Raises AgentError with the driver's reason."""
+    _ours(data)
     if data.action == "unbind":
         _unbind(data, paths, snapshot, timeout_s)
     else:
         _bind(data, paths, snapshot, timeout_s)
+
+
+def _ours(data: NicDriver) -> None:
+    """All functions of the card and no other, and a driver that a family of ours knows. Raises AgentError."""
+    if data.driver != DRIVER:
+        raise AgentError("driver %s is none that we take and give" % data.driver)
+    there = {one.pci for one in cards.chosen([], [], data.functions) if one.card == data.card}
+    if there != set(data.functions):
+        raise AgentError("card %s has the functions %s, the plan names others" % (data.card, ", ".join(sorted(there))))
 
 
 def _driver(pci: str) -> Optional[str]:
@@ -35,9 +46,6 @@ def _driver(pci: str) -> Optional[str]:
 
 
 def _unbind(data: NicDriver, paths: HostPaths, snapshot: Path, timeout_s: float) -> None:
-    others = [one.pci for one in cards.chosen([], [], data.functions) if one.card == data.card]
-    if set(others) != set(data.functions):
-        raise AgentError("card %s has the functions %s, the plan names others" % (data.card, ", ".join(others)))
     found = [cards.standing(pci, paths) for pci in data.functions]
     nic_links.keep([str(one.config["device"]) for one in found if one.config["device"]], snapshot)
     for pci, now in zip(data.functions, found):

@@ -30,6 +30,7 @@ def carry_out(data: NicVfs | NicEswitch, paths: HostPaths, timeout_s: float) -> 
 
 
 def _vfs(data: NicVfs, paths: HostPaths, timeout_s: float) -> None:
+    cards.standing(data.function, paths)  # no function of anybody else's
     place = "%s/%s/sriov_numvfs" % (PCI, data.function)
     now = sysfs.SYSFS.read(place)
     if now is None:

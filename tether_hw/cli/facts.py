@@ -52,6 +52,29 @@ def run(args: argparse.Namespace) -> int:
     return worst(failure["exit"] for failure in failed)
 
 
+def _card_lines(config: dict[str, Any]) -> list[str]:
+    """Cards and their functions."""
+    lines = []
+    for serial, card in sorted(config["cards"].items()):
+        package = card["package"]
+        words = "no package" if package is None else f"package {package['name']} {package['version']}"
+        lines.append(f"  card {serial}: {'safe mode' if card['safe_mode'] else words}")
+        for pci, one in sorted(config["functions"].items()):
+            if one["card"] != serial:
+                continue
+            if one["driver"] is None:
+                lines.append(f"    {pci}: no driver")
+                continue
+            counts = [f"{one['vfs']} VFs"]
+            for table, tool in (("ntuple", "ethtool"), ("flower", "tc")):
+                counts.append(
+                    f"no rules of {tool}" if one[table] is None else f"{len(one[table]['rules'])} rules of {tool}"
+                )
+            words = ", ".join([one["eswitch"] or "no switch", *counts])
+            lines.append(f"    {pci} {one['device'] or one['driver']}: {words}")
+    return lines
+
+
 def facts_lines(facts: Facts) -> list[str]:
     """Facts for people."""
     status, config = facts.status, facts.config
@@ -62,6 +85,7 @@ def facts_lines(facts: Facts) -> list[str]:
         foreign = ", foreign XDP program" if nic["xdp"]["foreign"] else ""
         queues = "no queue count" if nic["queues"] is None else f"queues {queues_text(nic['queues'])}"
         lines.append(f"  {device}: {nic['driver'] or 'no driver'}, MTU {nic['mtu']}, {queues}, {ring}{foreign}")
+    lines.extend(_card_lines(config))
     engine = config["engine"]
     bundle = f", bundle {engine['bundle'][:12]}" if engine["bundle"] else ""
     lines.append(f"  engine: {engine['service']}{bundle}; identity key: {config['keys']['node'] or 'none'}")

@@ -9,6 +9,7 @@ from typing import Any
 from tether_hw.plan.effects import Change, Condition
 from tether_hw.plan.shape import NAME, Fields, text_item
 
+_MOST_CHANGES = 256  # a driver that leaves a card of eight functions changes some seventy values
 #: What a step disturbs, from least to worst.
 DISRUPTIONS = ("none", "traffic", "function-reset", "driver-reload", "reboot", "power-cycle")
 
@@ -93,9 +94,9 @@ class Step:
             data=data,
             disruption=fields.one_of("disruption", DISRUPTIONS),
             summary=fields.text("summary"),
-            pre=tuple(fields.objects("pre", Condition.parse, 64)),
-            post=tuple(fields.objects("post", Condition.parse, 64)),
-            effect=tuple(fields.objects("effect", Change.parse, 64)),
+            pre=tuple(fields.objects("pre", Condition.parse, _MOST_CHANGES)),
+            post=tuple(fields.objects("post", Condition.parse, _MOST_CHANGES)),
+            effect=tuple(fields.objects("effect", Change.parse, _MOST_CHANGES)),
             timeout_s=fields.integer("timeout_s", 1, 86400),
             undo=undo,
             undo_reason=fields.optional_text("undo_reason"),

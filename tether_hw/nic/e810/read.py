@@ -21,7 +21,7 @@ VENDOR = "0x8086"
 #: PCI devices of the E810: with no driver bound, nothing else says whose they are.
 DEVICES = {"0x1591", "0x1592", "0x1593", "0x1599", "0x159a", "0x159b"}
 
-__all__ = ["Filter", "Found", "choose", "filters", "find", "meant", "packages", "read"]
+__all__ = ["DRIVER", "Filter", "Found", "choose", "filters", "find", "meant", "packages", "read"]
 PCI = "bus/pci/devices"
 _SLOT = re.compile(r"([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2})\.([0-7])\Z")
 _UPLINK = re.compile(r"p[0-9]+(s[0-9]+)?\Z")
@@ -93,11 +93,16 @@ def serial(config: bytes) -> Optional[str]:
 
 
 def choose(
-    found: Iterable[Found], selectors: Iterable[Mapping[str, Any]], devices: Iterable[str], functions: Iterable[str]
+    found: Iterable[Found],
+    selectors: Iterable[Mapping[str, Any]],
+    devices: Iterable[str],
+    functions: Iterable[str],
+    cards: Iterable[str] = (),
 ) -> list[Found]:
-    """Those that are asked for by selector, by device or by address, with all functions of the same cards."""
+    """Those that are asked for by selector, device, address or card, with all functions of the same cards."""
     there = list(found)
-    names, wanted = set(devices), set(functions)
+    names, serials = set(devices), set(cards)
+    wanted = set(functions) | {one.pci for one in there if one.card in serials}
     for selector in selectors:
         wanted |= {one.pci for one in there if meant(one, selector)}
     slots = {one.slot for one in there if one.pci in wanted or one.device in names}
