@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 DUMP_MOST = 256
 CLOSE_REASONS = {0: "end", 1: "closed", 2: "refused"}
-BYE_REASONS = {0: "closed", 1: "protocol error"}
+BYE_REASONS = {
+    0: "closed",
+    1: "protocol error",
+    2: "credit held and not used",
+    3: "not in the roster any more",
+    4: "the path carries its frames no more",
+}
 TAG_WORDS: dict[str, dict[int, str]] = {
     "kind": {0: "bytes", 1: "messages"},
     "reliability": {0: "reliable", 1: "expiring"},

@@ -457,6 +457,7 @@ enum tether_event_kind {
     TETHER_EVENT_CHANNEL_DOWN,   /* status: 0 closed here, -ECONNRESET replaced by a new Hail of the peer,
                                     -ECONNABORTED the peer's BYE (value = its reason), -EACCES roster, -EPROTO violation,
                                     -ESTALE counter refused for ever, -ETIMEDOUT peer does not answer any more,
+                                    -EMSGSIZE the path carries its frames no more (a new channel finds a size that passes),
                                     -EISCONN the peer's crossing Hail stands: channel `value` is up instead */
     TETHER_EVENT_FLOW_OPENED,    /* by the peer; status = kind, value = bound */
     TETHER_EVENT_FLOW_READABLE,

@@ -232,7 +232,8 @@ void tether_channel_fail(struct tether_endpoint *ep, struct tether_channel *ch, 
     struct tether_flow *control = tether_flow_at(ep, ch, 0);
     if (ch->state != TETHER_CHANNEL_UP)
         return;
-    tether_channel_down(ep, ch, now_ns, reason == TETHER_BYE_ROSTER ? -EACCES : -EPROTO, reason);
+    tether_channel_down(ep, ch, now_ns, reason == TETHER_BYE_ROSTER ? -EACCES : reason == TETHER_BYE_PATH ? -EMSGSIZE : -EPROTO,
+                        reason);
     control->control = TETHER_CONTROL_BYE;
     tether_enqueue(ep, control, TETHER_Q_CONTROL);
     tether_work(ep, ch);

@@ -39,6 +39,12 @@ static int write_hail(struct tether_endpoint *ep, struct tether_channel *ch, con
     return length;
 }
 
+/* Payload blocks of the largest frame that this end would send. */
+static uint16_t own_blocks(const struct tether_endpoint *ep, const struct tether_channel *ch)
+{
+    return ch->state == TETHER_CHANNEL_HAILING ? ep->config.frame_blocks : (uint16_t)(ch->cut_bytes / TETHER_BLOCK_BYTES);
+}
+
 static int send_hail(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame)
 {
     struct tether_peer_entry *entry;
@@ -68,7 +74,7 @@ static int send_hail(struct tether_endpoint *ep, struct tether_channel *ch, uint
     }
     memcpy(ch->peer_key, entry->peer.keys[key], TETHER_KEY_SIZE);
     ch->hail_blocks = ch->state == TETHER_CHANNEL_HAILING ? tether_probe_next(&ch->probe, ep->config.frame_blocks)
-                                                          : TETHER_HAIL_BLOCKS;
+                                                          : tether_probe_again(&ch->probe, own_blocks(ep, ch));
     ch->hail_blocks = ch->hail_blocks < TETHER_HAIL_BLOCKS ? TETHER_HAIL_BLOCKS : ch->hail_blocks;
     length = write_hail(ep, ch, entry, key, ep->counter_next++, ephemeral, now_ns, frame);
     tether_wipe(ephemeral, sizeof ephemeral);
@@ -194,13 +200,21 @@ static int act(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t n
         return -TETHER_E_TAGS;
     if (now_ns > ch->hail_ns)
         tether_rtt_sample(&ch->rtt, now_ns - ch->hail_ns);
-    if (again)
-        return tether_rekey_replied(ep, ch, now_ns, remote, &tags);
-    if (!tether_probe_answered(&ch->probe, ch->hail_blocks, ep->config.frame_blocks)) {
+    if (!tether_probe_answered(&ch->probe, ch->hail_blocks, own_blocks(ep, ch))) {
         hail_again(ep, ch, now_ns); /* somebody is there: do larger frames come through? */
+        if (again)
+            ch->next.until_ns = now_ns + 2 * tether_channel_patience(ep, ch);
         TETHER_COUNT(ep, frames_received);
         return 0;
     }
+    if (again && ch->hail_blocks < own_blocks(ep, ch)) { /* the path has become narrower: what was cut cannot pass */
+        tether_rekey_end(ep, ch, now_ns);
+        tether_channel_fail(ep, ch, now_ns, TETHER_BYE_PATH);
+        TETHER_COUNT(ep, frames_received);
+        return 0;
+    }
+    if (again)
+        return tether_rekey_replied(ep, ch, now_ns, remote, &tags);
     return up(ep, ch, now_ns, remote, &tags);
 }
 

@@ -39,6 +39,19 @@ uint16_t tether_probe_next(struct tether_probe *probe, uint16_t own)
     return size_of(1 + (probe->sent - TETHER_PROBE_TRIES) / 2 % smaller, own);
 }
 
+uint16_t tether_probe_again(struct tether_probe *probe, uint16_t own)
+{
+    uint16_t small = own < TETHER_PROBE_NEVER ? own : TETHER_PROBE_NEVER;
+    if (probe->alive) {
+        if (probe->tries == TETHER_PROBE_AGAIN)
+            return small;
+        probe->tries++;
+        return own;
+    }
+    probe->sent += probe->sent < UINT32_MAX;
+    return probe->sent <= TETHER_PROBE_TRIES || (probe->sent - TETHER_PROBE_TRIES) % 2 == 0 ? own : small;
+}
+
 int tether_probe_answered(struct tether_probe *probe, uint16_t blocks, uint16_t own)
 {
     if (blocks >= own || probe->alive)

@@ -41,6 +41,7 @@ void tether_rekey_begin(struct tether_endpoint *ep, struct tether_channel *ch, u
     memset(&ch->hail_clock, 0, sizeof ch->hail_clock);
     ch->hail_clock.since_ns = now_ns;
     ch->hail_tries = 0;
+    memset(&ch->probe, 0, sizeof ch->probe);
     ch->hail_due = 1;
     tether_arm(ep, ch, ch->next.until_ns);
     if (ep->counter_next >= ep->counter_limit && !ep->counter_asked)

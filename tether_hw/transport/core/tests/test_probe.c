@@ -73,6 +73,92 @@ static void sizes(void)
     }
 }
 
+/* A channel that is up, with keys that are old after a second. */
+static void begin_short_keys(uint64_t seed)
+{
+    pair_open(&p, seed);
+    for (int i = 0; i < 2; i++) {
+        p.config[i].rekey_s = 1;
+        p.config[i].max_flows = 64;
+    }
+    pair_start(&p);
+    pair_connect(&p);
+    pair_run(&p, 5000000);
+    send_through(1472);
+}
+
+static int goes_down(struct pair *pair, void *context)
+{
+    (void)context;
+    return pair_seen(pair, 0, TETHER_EVENT_CHANNEL_DOWN) != NULL && pair_seen(pair, 1, TETHER_EVENT_CHANNEL_DOWN) != NULL;
+}
+
+/* Hails that pass by end[0], which asks for new keys first: sizes in payload blocks. */
+struct hails {
+    uint32_t count, full;
+    size_t most;
+};
+
+static int count_hails(void *context, const uint8_t *frame, size_t length)
+{
+    struct hails *h = context;
+    struct tether_header header;
+    tether_wire_decode(&header, frame);
+    h->count += header.channel == 0;
+    h->full += header.channel == 0 && length == 23 * 64;
+    return length > h->most;
+}
+
+/* The path becomes narrower under a channel: only what is large is lost, so nothing else would end it. */
+static void narrower(void)
+{
+    static const size_t ways[][2] = {{1400, 9000}, {9000, 1400}, {1400, 1400}, {700, 700}};
+    PROVES("T-PMT-1", "T-PMT-6");
+    fill();
+    for (size_t c = 0; c < sizeof ways / sizeof ways[0]; c++) {
+        struct hails hails = {.most = ways[c][0]};
+        uint16_t flow;
+        begin_short_keys(90 + c);
+        CHECK_EQ(tether_flow_open(p.end[0], p.now_ns, p.channel[0], TETHER_FLOW_MESSAGE, 0, &flow), 0);
+        CHECK_EQ(tether_flow_write(p.end[0], p.now_ns, p.channel[0], flow, bytes, 200000, 0), 200000);
+        p.wire[0].filter = count_hails;
+        p.wire[0].context = &hails;
+        p.wire[1].filter = narrow;
+        p.wire[1].context = (void *)(uintptr_t)&ways[c][1];
+        pair_until(&p, goes_down, NULL, 40000000000);
+        CHECK_EQ(pair_seen(&p, 0, TETHER_EVENT_CHANNEL_DOWN)->status, -EMSGSIZE);
+        CHECK_EQ(pair_seen(&p, 1, TETHER_EVENT_CHANNEL_DOWN)->status, -ECONNABORTED);
+        CHECK_EQ(pair_seen(&p, 1, TETHER_EVENT_CHANNEL_DOWN)->value, TETHER_BYE_PATH);
+        CHECK(hails.full >= 11 && hails.count <= hails.full + 4);
+        pair_connect(&p);
+        CHECK_EQ(channel(0)->cut_bytes, (ways[c][0] < ways[c][1] ? ways[c][0] : ways[c][1]) / 64 == 21 ? 20 * 64 : 8 * 64);
+        send_through(1400);
+        pair_close(&p);
+    }
+}
+
+/* New keys on a path that is as wide as ever, and loses a lot: no channel ends of it, and keys change. */
+static void as_wide_as_ever(void)
+{
+    PROVES("T-PMT-6");
+    fill();
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct hails hails = {.most = 9000};
+        begin_short_keys(100 + seed);
+        p.wire[0].filter = count_hails;
+        p.wire[0].context = &hails;
+        p.wire[0].loss_ppm = p.wire[1].loss_ppm = seed * 80000;
+        for (int i = 0; i < 10; i++) {
+            send_through(1472);
+            pair_run(&p, 1000000000);
+        }
+        CHECK(pair_stats(&p, 0).rekeys >= 5);
+        CHECK(hails.full >= 5 && (seed || hails.count == hails.full));
+        CHECK(pair_seen(&p, 0, TETHER_EVENT_CHANNEL_DOWN) == NULL);
+        pair_close(&p);
+    }
+}
+
 /* Nobody is there for a while, and Hails get smaller: who comes then is asked again in full size. */
 static void late_peer(void)
 {
@@ -253,6 +339,8 @@ int main(int count, char **arguments)
 {
     run_arguments(count, arguments);
     RUN(sizes);
+    RUN(narrower);
+    RUN(as_wide_as_ever);
     RUN(late_peer);
     RUN(mixed);
     RUN(moves);
