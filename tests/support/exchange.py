@@ -10,7 +10,7 @@ A step is a list of words:
     hail WHO / bye WHO [NAME] / down WHO STATUS [NAME]         NAME: on the channel of that flow
     flow WHO NAME KIND [BOUND]  open a flow; the other end has been told of it
     open WHO NAME OPTIONS       ... with fields of FlowOptions; unfit WHO NAME OPTIONS: the opener may not
-    refused WHO NAME KIND       ... which the other end refuses
+    refused WHO NAME KIND       ... which the other end refuses; spurned WHO NAME OPTIONS
     send WHO NAME SIZE...       queue messages        get WHO NAME [COUNT]   read and compare the next ones
     put WHO NAME SIZE [end]     write bytes           take WHO NAME SIZE     read and compare as many
     queue WHO NAME SIZE         bytes without flush
@@ -28,6 +28,7 @@ A step is a list of words:
     within MS STEP...           the step comes true in that time
     unknown WHO NAME FIRST COUNT NEVER     messages without a receipt, and those after them that were never sent
     windows WHO [[START, MS]]   it is in contact then, in ms from now       still MS   in that time no frame leaves
+    pace WHO NAME LEAST MOST    the newest pace that it stated lies there, in slots a second
     table WHO [[FROM, US]]      the round trips from then on
     early WHO SIZE / early_done WHO STATUS         early data to the peer whose channel has ended
     greeted WHO / ungreeted WHO                    the other one reads it; nothing waits
@@ -42,8 +43,10 @@ from typing import Any
 
 from tests.support.exchange_base import HUB, IDS, WAIT_NS
 from tests.support.exchange_flows import FlowSteps
+from tether_hw.transport.protocol import float16
 from tether_hw.transport.protocol.config import Happened
 from tether_hw.transport.protocol.endpoint import Endpoint
+from tether_hw.transport.protocol.header import Header
 
 
 @dataclass
@@ -121,6 +124,13 @@ class Exchange(FlowSteps):
         count = len(self.wire.seen)
         self.do_idle(ms)
         assert len(self.wire.seen) == count, f"{len(self.wire.seen) - count} frames left"
+
+    def do_pace(self, who: str, name: str, least: int, most: int) -> None:
+        to, flow = self._other(who, name).encode(), self.flows[name]
+        sent = zip(reversed(self.wire.seen), reversed(self.wire.seen_to), strict=True)
+        frames = (Header.decode(frame) for (source, frame), target in sent if (source, target) == (who.encode(), to))
+        found = next(float16.decode(header.pace) for header in frames if header.flow == flow and header.pace)
+        assert least <= found <= most, f"{found} slots a second are stated"
 
     def _pairs(self, who: str, pairs: list[list[int]], unit_ns: int) -> list[tuple[int, int]]:
         return [(self._now(who) + start * 1_000_000, value * unit_ns) for start, value in pairs]

@@ -30,15 +30,20 @@ class FlowSteps(Meeting):
         return self._wait_flow(self._other(who, name), Happened.FLOW_OPENED, name)
 
     def do_open(self, who: str, name: str, options: dict[str, Any]) -> None:
+        self._opened(who, name, self._define(who, name, options))
+
+    def do_spurned(self, who: str, name: str, options: dict[str, Any]) -> None:
+        self.flows[name] = self._define(who, name, options)
+        assert self._wait_flow(who, Happened.FLOW_CLOSED, name).value == 2
+
+    def _define(self, who: str, name: str, options: dict[str, Any]) -> int:
         side = self.sides[who]
         if options["kind"] == "bytes" and (options.get("order") or options.get("reliability")):
             self.positioned.add(name)
         chosen = FlowOptions(**{**options, "kind": KINDS[options["kind"]]})
         if isinstance(side.party, Endpoint):
-            number = side.party.open_flow(self._now(who), self._channel(who, name), options=chosen)
-        else:
-            number = side.party.open_flow_options(self._now(who), self._channel(who, name), chosen)
-        self._opened(who, name, number)
+            return side.party.open_flow(self._now(who), self._channel(who, name), options=chosen)
+        return int(side.party.open_flow_options(self._now(who), self._channel(who, name), chosen))
 
     def do_any(self, who: str, name: str, count: int) -> None:
         side = self.sides[who]
@@ -139,11 +144,13 @@ class FlowSteps(Meeting):
         found = bytearray()
 
         def read() -> bool:
-            data = side.party.read(self._channel(who, name), self.flows[name], min(65536, size - len(found)))
-            if data is not None:
-                assert data or len(found) == size, f"the bytes end after {len(found)}"
+            while len(found) < size:
+                data = side.party.read(self._channel(who, name), self.flows[name], min(65536, size - len(found)))
+                if data is None:
+                    return False
+                assert data, f"the bytes end after {len(found)}"
                 found.extend(data)
-            return len(found) == size
+            return True
 
         self._wait(f"{size} bytes at {who}", read)
         assert found == wanted[:size], "not the bytes that were written"

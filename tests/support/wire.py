@@ -70,6 +70,7 @@ class Wire:
     parties: dict[bytes, Party] = field(default_factory=dict)
     drop: Callable[[bytes, bytes], bool] | None = None  # (sender, frame) -> lost on purpose
     seen: list[tuple[bytes, bytes]] = field(default_factory=list)  # (sender, frame) of all that left
+    seen_to: list[bytes] = field(default_factory=list)  # where each went
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -128,6 +129,7 @@ class Wire:
 
     def _carry(self, source: bytes, to: bytes, frame: bytes) -> None:
         self.seen.append((source, frame))
+        self.seen_to.append(to)
         start_ns = max(self.now_ns, self._free_ns.get(source, 0))
         self._free_ns[source] = start_ns + len(frame) * 8 * 1_000_000_000 // self.rate_bps
         if (

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import captures
 from tests.support import exchange as exchanges
+from tests.support import exchange_base
 from tests.support.core_party import CoreParty
 from tests.unit.test_wireshark import dissect
 from tether_hw.transport.protocol import keylog, tags
@@ -33,7 +34,7 @@ class Rekeying(CoreParty):
 
 def overheard(monkeypatch: pytest.MonkeyPatch, cipher: int) -> tuple[list[tuple[bytes, bytes]], str]:
     """(sender, frame) of all that was sent, and the key log of one end."""
-    monkeypatch.setitem(exchanges.IMPLEMENTATIONS, "core", Rekeying)
+    monkeypatch.setitem(exchange_base.IMPLEMENTATIONS, "core", Rekeying)
     case = {"steps": STEPS, "proves": [], "config": {"both": {"prefer_cipher": cipher}}}
     exchange = exchanges.Exchange(case, ("core", "core"))
     exchange.run()

@@ -26,10 +26,11 @@ from tether_hw.transport.protocol.queues import Shape, TagQueue
 from tether_hw.transport.protocol.receipts import Receipts
 from tether_hw.transport.protocol.reject import Reject
 from tether_hw.transport.protocol.serial import U32, U48, elapsed
+from tether_hw.transport.protocol.shares import Brake
 from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, Table, TagError, Windows, encode
 from tether_hw.transport.protocol.warm import HEAD_SIZE
 
-BYE_CLOSED, BYE_PROTOCOL, BYE_ROSTER = 0, 1, 3
+BYE_CLOSED, BYE_PROTOCOL, BYE_HOARD, BYE_ROSTER = 0, 1, 2, 3
 BYE_TIMER_FRAMES = 4
 CHANNEL_CELLS = POOL_FRAMES + 1  # reserved for Flow 0 and the ember as long as a channel lives
 
@@ -77,6 +78,7 @@ class Channel:
         path = hail_blocks if hail_blocks > HAIL_BLOCKS_MIN else config.frame_blocks  # T-PMT-3
         self.shape = Shape.of(manifest.floor, min(config.frame_blocks, manifest.frame_blocks, path))
         self.contact = Contact(node.declared)
+        self.brake = Brake(self.link)
         self.receipts = Receipts()
         self.reorder_ns = 0
         self._reorder_at_ns = 0  # when that was raised, or halved, last
@@ -216,6 +218,7 @@ class Channel:
             sample = elapsed(self.timestamp(now_ns), header.echo)
             if sample < 1 << 47:
                 self.link.sample(sample)
+                self.brake.sample(sample, now_ns)
                 return now_ns - sample
         return now_ns - self.link.rtt_ns
 
@@ -286,6 +289,7 @@ class Channel:
 
     def finish(self, header: Header, payload: bytes, now_ns: int) -> bytes:
         """Timestamp, echo, sequence, seal."""
+        self.node.shares.state(header, self, self.flows[header.flow])
         header.Timestamp = self.timestamp(now_ns)
         self._state_echo(header, now_ns)
         self.node.stats.frames_sent += 1

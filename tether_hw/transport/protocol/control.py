@@ -115,6 +115,8 @@ def misfit(channel: Channel, options: FlowOptions) -> int:
         return errno.EINVAL
     if options.kind == MESSAGES and not 1 <= options.bound <= largest_message(channel, scale):
         return errno.EMSGSIZE
+    if not channel.node.admits(options.budget):
+        return errno.EBUSY
     return errno.ENOSPC if len(channel.flows) > channel.node.config.max_flows else 0
 
 

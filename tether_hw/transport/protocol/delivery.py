@@ -53,6 +53,11 @@ class InOrder:
         return bool(self.ready)
 
     @property
+    def unread_cells(self) -> int:
+        """Cells of what could be read and is not."""
+        return sum(cells for _, cells in self.ready)
+
+    @property
     def ended(self) -> bool:
         """A frame has said that nothing follows."""
         return False

@@ -55,7 +55,8 @@ class Endpoint:
             config.lane, config.max_channels, int.from_bytes(config.entropy(2), "little")
         )
         self._hailing = Hailing(self.node, self._entries, Hailer(self.node), Answers(self.node))
-        self._granter = Granter(self.node)
+        self.node.channels = self._hailing.channels
+        self._granter = Granter(self.node, self.node.shares)
         self._turn = 0
         self._fresh = False  # nothing happened since transmit() had nothing to send
 
@@ -90,6 +91,7 @@ class Endpoint:
     def receive(self, now_ns: int, source: Address, frame: bytes) -> Reject | None:
         """One frame from `source`. None when it was accepted; a refused one is counted and changes nothing."""
         self._fresh = False
+        self.node.shares.changed()
         stats = self.node.stats
         try:
             self._judge(now_ns, source, frame)
@@ -142,6 +144,7 @@ class Endpoint:
     def transmit(self, now_ns: int) -> tuple[bytes, Address] | None:
         """The next frame and where it goes, or None when nothing may leave now."""
         self._hailing.looked_ns = now_ns
+        self.node.shares.changed()
         if self._hailing.answers.queue and window_at(self.node.declared.windows, now_ns)[0]:
             self.node.stats.frames_sent += 1
             return self._hailing.answers.queue.pop(0)
@@ -151,6 +154,7 @@ class Endpoint:
         channels = self._hailing.channels()
         if not self._fresh:
             self._granter.run(channels, now_ns)
+        self._granter.end_hoarders(channels, now_ns)
         lamp = self.node.greetings.next_lamp(now_ns) if window_at(self.node.declared.windows, now_ns)[0] else None
         if lamp is not None:
             return lamp
@@ -176,6 +180,7 @@ class Endpoint:
         if not self._fresh:
             return 0
         due = min((deadline_ns(channel) for channel in self._hailing.channels()), default=NEVER)
+        due = min(due, self._granter.deadline_ns(self._hailing.channels()))
         return min(due, self._hailing.deadline_ns(), self._lamp_ns())
 
     def _lamp_ns(self) -> int:

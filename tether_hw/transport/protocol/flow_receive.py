@@ -6,7 +6,7 @@ from __future__ import annotations
 from tether_hw.transport.protocol import float16
 from tether_hw.transport.protocol.cells import Cells
 from tether_hw.transport.protocol.clocks import Backoff
-from tether_hw.transport.protocol.config import NEVER, Piece
+from tether_hw.transport.protocol.config import NEVER, SECOND, Piece
 from tether_hw.transport.protocol.contact import later
 from tether_hw.transport.protocol.delivery import InOrder, Part
 from tether_hw.transport.protocol.gaps import NACK_MOST, Arrivals
@@ -55,6 +55,9 @@ class FlowReceiver:
         self.end_said = False  # by CLOSE with reason 0
         self.discards = False  # closed here: arrivals are counted and dropped (T-FLW-12)
         self.clock = Backoff(now_ns)
+        self.fed_ns = now_ns  # when new data came last, or was granted while nothing was outstanding (T-SCH-4)
+        self.waits_since = 0  # the round of grants in which it got something last
+        self.stated_bps = self.stated_slots = 0  # the pace in force
         # what no frame has told the peer yet
         self.told_granted = pool
         self.untold = 0
@@ -119,6 +122,7 @@ class FlowReceiver:
         """Data in new slots; it has its cell already (see fill_cell)."""
         self.arrivals.fill(slot, end, ready_ns)
         self.clock.heard(now_ns, news=True)
+        self.fed_ns = now_ns
         if self.discards:
             self.give_back(1)
         else:
@@ -166,6 +170,16 @@ class FlowReceiver:
     def cells_for(self, end: int) -> int:
         """Cells that the missing slots below `end` may need."""
         return -(-self.arrivals.missing(0, end) // self.floor)
+
+    @property
+    def arrived(self) -> int:
+        """Slots that have arrived, or will not come."""
+        return self.arrivals.top - self.arrivals.missing(0, self.arrivals.top)
+
+    @property
+    def stated_frame_ns(self) -> int:
+        """Of a full frame at the pace that we stated, 0 without one."""
+        return self.shape.full_slots * SECOND // self.stated_slots if self.stated_slots and self.outstanding else 0
 
     @property
     def outstanding(self) -> int:
@@ -217,12 +231,15 @@ class FlowReceiver:
     def raise_grant(self, granted: int, now_ns: int) -> None:
         """The grant rises; the cells are reserved. A grant starts the receiver's clock (T-CLK-1)."""
         assert granted >= self.granted
+        if not self.outstanding:
+            self.fed_ns = now_ns
         self.granted = granted
         self.clock.heard(now_ns, news=False)
 
     def go_on(self, away_ns: int, now_ns: int, latest_ns: int) -> None:
         """Contact is back (T-CLK-9)."""
         self.clock.go_on(away_ns, now_ns)
+        self.fed_ns = later(self.fed_ns, away_ns, now_ns)
         self.untold_ns = later(self.untold_ns, away_ns, now_ns)
         self.arrivals.go_on(away_ns, now_ns, latest_ns)
 

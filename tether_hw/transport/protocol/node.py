@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from tether_hw.transport.protocol.cells import Cells
-from tether_hw.transport.protocol.config import POOL_FRAMES, Config, Event, Happened, Peer, Stats
+from tether_hw.transport.protocol.config import POOL_FRAMES, RESERVED, Config, Event, Happened, Peer, Stats
 from tether_hw.transport.protocol.contact import Declared
 from tether_hw.transport.protocol.flood import Guard
 from tether_hw.transport.protocol.flow import Flow
@@ -12,7 +15,11 @@ from tether_hw.transport.protocol.greetings import Greetings
 from tether_hw.transport.protocol.header import BLOCK_SIZE
 from tether_hw.transport.protocol.noise import public_key
 from tether_hw.transport.protocol.purse import Bucket
+from tether_hw.transport.protocol.shares import Shares
 from tether_hw.transport.protocol.tags import LaneAddress, Manifest
+
+if TYPE_CHECKING:
+    from tether_hw.transport.protocol.channel import Channel
 
 
 class Node:
@@ -26,6 +33,8 @@ class Node:
         self.guard = Guard(config.lamp_per_s, config.lamp_source_per_s, config.agreement_per_s, config.entropy)
         self.replies = Bucket(config.agreement_per_s // 2 + 16, config.agreement_per_s)  # T-LMP-9
         self.declared = Declared()  # our contact windows and our table of round trips
+        self.channels: Callable[[], list[Channel]] = list  # all that have keys
+        self.shares = Shares(config.rate_bps, config.grant_policy, lambda: self.channels())
         self.greetings = Greetings(self)
         self.stats = Stats()
         self.events: list[Event] = []
@@ -36,6 +45,13 @@ class Node:
     ) -> None:  # fmt: skip
         """One more event for the application."""
         self.events.append(Event(kind, channel, flow, status, value, peer, extra))
+
+    def admits(self, budget: int) -> bool:
+        """A budget fits into three quarters of the link with those that flows have (T-SCH-6)."""
+        if self.config.grant_policy != RESERVED or not budget:
+            return True
+        kept = [flow.options.budget for channel in self.channels() for flow in channel.flows.values()]
+        return 8 * (sum(kept) + budget) <= self.config.rate_bps * 3 // 4
 
     @property
     def pool_slots(self) -> int:

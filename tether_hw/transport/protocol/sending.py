@@ -7,10 +7,12 @@ import errno
 
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.channel import BYE_TIMER_FRAMES, Channel, State
-from tether_hw.transport.protocol.config import NEVER
+from tether_hw.transport.protocol.config import NEVER, SECOND
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.header import BLOCKED
 from tether_hw.transport.protocol.serial import U32
+
+HOARD_NS, HOARD_SILENCES = 10 * SECOND, 16  # T-SCH-4
 
 
 def next_frame(channel: Channel, now_ns: int) -> bytes | None:
@@ -162,13 +164,33 @@ def _demand(channel: Channel, flows: list[Flow], now_ns: int) -> bytes | None:
 
 
 def _blocked_due_ns(channel: Channel, flow: Flow) -> int:
-    slots = flow.sender.queue.shape.full_slots
-    silence_ns = max(channel.link.silence_ns, 4 * flow.sender.pace.frame_time_ns(slots))  # T-CLK-4
+    silence_ns = _silence_ns(channel, flow)
     return flow.sender.clock_due_ns(silence_ns, max(silence_ns, channel.link.cap_ns))
 
 
 def _refresh_due_ns(channel: Channel, flow: Flow) -> int:
-    return flow.receiver.clock_due_ns(channel.link.silence_ns, channel.link.cap_ns, channel.again_ns)
+    silence_ns = _silence_ns(channel, flow)
+    return flow.receiver.clock_due_ns(silence_ns, max(silence_ns, channel.link.cap_ns), channel.again_ns)
+
+
+def _silence_ns(channel: Channel, flow: Flow) -> int:
+    """Of a flow: four frames at the slower of the paces in force, theirs and ours, may pass (T-CLK-4)."""
+    ours_ns = flow.sender.pace.frame_time_ns(flow.sender.queue.shape.full_slots)
+    return max(channel.link.silence_ns, 4 * max(ours_ns, flow.receiver.stated_frame_ns))
+
+
+def hoards_since_ns(channel: Channel) -> int:
+    """When credit of a channel has not been used for too long (T-SCH-4)."""
+    if channel.state is not State.UP or channel.contact.away_ns is not None:
+        return NEVER
+    return min(
+        (
+            flow.receiver.fed_ns + max(HOARD_NS, HOARD_SILENCES * _silence_ns(channel, flow))
+            for flow in channel.flows.values()
+            if flow.number and flow.receiver.outstanding
+        ),
+        default=NEVER,
+    )
 
 
 def _affordable_ns(channel: Channel) -> int:
