@@ -293,7 +293,8 @@ TETHER_API int tether_endpoint_receive(tether_endpoint *endpoint, uint64_t now_n
 /*
  * Next frame to send: its length in bytes (> 0) with `to` filled in, or 0 when
  * there is nothing to send now; see tether_endpoint_deadline. capacity must be
- * at least (frame_blocks + 1) * 64; smaller is -EINVAL.
+ * at least (frame_blocks + 1) * 64; smaller is -EINVAL. -EIO: the cipher failed,
+ * and this frame is lost like any other.
  */
 TETHER_API int tether_endpoint_transmit(tether_endpoint *endpoint, uint64_t now_ns, uint8_t *frame, size_t capacity,
                                         struct tether_address *to);

@@ -12,12 +12,12 @@ int tether_cells_open(struct tether_cells *cells, uint32_t count, uint32_t strid
     if (count == 0 || count == TETHER_NIL || stride == 0 || stride % 64 != 0 || count > SIZE_MAX / stride)
         return -EINVAL;
     bytes = (size_t)count * stride;
-    cells->payload = aligned_alloc(64, bytes);
+    cells->arena = aligned_alloc(64, bytes);
     cells->cells = aligned_alloc(64, ((size_t)count * sizeof *cells->cells + 63) & ~(size_t)63);
-    if (cells->payload == NULL || cells->cells == NULL) {
-        free(cells->payload);
+    if (cells->arena == NULL || cells->cells == NULL) {
+        free(cells->arena);
         free(cells->cells);
-        cells->payload = NULL;
+        cells->arena = NULL;
         cells->cells = NULL;
         return -ENOMEM;
     }
@@ -29,12 +29,23 @@ int tether_cells_open(struct tether_cells *cells, uint32_t count, uint32_t strid
     return 0;
 }
 
+uint32_t tether_cells_fresh(struct tether_cells *cells)
+{
+    uint32_t cell = cells->fresh;
+    if (cell == cells->count)
+        return TETHER_NIL;
+    cells->cells[cell].payload = cells->arena + (size_t)cell * cells->stride;
+    cells->fresh++;
+    cells->free_count--;
+    return cell;
+}
+
 void tether_cells_close(struct tether_cells *cells)
 {
-    if (cells->payload != NULL)
-        tether_wipe(cells->payload, (size_t)cells->fresh * cells->stride);
-    free(cells->payload);
+    if (cells->arena != NULL)
+        tether_wipe(cells->arena, (size_t)cells->fresh * cells->stride);
+    free(cells->arena);
     free(cells->cells);
-    cells->payload = NULL;
+    cells->arena = NULL;
     cells->cells = NULL;
 }

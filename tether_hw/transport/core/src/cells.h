@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "paths.h"
+
 #define TETHER_NIL UINT32_MAX
 
-/* What is known of the payload in one cell; the payload itself is in the arena. */
+/* What is known of the payload in one cell; the payload itself is in the arena. One cache line, found by a shift. */
 struct tether_cell {
     uint64_t slot;     /* first slot of the frame */
     uint64_t sent_ns;  /* tx: our Timestamp of the last sending, endpoint clock; rx: bytes of the message (first cell) */
@@ -33,6 +35,7 @@ struct tether_cell {
     uint32_t mile;     /* tx milestone: the next one of its bucket */
     uint32_t owner;    /* its flow (tx: milestones; rx: ends of fragments) */
     uint64_t queued_ns; /* tx of expiring flows: when it was written */
+    uint8_t *payload;
 };
 
 enum {
@@ -44,8 +47,10 @@ enum {
     TETHER_CELL_BROKEN = 16  /* rx: a Skip follows: a message open behind it will never end */
 };
 
+_Static_assert(sizeof(struct tether_cell) <= 64, "one cache line");
+
 struct tether_cells {
-    uint8_t *payload;             /* [count * stride], 64-byte aligned */
+    uint8_t *arena;               /* [count * stride], 64-byte aligned */
     struct tether_cell *cells;    /* [count] */
     uint32_t stride;              /* bytes of one cell, whole blocks */
     uint32_t count;
@@ -62,19 +67,19 @@ void tether_cells_close(struct tether_cells *cells);
 
 static inline uint8_t *tether_cell_payload(const struct tether_cells *cells, uint32_t cell)
 {
-    return cells->payload + (size_t)cell * cells->stride;
+    return cells->cells[cell].payload;
 }
 
-/* A cell, or TETHER_NIL when none is free. Its fields are undefined. */
+/* One that was never used. */
+uint32_t tether_cells_fresh(struct tether_cells *cells);
+
+/* A cell, or TETHER_NIL when none is free. Its fields but `payload` are undefined. */
 static inline uint32_t tether_cells_take(struct tether_cells *cells)
 {
     uint32_t cell = cells->free_head;
-    if (cell != TETHER_NIL)
-        cells->free_head = cells->cells[cell].next;
-    else if (cells->fresh < cells->count)
-        cell = cells->fresh++;
-    else
-        return TETHER_NIL;
+    if (TETHER_UNLIKELY(cell == TETHER_NIL))
+        return tether_cells_fresh(cells);
+    cells->free_head = cells->cells[cell].next;
     cells->free_count--;
     return cell;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto.h"
-#include "wire.h"
+#include "aead.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -36,6 +36,7 @@ int tether_aead_open(struct tether_aead *aead)
 {
     aead->context = EVP_CIPHER_CTX_new();
     aead->cipher = 0;
+    aead->zero = 0;
     return aead->context == NULL ? -ENOMEM : 0;
 }
 
@@ -71,27 +72,11 @@ int tether_aead_key(struct tether_aead *aead, uint16_t cipher, const uint8_t key
     return 0;
 }
 
-static void nonce_of(uint64_t sequence, uint8_t nonce[12])
-{
-    memset(nonce, 0, 4);
-    tether_put64(nonce + 4, sequence);
-}
-
 int tether_aead_seal(struct tether_aead *aead, uint64_t sequence, const uint8_t aad[TETHER_AAD_SIZE],
                      const uint8_t *plain, size_t length, uint8_t *sealed, uint8_t tag[TETHER_TAG_SIZE])
 {
-    EVP_CIPHER_CTX *context = aead->context;
-    uint8_t nonce[12];
-    int written = 0;
-
-    if (length > INT_MAX || aead->cipher == 0)
-        return -EIO;
-    nonce_of(sequence, nonce);
-    if (EVP_EncryptInit_ex(context, NULL, NULL, NULL, nonce) != 1 ||
-        EVP_EncryptUpdate(context, NULL, &written, aad, TETHER_AAD_SIZE) != 1 ||
-        (length > 0 && EVP_EncryptUpdate(context, sealed, &written, plain, (int)length) != 1) ||
-        EVP_EncryptFinal_ex(context, sealed + length, &written) != 1 ||
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TETHER_TAG_SIZE, tag) != 1)
+    if (length > INT_MAX || aead->cipher == 0 ||
+        tether_aead_seal_with(aead, sequence, aad, plain, length, sealed, tag))
         return -EIO;
     return 0;
 }
@@ -99,22 +84,9 @@ int tether_aead_seal(struct tether_aead *aead, uint64_t sequence, const uint8_t 
 int tether_aead_unseal(struct tether_aead *aead, uint64_t sequence, const uint8_t aad[TETHER_AAD_SIZE],
                        const uint8_t *sealed, size_t length, uint8_t *plain, const uint8_t tag[TETHER_TAG_SIZE])
 {
-    EVP_CIPHER_CTX *context = aead->context;
-    uint8_t nonce[12];
-    uint8_t expected[TETHER_TAG_SIZE];
-    int written = 0;
-
     if (length > INT_MAX || aead->cipher == 0)
         return -EIO;
-    nonce_of(sequence, nonce);
-    memcpy(expected, tag, sizeof expected); /* the library's interface is not const */
-    if (EVP_DecryptInit_ex(context, NULL, NULL, NULL, nonce) != 1 ||
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TETHER_TAG_SIZE, expected) != 1 ||
-        EVP_DecryptUpdate(context, NULL, &written, aad, TETHER_AAD_SIZE) != 1 ||
-        (length > 0 && EVP_DecryptUpdate(context, plain, &written, sealed, (int)length) != 1) ||
-        EVP_DecryptFinal_ex(context, plain + length, &written) != 1)
-        return -EBADMSG;
-    return 0;
+    return tether_aead_unseal_with(aead, sequence, aad, sealed, length, plain, tag) ? -EBADMSG : 0;
 }
 
 int tether_blake2s(const struct tether_part *parts, size_t count, uint8_t out[TETHER_HASH_SIZE])

@@ -29,7 +29,10 @@ struct tether_aead {
     void *context; /* EVP_CIPHER_CTX */
     uint16_t cipher;
     uint8_t sealing; /* 1: seal only, 0: open only */
-    uint8_t reserved[5];
+    uint8_t reserved;
+    uint32_t zero;   /* the first 4 bytes of every nonce; the other 8 follow it */
+    uint64_t nonce;
+    int written;     /* what the library's calls say and nobody asks */
 };
 
 /* Allocate the library's context. 0 or -ENOMEM. */

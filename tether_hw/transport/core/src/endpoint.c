@@ -93,6 +93,9 @@ static int open_all(struct tether_endpoint *ep)
     uint32_t table = 4;
     int failed;
     ep->floor = c->frame_blocks;
+    ep->frame_room = (c->frame_blocks + UINT32_C(1)) * TETHER_BLOCK_BYTES;
+    if (ep->frame_room < TETHER_HEADER_BYTES + 320)
+        ep->frame_room = TETHER_HEADER_BYTES + 320;
     ep->flow_nodes = c->max_flows + 1;
     nodes = channels * ep->flow_nodes;
     while (table < 2 * ep->flow_nodes)

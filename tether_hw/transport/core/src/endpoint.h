@@ -5,6 +5,7 @@
  *   endpoint.c   life, configuration, events, statistics          flow.c       flow table (state: flow.h)
  *   receive.c    a frame arrives: checks, dispatch                 flow_calls.c what the application does with a flow
  *   transmit.c   what is sent next, and when                      flow_tx.c    our direction: queue, debit, NACK
+ *   news.c       frames without payload                           frame.h, hot.h  what every frame passes
  *   flow_void.c  their direction: Skip, Close, its end             flow_rx.c    their direction: cells, order, delivery
  *   hail.c       our Hails, and what answers them                 grant.c      credit: reservation, shares, window
  *   answer.c     their Hails: floods, counters, crossing          rekey.c      new keys for a channel that is up
@@ -32,6 +33,7 @@
 #include "keys.h"
 #include "ledger.h"
 #include "noise.h"
+#include "paths.h"
 #include "probe.h"
 #include "purse.h"
 #include "rekey.h"
@@ -81,6 +83,7 @@ struct tether_endpoint {
     struct tether_peer_entry *peers;
     size_t peer_count;
     uint32_t floor;          /* slots of one frame to us = config.frame_blocks */
+    uint32_t frame_room;     /* bytes that any frame of ours may need */
     uint32_t flow_nodes;     /* per channel: max_flows + Flow 0 */
     uint32_t channel_high;   /* channels ever used are below */
     uint32_t table_mask;     /* flow id -> flow slot, per channel, open addressing */
@@ -261,7 +264,6 @@ void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow); /
 
 /* flow_tx.c */
 void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
-uint64_t tether_tx_declare(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                        const struct tether_header *header, uint64_t now_ns);
 int tether_tx_cancel(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
@@ -277,15 +279,12 @@ void tether_tx_moved(struct tether_endpoint *ep, struct tether_flow *flow);
 
 /* flow_expire.c */
 uint64_t tether_tx_expires(const struct tether_endpoint *ep, const struct tether_flow *flow);
-void tether_tx_expire(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
 uint64_t tether_tx_skip_due(const struct tether_flow *flow);
 void tether_tx_tell_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
 int tether_tx_skip(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t first,
                    uint64_t end, uint64_t now_ns);
 
 /* milestone.c */
-void tether_mile_set(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
-void tether_mile_clear(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
 uint32_t tether_mile_find(struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t slot, uint64_t end);
 
 /* flow_rx.c */
@@ -310,7 +309,6 @@ void tether_pace_share(struct tether_endpoint *ep, struct tether_flow *flow, int
 uint64_t tether_pace_slots(struct tether_endpoint *ep, struct tether_flow *flow);
 uint64_t tether_pace_whole(struct tether_endpoint *ep, const struct tether_flow *flow);
 uint64_t tether_pace_bps(const struct tether_flow *flow, uint64_t slots_per_s);
-uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns);
 uint64_t tether_pace_silence(const struct tether_endpoint *ep, const struct tether_flow *flow);
 void tether_brake_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t sample_ns, uint64_t now_ns);
 void tether_pace_wait(struct tether_endpoint *ep, struct tether_flow *flow);
@@ -358,9 +356,11 @@ void tether_contact_take(struct tether_endpoint *ep, struct tether_channel *ch, 
 /* timer.c */
 void tether_arm(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t at_ns);
 void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns);
-void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
 
-/* transmit.c */
+/* news.c */
+int tether_news_send(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
+
+/* queue.c */
 void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch);
 void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news);
 
@@ -370,5 +370,6 @@ struct tether_peer_entry *tether_roster_by_key(struct tether_endpoint *ep, const
 struct tether_peer_entry *tether_roster_by_id(struct tether_endpoint *ep, uint32_t id);
 
 #include "queue.h"
+#include "hot.h"
 
 #endif

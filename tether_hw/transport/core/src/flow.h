@@ -59,14 +59,15 @@ struct tether_flow_tx {
     uint64_t declared;      /* demand up to here may be told: whole messages */
     uint64_t next_end;      /* message flows: end of the first message behind `declared`, 0 = not looked up */
     uint64_t told;          /* highest demand that a frame has told */
+    uint64_t mile_end;      /* slot behind the group (milestone.c) of the newest sent cell */
     uint64_t bound_slots;   /* slots of the largest message */
+    uint64_t unacked_bytes;
     uint64_t written, begun, receipted, dropped; /* messages, by their ordinal */
-    uint64_t unsent_bytes, unacked_bytes;
+    uint64_t unsent_bytes;
     uint64_t skip_first, skip_end, skip_ns; /* the Skip that waits, and when the last one was told */
     uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
     uint32_t unsent;        /* first unsent cell */
     uint32_t declared_cell; /* first cell behind `declared`, NIL = not known */
-    uint32_t mile;          /* group of slots (milestone.c) of the newest sent cell, low bits */
     uint32_t repair_head, repair_tail;
     uint32_t wanted_cells;  /* the application waits for so many */
     uint32_t cells;

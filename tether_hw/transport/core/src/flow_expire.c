@@ -72,7 +72,8 @@ void tether_tx_tell_skip(struct tether_endpoint *ep, struct tether_channel *ch, 
 }
 
 /* Drop what has expired. */
-void tether_tx_expire(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+void tether_tx_expire_old(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                          uint64_t now_ns)
 {
     struct tether_flow_tx *tx = &flow->tx;
     uint64_t first, end;

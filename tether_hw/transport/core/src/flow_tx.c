@@ -66,12 +66,10 @@ static uint64_t message_end(const struct tether_endpoint *ep, uint32_t *cell)
  * Raise what may be declared. Byte flows declare all. Message flows declare whole messages, at most their bound
  * beyond the grant: so what a receiver reserves always ends a message, and no message waits half reserved.
  */
-uint64_t tether_tx_declare(struct tether_endpoint *ep, struct tether_flow *flow)
+uint64_t tether_tx_declare_more(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_tx *tx = &flow->tx;
     uint64_t base;
-    if (tx->declared == tx->tail_slot)
-        return tx->declared;
     if (flow->kind == TETHER_FLOW_BYTES) { /* but for a last frame that may still grow (T-FLW-3) */
         const struct tether_cell *last = tx->unsent != TETHER_NIL ? &ep->tx.cells[tx->tail] : NULL;
         tx->declared = tx->tail_slot - (last != NULL && !(last->marks & TETHER_CELL_SEALED) ? last->slots : 0u);
@@ -128,7 +126,7 @@ void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struc
         tether_work(ep, ch);
         return;
     }
-    flow->tx.pacer.late = 0;
+    flow->tx.pacer.grace_ns = 0;
     /* Nothing of ours will tell the receiver about this demand: say it once now; the clock says it again. */
     if (tether_ledger_limit(&flow->tx.ledger) >= flow->tx.told && tether_tx_declare(ep, flow) > flow->tx.told)
         tether_news(ep, ch, flow, TETHER_NEWS_DEMAND);

@@ -21,6 +21,7 @@ int tether_keys_open(struct tether_keys *keys, uint32_t ahead, int sealing)
     memset(keys, 0, sizeof *keys);
     if (ahead < 1 || ahead > TETHER_KEYS_AHEAD_MAX)
         return -EINVAL;
+    keys->now_epoch = UINT64_MAX;
     keys->ahead = ahead;
     keys->sealing = sealing != 0;
     keys->ring = calloc(ring_size(keys), sizeof *keys->ring);
@@ -97,6 +98,7 @@ void tether_keys_clear(struct tether_keys *keys)
 {
     tether_wipe(keys->ring, ring_size(keys) * sizeof *keys->ring);
     tether_wipe(keys->chain, sizeof keys->chain);
+    keys->now_epoch = UINT64_MAX;
     keys->cipher = 0;
     keys->first = 0;
     keys->last = 0;
@@ -106,15 +108,24 @@ void tether_keys_clear(struct tether_keys *keys)
 
 struct tether_aead *tether_keys_load(struct tether_keys *keys, uint64_t epoch)
 {
-    unsigned victim;
+    uint32_t victim;
 
+    if (keys->cipher == 0 || epoch < keys->first || epoch > keys->last)
+        return NULL;
+    keys->now_epoch = UINT64_MAX;
+    for (uint32_t i = 0; i < TETHER_KEYS_CONTEXTS; i++)
+        if (keys->context_epoch[i] == epoch) {
+            keys->now_epoch = epoch;
+            return &keys->contexts[keys->now = i];
+        }
     victim = keys->context_next;
     keys->context_next = (victim + 1) % TETHER_KEYS_CONTEXTS;
     keys->context_epoch[victim] = UINT64_MAX;
     if (tether_aead_key(&keys->contexts[victim], keys->cipher, keys->ring[epoch % ring_size(keys)], keys->sealing) != 0)
         return NULL;
     keys->context_epoch[victim] = epoch;
-    return &keys->contexts[victim];
+    keys->now_epoch = epoch;
+    return &keys->contexts[keys->now = victim];
 }
 
 int tether_keys_advance(struct tether_keys *keys, uint64_t epoch)
@@ -122,6 +133,7 @@ int tether_keys_advance(struct tether_keys *keys, uint64_t epoch)
     if (keys->cipher == 0 || epoch + keys->ahead <= keys->last)
         return 0;
     assert(epoch <= keys->last); /* only an epoch whose key was held can have verified */
+    keys->now_epoch = UINT64_MAX; /* it may be forgotten now */
     /* Forget what is older than epoch - 1 first: the ring has no place for more. */
     while (keys->first + 1 < epoch) {
         tether_wipe(keys->ring[keys->first % ring_size(keys)], TETHER_KEY_SIZE);

@@ -22,6 +22,9 @@ enum {
 };
 
 struct tether_keys {
+    uint64_t now_epoch; /* asked for last, and its context is contexts[now]; UINT64_MAX: none */
+    uint32_t now;
+    uint32_t context_next;  /* round-robin victim */
     uint64_t first;    /* oldest epoch whose key is held */
     uint64_t last;     /* newest epoch whose key is held */
     uint32_t ahead;    /* k: epochs derived beyond the newest verified one */
@@ -32,7 +35,6 @@ struct tether_keys {
     uint8_t (*ring)[TETHER_KEY_SIZE];              /* [ahead + 2] frame keys, by epoch modulo its size */
     struct tether_aead contexts[TETHER_KEYS_CONTEXTS];
     uint64_t context_epoch[TETHER_KEYS_CONTEXTS];  /* which epoch a context is keyed for, UINT64_MAX none */
-    uint32_t context_next;                         /* round-robin victim */
 };
 
 /* Allocate for `ahead` epochs (1..1024). 0, -EINVAL, -ENOMEM. Call once; _set may follow any number of times. */
@@ -44,18 +46,13 @@ int tether_keys_chain(uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE], uin
 int tether_keys_set(struct tether_keys *keys, uint16_t cipher, const uint8_t split[TETHER_KEY_SIZE]);
 /* Wipe all keys (the channel ended); _set may follow. */
 void tether_keys_clear(struct tether_keys *keys);
-/* The same for an epoch whose key is in no context yet. */
+/* The same for another epoch than the last one. */
 struct tether_aead *tether_keys_load(struct tether_keys *keys, uint64_t epoch);
 
 /* The AEAD for an epoch by table look-up; NULL outside the held range. */
 static inline struct tether_aead *tether_keys_find(struct tether_keys *keys, uint64_t epoch)
 {
-    if (keys->cipher == 0 || epoch < keys->first || epoch > keys->last)
-        return NULL;
-    for (unsigned i = 0; i < TETHER_KEYS_CONTEXTS; i++)
-        if (keys->context_epoch[i] == epoch)
-            return &keys->contexts[i];
-    return tether_keys_load(keys, epoch);
+    return __builtin_expect(keys->now_epoch == epoch, 1) ? &keys->contexts[keys->now] : tether_keys_load(keys, epoch);
 }
 
 /*
@@ -63,6 +60,17 @@ static inline struct tether_aead *tether_keys_find(struct tether_keys *keys, uin
  * Derives at most `ahead` keys and is a no-op unless the epoch is newer than any before. 0 or -EIO.
  */
 int tether_keys_advance(struct tether_keys *keys, uint64_t epoch);
+/* Is that epoch newer than any before? */
+static inline int tether_keys_newer(const struct tether_keys *keys, uint64_t epoch)
+{
+    return epoch + keys->ahead > keys->last;
+}
+
+/* The first sequence of an epoch, and the last: the very last of a channel is one. */
+static inline int tether_epoch_border(uint64_t sequence)
+{
+    return ((sequence + 1) & ((UINT64_C(1) << TETHER_EPOCH_SHIFT) - 1)) <= 1;
+}
 
 static inline uint64_t tether_epoch(uint64_t sequence)
 {

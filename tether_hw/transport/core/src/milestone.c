@@ -10,12 +10,17 @@
 
 enum { GROUP_FRAMES = 64 };
 
-/* Groups are so long that a cell that begins in one ends in it or in the next. */
-static uint64_t group_of(const struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t slot)
+/* Slots of a group: so many that a cell that begins in one ends in it or in the next. */
+static uint64_t group_slots(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_channel *ch = &ep->channels[flow->channel];
     uint64_t widest = ch->peer_floor > ch->peer_frame_blocks ? ch->peer_floor : ch->peer_frame_blocks;
-    return slot / (widest * GROUP_FRAMES);
+    return widest * GROUP_FRAMES;
+}
+
+static uint64_t group_of(const struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t slot)
+{
+    return slot / group_slots(ep, flow);
 }
 
 static uint32_t *bucket_of(struct tether_endpoint *ep, const struct tether_flow *flow, uint64_t group)
@@ -24,20 +29,20 @@ static uint32_t *bucket_of(struct tether_endpoint *ep, const struct tether_flow 
     return &ep->miles[(uint32_t)(mixed >> 32) & ep->mile_mask];
 }
 
-/* `cell` is sent for the first time, behind all that were sent. */
-void tether_mile_set(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+/* The first cell of a group is sent, behind all that were sent. */
+void tether_mile_begin(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
     struct tether_cell *c = &ep->tx.cells[cell];
     uint64_t group;
     uint32_t *bucket;
-    if (flow->id == 0)
-        return; /* a pool of a few frames */
-    group = group_of(ep, flow, c->slot);
-    if (flow->tx.head == cell || flow->tx.mile == (uint32_t)group) {
-        flow->tx.mile = (uint32_t)group;
+    if (flow->id == 0) { /* a pool of a few frames */
+        flow->tx.mile_end = UINT64_MAX;
         return;
     }
-    flow->tx.mile = (uint32_t)group;
+    group = group_of(ep, flow, c->slot);
+    flow->tx.mile_end = (group + 1) * group_slots(ep, flow);
+    if (flow->tx.head == cell)
+        return;
     bucket = bucket_of(ep, flow, group);
     c->mile = *bucket;
     c->owner = tether_flow_node(ep, flow);
@@ -45,13 +50,11 @@ void tether_mile_set(struct tether_endpoint *ep, struct tether_flow *flow, uint3
     c->marks |= TETHER_CELL_MILE;
 }
 
-/* `cell` goes. */
-void tether_mile_clear(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
+/* A milestone goes. */
+void tether_mile_end(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
     struct tether_cell *c = &ep->tx.cells[cell];
     uint32_t *at;
-    if (!(c->marks & TETHER_CELL_MILE))
-        return;
     at = bucket_of(ep, flow, group_of(ep, flow, c->slot));
     while (*at != TETHER_NIL && *at != cell)
         at = &ep->tx.cells[*at].mile;

@@ -130,11 +130,9 @@ static uint64_t ceded(const struct tether_endpoint *ep, const struct tether_flow
 }
 
 /* The pace field of a frame of this flow. */
-uint16_t tether_pace_state(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns)
+uint16_t tether_pace_anew(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
-    if (rx->outstanding == 0 || flow->id == 0)
-        return 0;
     if (rx->pace_epoch != ep->pace_epoch) {
         rx->share_bps = share_of(ep, flow);
         rx->pace_epoch = ep->pace_epoch;
@@ -267,7 +265,7 @@ static void sift_down(struct tether_endpoint *ep, uint32_t at, uint32_t node)
 /* Whoever waits is called at its time even if it has nothing to send then. */
 void tether_pace_wait(struct tether_endpoint *ep, struct tether_flow *flow)
 {
-    flow->tx.pacer.late = 1;
+    flow->tx.pacer.grace_ns = flow->tx.pacer.burst_ns;
     if (flow->paced == 0)
         sift_up(ep, ep->paced_count++, tether_flow_node(ep, flow));
 }
@@ -308,7 +306,8 @@ void tether_pace_hear(struct tether_endpoint *ep, struct tether_flow *flow, cons
 {
     struct tether_pacer *pacer = &flow->tx.pacer;
     uint64_t before = pacer->slot_ns16, wait;
-    tether_pacer_hear(pacer, header->sequence, header->pace, tether_unfloat16(header->pace));
+    tether_pacer_hear(pacer, header->sequence, header->pace, tether_unfloat16(header->pace),
+                      tether_channel_of(ep, flow)->cut_bytes / TETHER_BLOCK_BYTES);
     if (before == pacer->slot_ns16)
         return;
     if (flow->tx.busy.slot_ns16 < pacer->slot_ns16)

@@ -45,11 +45,19 @@ struct tether_pacer {
     uint64_t sequence;  /* of the frame that said it */
     uint64_t at_ns;     /* not before this */
     uint64_t slot_ns16; /* ns per slot, 16 fractional bits; 0 = nothing was stated */
+    uint64_t burst_ns;  /* TETHER_PACE_BURST full frames, less the one that leaves */
+    uint64_t grace_ns;  /* it waited for its time: so much of what is lost by a late wake-up may be made up */
     uint16_t wire;      /* as stated */
-    uint8_t late;       /* it waited for its time: what is lost by a late wake-up may be made up */
 };
 
-static inline void tether_pacer_hear(struct tether_pacer *pacer, uint64_t sequence, uint16_t wire, uint64_t slots_per_s)
+static inline uint64_t tether_pacer_ns(const struct tether_pacer *pacer, uint64_t slots)
+{
+    return slots * pacer->slot_ns16 >> 16;
+}
+
+/* `full`: slots that a full frame costs. */
+static inline void tether_pacer_hear(struct tether_pacer *pacer, uint64_t sequence, uint16_t wire, uint64_t slots_per_s,
+                                     uint64_t full)
 {
     if (wire == 0 || sequence <= pacer->sequence)
         return;
@@ -59,25 +67,16 @@ static inline void tether_pacer_hear(struct tether_pacer *pacer, uint64_t sequen
     pacer->wire = wire;
     pacer->slot_ns16 = (UINT64_C(1000000000) << 16) / (slots_per_s ? slots_per_s : 1);
     pacer->slot_ns16 += pacer->slot_ns16 == 0;
+    pacer->burst_ns = (TETHER_PACE_BURST - 1) * tether_pacer_ns(pacer, full);
+    pacer->grace_ns = pacer->grace_ns ? pacer->burst_ns : 0;
 }
 
-static inline uint64_t tether_pacer_ns(const struct tether_pacer *pacer, uint64_t slots)
+/* A frame that costs `slots` leaves; what came late makes up for some of the time that it waited. */
+static inline void tether_pacer_charge(struct tether_pacer *pacer, uint64_t slots, uint64_t now_ns)
 {
-    return slots * pacer->slot_ns16 >> 16;
-}
-
-/* A frame that costs `slots` leaves; one that fills them all costs `full`. */
-static inline void tether_pacer_charge(struct tether_pacer *pacer, uint64_t slots, uint64_t full, uint64_t now_ns)
-{
-    uint64_t from = now_ns, cost, most;
-    if (pacer->slot_ns16 == 0)
-        return;
-    cost = tether_pacer_ns(pacer, slots);
-    if (pacer->late && pacer->at_ns < now_ns) {
-        most = (TETHER_PACE_BURST - 1) * tether_pacer_ns(pacer, full);
-        from = now_ns - pacer->at_ns < most ? pacer->at_ns : now_ns - most;
-    }
-    pacer->at_ns = from + cost;
+    uint64_t least = now_ns - pacer->grace_ns;
+    uint64_t from = (int64_t)(pacer->at_ns - least) > 0 ? pacer->at_ns : least;
+    pacer->at_ns = from + tether_pacer_ns(pacer, slots);
 }
 
 #endif

@@ -133,7 +133,7 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
     tether_replay_mark(replay, header.sequence);
     if (padded != header.length && !zero(plain + header.length, padded - header.length))
         return -TETHER_E_PADDING;
-    if (__builtin_expect(epoch > keys->first, 0))
+    if (__builtin_expect(tether_keys_newer(keys, epoch), 0))
         (void)tether_keys_advance(keys, epoch);
     if (__builtin_expect(ch->next.state != TETHER_NEXT_NONE, 0)) {
         ch->next.heard = by_next && ch->next.state == TETHER_NEXT_DRAINING;

@@ -82,11 +82,9 @@ static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, 
 }
 
 /* Something of this flow depends on time from now on. */
-void tether_timed(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
+void tether_timed_first(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
 {
     uint64_t silence, due;
-    if (flow->queued >> TETHER_Q_TIMED & 1)
-        return;
     /* Nothing was awaited before, so the silence begins now. */
     if (flow->tx.clock.tries == 0 && flow->tx.clock.since_ns < now_ns)
         flow->tx.clock.since_ns = now_ns;

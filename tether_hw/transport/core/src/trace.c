@@ -31,20 +31,20 @@ static const struct {
 };
 
 void tether_trace_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint64_t now_ns,
-                      const struct tether_told *told)
+                      struct tether_told told)
 {
     struct tether_trace_event event = {
         .at_ns = now_ns,
-        .kind = told->kind,
-        .flags = told->flags,
-        .flow = told->flow,
+        .kind = told.kind,
+        .flags = told.flags,
+        .flow = told.flow,
         .lane = ep->config.lane,
         .channel = ch != NULL ? ch->index : 0,
         .peer_id = ch != NULL ? ch->peer_id : 0,
-        .sequence = told->sequence,
-        .slot = told->slot,
-        .count = told->count,
-        .value = told->value,
+        .sequence = told.sequence,
+        .slot = told.slot,
+        .count = told.count,
+        .value = told.value,
     };
     ep->config.trace(ep->config.trace_context, &event);
 }

@@ -7,6 +7,7 @@
 #define TETHER_TRACE_H
 
 #include "../include/tether.h"
+#include "paths.h"
 
 struct tether_endpoint;
 struct tether_channel;
@@ -17,15 +18,15 @@ struct tether_told {
     uint64_t sequence, slot, count, value;
 };
 
-void tether_trace_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint64_t now_ns,
-                      const struct tether_told *told);
+TETHER_RARE void tether_trace_put(struct tether_endpoint *ep, const struct tether_channel *ch, uint64_t now_ns,
+                                  struct tether_told told);
 
 /* TETHER_TRACE(ep, ch, now_ns, .kind = ..., .slot = ...); `ch` NULL = none, its index is 0. */
 #define TETHER_TRACED(ep) __builtin_expect((ep)->config.trace != NULL, 0)
 #define TETHER_TRACE(ep, ch, now_ns, ...)                                                        \
     do {                                                                                         \
         if (TETHER_TRACED(ep))                                                                   \
-            tether_trace_put(ep, ch, now_ns, &(const struct tether_told){__VA_ARGS__});          \
+            tether_trace_put(ep, ch, now_ns, (struct tether_told){__VA_ARGS__});                 \
     } while (0)
 
 /* A frame on a channel was accepted; `slot` is the header's, expanded, `used` the slots that it uses. */

@@ -128,16 +128,22 @@ static inline void tether_wire_decode(struct tether_header *header, const uint8_
     memcpy(header->tag, wire + TETHER_AT_TAG, sizeof header->tag);
 }
 
-static inline void tether_wire_encode(const struct tether_header *header, uint8_t *wire)
+/* All but the tag, which sealing writes; a sequence has 48 bits. */
+static inline void tether_wire_encode_fields(const struct tether_header *header, uint8_t *wire)
 {
     uint64_t timestamp = header->timestamp_ns & TETHER_MASK48;
     tether_put64(wire, (uint64_t)header->version | (uint64_t)header->flags << 8 | (uint64_t)header->length << 16 |
                            (uint64_t)header->channel << 32);
-    tether_put64(wire + 8, (header->sequence & TETHER_MASK48) | (uint64_t)header->want << 48);
+    tether_put64(wire + 8, header->sequence | (uint64_t)header->want << 48);
     tether_put64(wire + 16, (uint64_t)header->flow | header->grant_amount << 16);
     tether_put64(wire + 24, (uint64_t)header->slot | (uint64_t)header->nack_slot << 32);
     tether_put64(wire + 32, (uint64_t)header->nack_count | (uint64_t)header->pace << 16 | timestamp << 32);
     tether_put64(wire + 40, timestamp >> 32 | header->echo_ns << 16);
+}
+
+static inline void tether_wire_encode(const struct tether_header *header, uint8_t *wire)
+{
+    tether_wire_encode_fields(header, wire);
     memcpy(wire + TETHER_AT_TAG, header->tag, sizeof header->tag);
 }
 
@@ -149,6 +155,15 @@ static inline uint16_t tether_float16(uint64_t value)
         return (uint16_t)value;
     exponent = 54u - (unsigned)__builtin_clzll(value); /* brings the top bit to bit 9; a u64 cannot saturate */
     return (uint16_t)(exponent << 10 | (unsigned)(value >> exponent));
+}
+
+/* What it stands for is put into *rounded, cheaper than by tether_unfloat16. */
+static inline uint16_t tether_float16_rounded(uint64_t value, uint64_t *rounded)
+{
+    unsigned exponent = value < 1024 ? 0 : 54u - (unsigned)__builtin_clzll(value);
+    uint64_t mantissa = value >> exponent;
+    *rounded = mantissa << exponent;
+    return (uint16_t)((exponent << 10) + (unsigned)mantissa);
 }
 
 static inline uint64_t tether_unfloat16(uint16_t wire)
