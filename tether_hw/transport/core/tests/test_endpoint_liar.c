@@ -333,6 +333,7 @@ static void skips_behind_embers(void)
     static const uint8_t data[1408];
     for (uint16_t arrived = 0; arrived < 2; arrived++) {
         struct tether_flow *flow;
+        int64_t without_cell = 0;
         small_buffer(15u + arrived);
         flow = define(2, TETHER_FLOW_BYTES, 0);
         for (int i = 0; i < 200 && theirs() != NULL && theirs()->state == TETHER_CHANNEL_UP; i++) {
@@ -342,11 +343,14 @@ static void skips_behind_embers(void)
             if (arrived)
                 CHECK_EQ(say(&ember, data), 0);
             CHECK_EQ(say_tags(tags, tether_tag_put_skip(tags, &skip)), 0);
+            if (theirs() != NULL && theirs()->state == TETHER_CHANNEL_UP)
+                without_cell = (int64_t)p.end[1]->held + p.end[1]->reserved - p.end[1]->config.rx_cells - p.end[1]->embers;
             CHECK(p.end[1]->rx.free_count > 7 * p.end[1]->config.max_channels);
             CHECK(p.end[1]->held + p.end[1]->reserved <= p.end[1]->config.rx_cells + p.end[1]->embers + 2);
             drain();
         }
         CHECK(theirs() == NULL || theirs()->state == TETHER_CHANNEL_CLOSING);
+        CHECK_EQ(without_cell, p.end[1]->config.max_channels - arrived); /* and not before */
         CHECK_EQ(p.end[1]->reserved, 0);
         pair_close(&p);
     }
