@@ -10,6 +10,7 @@ facts      host -> {devices: {name: driver}, config, status, selectors}: what di
            {card: {config, status, search}} gives it an E810 with the ports eth1 and eth2, changed by these;
            search: where its driver looks for packages, in this order
 bundle     newer: another one than was applied before; without-xdp: its engine lacks that carrier
+meanwhile  host -> what somebody else changed of config after the first of `previous` was applied
 irreversible  the reason that a step gives for having no undo
 expect     host -> {steps: [{step, disruption, summary, argv, undo}], refusals, notes}, and not_for_apply
 """
@@ -64,6 +65,7 @@ def cases() -> list[Case]:
             "facts",
             "packages",
             "bundle",
+            "meanwhile",
             "irreversible",
             "expect",
         }
@@ -136,7 +138,7 @@ def applied(facts: Facts, plan: HostPlan) -> Facts:
 def run(case: Case, folder: Path) -> tuple[Inventory, dict[str, Facts], Plan]:
     """The inventory, the facts that are planned from, and the plan."""
     facts = starting_facts(case)
-    for document in case.document.get("previous", []):
+    for number, document in enumerate(case.document.get("previous", [])):
         loaded = inventory(case, document, folder)
         there = {name: found for name, found in facts.items() if name in loaded.hosts}
         plan = make_plan(loaded, there, replace(fleet_facts.setting(), packages=packages.load(loaded)))
@@ -144,6 +146,8 @@ def run(case: Case, folder: Path) -> tuple[Inventory, dict[str, Facts], Plan]:
         facts = {
             name: applied(found, plan.hosts[name]) if name in plan.hosts else found for name, found in facts.items()
         }
+        for name, change in case.document.get("meanwhile", {}).items() if number == 0 else ():
+            facts[name] = replace(facts[name], config=fleet_facts.merge(facts[name].config, change))
     final = inventory(case, case.document["inventory"], folder)
     facts = {name: found for name, found in facts.items() if name in final.hosts}
     return final, facts, make_plan(final, facts, setting_of(case, final))

@@ -12,14 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import fleet_facts
-from tests.support.cases import applied, key_of
-from tether_hw.fleet.inventory import Inventory, load
-from tether_hw.fleet.planner import make_plan
-from tether_hw.plan.effects import fold
+from tests.support.cases import key_of
+from tests.support.laws import check_law, loaded, plan_for
+from tether_hw.fleet.inventory import load
 from tether_hw.plan.facts import Facts, differences
-from tether_hw.plan.kinds.registry import parse_data
-from tether_hw.plan.plan import Plan
-from tether_hw.plan.undo import undo_order
 
 DRIVERS = st.sampled_from(["veth", "virtio_net", "ice"])
 
@@ -76,39 +72,6 @@ def machines(draw: st.DrawFn) -> dict[str, Facts]:
         config = {"nics": {"data0": nic}, "keys": {"node": key_of(name)}}
         found[name] = fleet_facts.facts(name, {"data0": driver}, config, {"service_manager": manager})
     return found
-
-
-def loaded(document: dict[str, Any], folder: Path) -> Inventory:
-    path = folder / "inventory.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    keys = {name: {"keys": [key_of(name)]} for name in document["hosts"]}
-    (folder / "inventory.keys.yaml").write_text(yaml.safe_dump({"hosts": keys}), encoding="utf-8")
-    return load(path)
-
-
-def plan_for(inventory: Inventory, facts: dict[str, Facts]) -> Plan:
-    return make_plan(inventory, {name: facts[name] for name in inventory.hosts}, fleet_facts.setting())
-
-
-def check_law(inventory: Inventory, facts: dict[str, Facts], plan: Plan) -> dict[str, Facts]:
-    """The law for every host that is not refused; gives the facts afterwards."""
-    after = dict(facts)
-    for name, host in plan.hosts.items():
-        config = host.config
-        for step in host.steps:
-            assert all(condition.holds(config) for condition in step.pre)
-            config = fold(config, parse_data(step.kind, step.data).effect(config))
-        assert differences(config, host.expected()) == []
-        for undo in undo_order(host.steps):
-            assert undo.data is not None, undo.reason
-            config = fold(config, undo.data.effect(config))
-        assert differences(config, facts[name].config) == []
-        after[name] = applied(facts[name], host)
-    again = make_plan(inventory, {name: after[name] for name in plan.hosts}, fleet_facts.setting())
-    assert [step.summary for step in again.steps] == []
-    assert again.refusals == ()
-    assert Plan.load(plan.text()) == plan
-    return after
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
