@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
+from tether_hw.nic.generic.limits import XDP_MTU_MAX
 from tether_hw.plan.effects import MISSING, look_up
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.kinds.base import StepData
@@ -67,7 +68,9 @@ def _lanes_need(inventory: Inventory, name: str, nic: str | None, what: str, bef
     if what == "queues" and isinstance(before, dict):
         return bool(max(lane.queue for lane in lanes) >= min(before.values()))
     mtu = inventory.links[lanes[0].link].mtu or DEFAULT_MTU
-    return what == "mtu" and isinstance(before, int) and before < mtu
+    if what != "mtu" or not isinstance(before, int):
+        return False
+    return before < mtu or (lanes[0].carrier == "af_xdp" and before > XDP_MTU_MAX)
 
 
 def _put_back(device: str, what: str, before: object) -> StepData:
