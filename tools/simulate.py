@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from tether_hw.sim import load, native, seeds  # noqa: E402
 
 INVARIANTS = (*(f"I{number}" for number in range(1, 9)), "UNKNOWN")
-SEEDS_TO_CATCH = 60
+SEEDS_TO_CATCH = 80
 
 
 def build_broken(invariant: str) -> Path:
@@ -46,9 +46,10 @@ def catch(invariant: str) -> tuple[int, seeds.Verdict | None]:
     """How many seeds it took until a run of this broken core broke its invariant; None: none of them did."""
     library = build_broken(invariant)
     assert native.load(library).tether_sim_broken_build() == invariant.encode()
-    names = load.names()
+    forms = load.forms()
     for seed in range(SEEDS_TO_CATCH):
-        job = seeds.Job(names[seed % len(names)], seed, library=str(library))
+        scenario, variant = forms[seed % len(forms)]
+        job = seeds.Job(scenario, seed, variant, library=str(library))
         verdict = seeds.judge(job)
         if verdict.invariant.upper() == invariant:
             return seed + 1, verdict
@@ -70,6 +71,11 @@ def breaks() -> int:
     return missed
 
 
+def label(scenario: str, variant: str | None) -> str:
+    """What a form is called in the record."""
+    return scenario if variant is None else f"{scenario} ({variant})"
+
+
 def commit() -> str:
     command = ["git", "rev-parse", "--short=12", "HEAD"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
@@ -78,11 +84,11 @@ def commit() -> str:
 def run_seeds(first: int, count: int, record: Path | None) -> int:
     """All of them; every one that does not hold with the command that repeats it. How many did not."""
     began = time.monotonic()
-    names = load.names()
-    per: dict[str, Counter[str]] = {name: Counter() for name in names}
+    forms = load.forms()
+    per: dict[str, Counter[str]] = {label(*form): Counter() for form in forms}
     bad: list[seeds.Verdict] = []
-    for verdict in seeds.judge_all(seeds.spread(range(first, first + count), names)):
-        tally = per[verdict.job.scenario]
+    for verdict in seeds.judge_all(seeds.spread(range(first, first + count), forms)):
+        tally = per[label(verdict.job.scenario, verdict.job.variant)]
         tally.update(seeds=1, frames=verdict.frames, checks=verdict.checks, faults=verdict.faults)
         tally["most"] = max(tally["most"], verdict.frames)
         if not verdict.good:
@@ -96,8 +102,8 @@ def run_seeds(first: int, count: int, record: Path | None) -> int:
     if record is not None:
         record.write_text(page(per, total, bad, first, count, lasted), encoding="utf-8")
     print(
-        f"{total['seeds'] - len(bad)} seeds held, {len(bad)} not; {len(names)} scenarios, {total['frames']} frames, "
-        f"{total['checks']} checks, {total['faults']} faults, {lasted:.0f} s"
+        f"{total['seeds'] - len(bad)} seeds held, {len(bad)} not; {len(forms)} scenarios and variants, "
+        f"{total['frames']} frames, {total['checks']} checks, {total['faults']} faults, {lasted:.0f} s"
     )
     return len(bad)
 
@@ -110,7 +116,8 @@ def page(
         "# Simulated seeds",
         "",
         f"`make sim` of commit {commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}: seeds {first} to "
-        f"{first + count - 1} in turn over all scenarios in their scaled form, on 2 processes, {lasted:.0f} s.",
+        f"{first + count - 1} in turn over all scenarios and variants in their scaled form, on 2 "
+        f"processes, {lasted:.0f} s.",
         f"{total['seeds'] - len(bad)} held, {len(bad)} did not. After every receive, transmit and timer of an endpoint "
         "its whole state was checked.",
         "",

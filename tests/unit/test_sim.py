@@ -48,6 +48,52 @@ def test_the_reference_holds_at_either_end(name: str, variant: str | None) -> No
         assert 0 < outcome.result.frames <= 1000
 
 
+NAMED = {
+    "rack", "incast", "wan-loss", "leo-handover", "moon", "mars", "lamp-flood", "forged", "starved-receiver",
+    "grant-blackhole-forward", "grant-blackhole-back", "lost-tail", "two-large-messages", "cancelled", "expiring",
+    "blocked-both",
+}  # fmt: skip
+
+
+def test_every_scenario_that_was_asked_for_and_every_variant_is_among_the_seeds() -> None:
+    forms = load.forms()
+    assert NAMED | {"contact", "ephemeris", "jumbo-scaled", "reference-restart"} <= {name for name, _ in forms}
+    assert ("mars", "conjunction") in forms
+    jobs = seeds.spread(range(len(forms)), forms)
+    assert {(job.scenario, job.variant) for job in jobs} == set(forms)
+
+
+@pytest.mark.parametrize(("name", "variant"), [form for form in load.forms() if form[1]])
+def test_a_variant_holds(name: str, variant: str) -> None:
+    outcome = run.run(load.read(name, scaled=True, variant=variant), 3)
+    assert (outcome.verdict, outcome.message) == ("done", "")
+    assert outcome.result.frames <= 20_000
+
+
+@pytest.mark.proves("T-WIN-5")
+def test_a_table_of_round_trips_keeps_distance_from_looking_like_a_queue() -> None:
+    for seed in range(1, 6):
+        told, untold = (run.run(load.read("ephemeris", variant=variant), seed) for variant in (None, "untold"))
+        lasted = [one.streams[0].done_ns - one.streams[0].first_write_ns for one in (told, untold)]
+        assert told.good and untold.good
+        assert lasted[0] * 1.1 < lasted[1], (seed, lasted)
+
+
+@pytest.mark.proves("T-FLW-23", "T-RST-4")
+@pytest.mark.parametrize("name", ["restart-receiver", "reference-restart"])
+def test_messages_without_a_receipt_come_back_and_none_comes_twice(name: str) -> None:
+    unknown = given_back = 0
+    for seed in range(1, 9):
+        outcome = ran(name, seed)
+        assert outcome.good, outcome.message
+        unknown += sum(stream.unknown_messages for stream in outcome.streams)
+        given_back += sum(stream.unsent_messages for stream in outcome.streams)
+        for stream in outcome.streams:
+            assert stream.delivered_messages + stream.unknown_messages >= stream.written_messages
+            assert stream.lost_messages == 0
+    assert unknown > 0 and given_back > 0
+
+
 def test_nothing_is_sent_where_there_is_no_contact() -> None:
     for seed in range(1, 11):
         outcome = ran("contact", seed)

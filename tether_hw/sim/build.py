@@ -118,6 +118,7 @@ class Builder:
         self.route()
         self.traffic()
         self.contacts()
+        self.table()
         for index, outage in enumerate(self.scenario.outages):
             where = f"outages.{index}"
             pairs = [(outage.from_, outage.to)] + ([(outage.to, outage.from_)] if outage.both else [])
@@ -333,6 +334,21 @@ class Builder:
         for begin, end in gaps:
             for pipe in range(len(built.pipes) if end > begin else 0):
                 built.outages.append(native.Outage(pipe=pipe, match=0, count=0, from_ns=begin, until_ns=end))
+
+    def table(self) -> None:
+        """Round trips by the clock: each pipe has half of it, and the endpoints declare it."""
+        entries = []
+        for index, turn in enumerate(self.scenario.table):
+            where = f"table.{index}"
+            at, rtt = self.pick(turn.at, f"{where}.at"), self.pick(turn.rtt, f"{where}.rtt")
+            entries.append(native.Window(at, rtt))
+            for pipe in range(len(self.built.pipes)):
+                self.built.events.append(native.Event(kind=DELAY, a=pipe, at_ns=at, value=rtt // 2))
+        if entries and self.scenario.told:
+            array = (native.Window * len(entries))(*entries)
+            for vertex in self.built.vertices:
+                if vertex.kind == KINDS["endpoint"]:
+                    vertex.table, vertex.table_count = array, len(entries)
 
     def pipes_between(self, source: str, target: str) -> list[int]:
         found = [

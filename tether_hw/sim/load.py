@@ -23,6 +23,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def forms() -> list[tuple[str, str | None]]:
+    """Every scenario, and every variant of it that differs where it is scaled."""
+    found: list[tuple[str, str | None]] = []
+    for name in names():
+        whole = read(name)
+        plain = read(name, scaled=True)
+        found.append((name, None))
+        found += [(name, each) for each in whole.variants if differs(plain, read(name, scaled=True, variant=each))]
+    return found
+
+
+def differs(one: Scenario, other: Scenario) -> bool:
+    """Do they say anything else of what happens?"""
+    return one.model_dump(exclude={"variants", "scaled"}) != other.model_dump(exclude={"variants", "scaled"})
+
+
 def path_of(name: str) -> Path:
     """The file of a scenario: its name, or a path that ends in .yaml. Raises TetherError."""
     if name.endswith(".yaml"):

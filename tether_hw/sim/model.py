@@ -91,6 +91,13 @@ class Window(Model):
     for_: Time = Field(alias="for")
 
 
+class Turn(Model):
+    """From here on the round trip of every link is this."""
+
+    at: Time
+    rtt: Time
+
+
 class Channel(Model):
     """`from` hails `to`, on every lane that both have."""
 
@@ -171,6 +178,8 @@ class Scenario(Model):
     channels: list[Channel]
     flows: list[Flow]
     contacts: list[Window] = Field([], max_length=16, description="declared by all endpoints; none: always in contact")
+    table: list[Turn] = Field([], max_length=16, description="round trips: the links', and declared by all endpoints")
+    told: bool = Field(True, description="the endpoints declare the table")
     outages: list[Outage] = []
     events: list[Event] = []
     scaled: dict[str, Any] = Field({}, description="path -> value: the small form that many seeds run")

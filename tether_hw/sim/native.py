@@ -75,7 +75,8 @@ class Vertex(Sized):
         ("rekey_s", c_uint32),
         ("windows", ctypes.POINTER(Window)),
         ("window_count", c_uint32),
-        ("reserved3", c_uint32),
+        ("table_count", c_uint32),
+        ("table", ctypes.POINTER(Window)),
     )
 
 

@@ -77,9 +77,10 @@ def judge_all(jobs: Iterable[Job], workers: int = WORKERS) -> Iterator[Verdict]:
         yield from pool.imap(judge, jobs, chunksize=4)
 
 
-def spread(seeds: Iterable[int], scenarios: list[str]) -> list[Job]:
-    """Seed after seed, each with one of the scenarios in turn."""
-    return [Job(scenarios[seed % len(scenarios)], seed) for seed in seeds]
+def spread(seeds: Iterable[int], forms: list[tuple[str, str | None]]) -> list[Job]:
+    """Seed after seed, each with one of the scenarios and variants in turn."""
+    picked = ((seed, forms[seed % len(forms)]) for seed in seeds)
+    return [Job(scenario, seed, variant) for seed, (scenario, variant) in picked]
 
 
 def command(job: Job, only: list[Fault] | None = None, changes: tuple[str, ...] = ()) -> str:

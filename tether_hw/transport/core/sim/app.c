@@ -142,8 +142,6 @@ static void flow_opened(struct tether_sim *sim, struct sim_vertex *v, const stru
             continue;
         flow->at[1] = flow->last[1] = event->channel;
         ch->index[1] = event->channel;
-        if (sim->vertices[ch->config.from].ep == NULL) /* else that was seen when it was opened */
-            sim_watch_flow_begins(sim, v->index, event->channel, flow->id);
         for (uint32_t d = 0; d < 2; d++) {
             sim_stream_seen(sim, &flow->stream[d]);
             sim_stream_go(sim, &flow->stream[d]);

@@ -44,15 +44,22 @@ static void trace(void *context, const struct tether_trace_event *event)
     v->sim->config.trace(v->sim->config.trace_context, v->index, &told);
 }
 
-/* Its contact windows, on its own clock. */
+/* Its contact windows and its table of round trips, on its own clock. */
 static int declare(struct sim_vertex *v, uint64_t now_ns)
 {
-    struct tether_window windows[16];
-    for (uint32_t i = 0; i < v->config.window_count; i++) {
+    struct tether_window windows[TETHER_WINDOWS_MAX], table[TETHER_WINDOWS_MAX];
+    int failed = 0;
+    for (uint32_t i = 0; i < TETHER_WINDOWS_MAX; i++) {
         windows[i] = v->windows[i];
         windows[i].start_ns = sim_clock(v, windows[i].start_ns);
+        table[i] = v->table[i];
+        table[i].start_ns = sim_clock(v, table[i].start_ns);
     }
-    return v->config.window_count ? v->ops.windows(v->context, now_ns, windows, v->config.window_count) : 0;
+    if (v->config.window_count)
+        failed = v->ops.windows(v->context, now_ns, windows, v->config.window_count);
+    if (!failed && v->config.table_count && v->ep != NULL)
+        failed = tether_endpoint_rtt_table(v->ep, now_ns, table, v->config.table_count);
+    return failed;
 }
 
 static int core_restart(void *context, uint64_t now_ns, uint64_t first, uint64_t limit)
@@ -193,8 +200,10 @@ int sim_vertex_open(struct tether_sim *sim, uint32_t index)
     v->index = index;
     v->address = (struct tether_address){.kind = TETHER_ADDRESS_PIPE, .length = 4};
     tether_put32(v->address.bytes, index);
-    if (v->config.window_count > sizeof v->windows / sizeof v->windows[0])
+    if (v->config.window_count > TETHER_WINDOWS_MAX || v->config.table_count > TETHER_WINDOWS_MAX)
         return -EINVAL;
+    for (uint32_t i = 0; i < v->config.table_count; i++)
+        v->table[i] = v->config.table[i];
     for (uint32_t i = 0; i < v->config.window_count; i++)
         v->windows[i] = v->config.windows[i];
     v->wake_ns = UINT64_MAX;

@@ -166,14 +166,19 @@ static int check_config(const struct tether_sim_config *c)
 
 static void bound_of_stall(struct tether_sim *sim)
 {
+    uint64_t longest = 0; /* round trip to which the links are going to change */
+    for (uint32_t i = 0; i < sim->config.event_count; i++)
+        if (sim->script[i].kind == TETHER_SIM_DELAY && 2 * sim->script[i].value > longest)
+            longest = 2 * sim->script[i].value;
     for (uint32_t i = 0; i < sim->config.vertex_count; i++) {
         const struct tether_sim_vertex *v = &sim->vertices[i].config;
         uint64_t floor = v->silence_ns ? v->silence_ns : 1000000, silence, stall;
+        uint64_t rtt_ns = v->rtt_ns > longest ? v->rtt_ns : longest;
         if (v->kind > TETHER_SIM_FOREIGN)
             continue;
-        silence = v->rtt_ns + v->rtt_ns / 2;
+        silence = rtt_ns + rtt_ns / 2;
         silence = silence > floor ? silence : floor;
-        stall = 4 * tether_backoff_cap(silence) + 4 * v->rtt_ns;
+        stall = 4 * tether_backoff_cap(silence) + 4 * rtt_ns;
         sim->stall_ns = stall > sim->stall_ns ? stall : sim->stall_ns;
         stall = 16 * silence > UINT64_C(10000000000) ? 16 * silence : UINT64_C(10000000000);
         sim->death_ns = stall > sim->death_ns ? stall : sim->death_ns;

@@ -66,7 +66,7 @@ struct sim_vertex {
     struct tether_address address;
     int up;
     int64_t step_ns;             /* of its clock */
-    struct tether_window windows[16];
+    struct tether_window windows[TETHER_WINDOWS_MAX], table[TETHER_WINDOWS_MAX];
     uint64_t wake_ns;            /* armed in the heap; UINT64_MAX = not */
     uint64_t nic_ns;             /* its own transmitter is free from here */
     uint64_t entropy_number;

@@ -76,7 +76,8 @@ struct tether_sim_vertex {
     uint16_t grant_policy, reserved2;
     uint32_t rekey_s;
     const struct tether_window *windows; /* when it can send and receive, at the simulation's time; copied, and declared */
-    uint32_t window_count, reserved3;
+    uint32_t window_count, table_count;
+    const struct tether_window *table; /* its round trips, by when each begins: the same; the C core only */
 };
 
 enum tether_sim_attack {

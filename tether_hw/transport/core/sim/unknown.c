@@ -100,8 +100,7 @@ void sim_unknown_ended(struct tether_sim *sim, struct sim_flow *flow, int side)
 {
     struct sim_stream *stream = &flow->stream[side];
     const struct sim_watch_flow *seen = seen_of(sim, stream);
-    if (!messages(sim, stream) || !active(sim, stream) || stream->told || (side == 0 && flow->closing) ||
-        sim->vertices[stream->src].config.kind != TETHER_SIM_ENDPOINT)
+    if (!messages(sim, stream) || !active(sim, stream) || stream->told || (side == 0 && flow->closing))
         return;
     if (seen != NULL && exact(sim, stream) && seen->receipted < stream->life_written)
         stream->owed = (uint32_t)(stream->life_written - seen->receipted);

@@ -170,8 +170,11 @@ void sim_watch_sent(struct tether_sim *sim, const struct sim_frame *frame)
         struct sim_watch_key *back = index ? sim_watch_key_at(&sim->watch, sim_watch_name_of(frame->origin, index), 1) : NULL;
         if (key->sequence == 0)
             forget(key);
-        if (back != NULL)
+        if (back != NULL) {
             forget(back);
+            back->pair = header.channel;
+            key->pair = index;
+        }
         return;
     }
     life = sim->vertices[frame->origin].result.lives << 32 | sim->vertices[frame->to].result.lives;
@@ -190,9 +193,12 @@ void sim_watch_sent(struct tether_sim *sim, const struct sim_frame *frame)
         key->rel = sim_watch_rel_of(sim, frame->to, header.channel);
     if (key->rel != NULL && key->rel->from_channel == 0) {
         const struct tether_channel *ch = channel_of(sim, frame);
+        const struct sim_vertex *v = &sim->vertices[frame->origin];
         key->rel->from = frame->origin;
-        key->rel->from_life = sim->vertices[frame->origin].result.lives;
-        key->rel->from_channel = ch == NULL ? 0 : ch->index;
+        key->rel->from_life = v->result.lives;
+        key->rel->from_channel = ch != NULL ? ch->index : 0;
+        if (v->ep == NULL && key->pair)
+            key->rel->from_channel = v->ops.channel_of(v->context, key->pair);
     }
     flow = key->rel == NULL ? NULL : sim_watch_flow_at(key->rel, header.flow, 1);
     if (flow == NULL) { /* the other end does not have this channel (any more) */

@@ -56,6 +56,7 @@ struct sim_watch_key {
     uint64_t sequence;       /* newest sent */
     uint64_t life;           /* of both ends when it began */
     uint32_t from;           /* vertex that sends */
+    uint32_t pair;           /* index of the other direction, by the reply that named both; 0 = not seen */
     uint64_t *accepted;      /* bits, by sequence modulo its size */
     uint64_t accepted_high;
 };

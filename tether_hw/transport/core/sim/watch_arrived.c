@@ -8,6 +8,7 @@ typedef unsigned long long ull;
 static struct sim_watch_rel *back_of(struct tether_sim *sim, const struct sim_frame *frame, uint32_t at, uint32_t wire)
 {
     struct sim_vertex *v = &sim->vertices[at];
+    struct sim_watch_key *key;
     if (v->ep != NULL) {
         uint32_t slot = wire >> 8 & (TETHER_CHANNELS_MAX - 1);
         const struct tether_channel *ch = &v->ep->channels[slot];
@@ -15,12 +16,8 @@ static struct sim_watch_rel *back_of(struct tether_sim *sim, const struct sim_fr
             return NULL;
         return sim_watch_rel_of(sim, frame->from, ch->remote);
     }
-    for (uint32_t i = 0; i <= sim->watch.keys.mask; i++) { /* a foreign endpoint: what it sends to this peer */
-        struct sim_watch_key *key = sim->watch.keys.items[i];
-        if (key != NULL && key->name >> 32 == (uint64_t)frame->from + 1 && key->from == at && key->sequence)
-            return key->rel;
-    }
-    return NULL;
+    key = sim_watch_key_at(&sim->watch, sim_watch_name_of(at, wire), 0); /* a foreign endpoint */
+    return key == NULL || key->pair == 0 ? NULL : sim_watch_rel_of(sim, frame->from, key->pair);
 }
 
 static void reverse_side(struct sim_watch_rel *back, const struct tether_header *header)
