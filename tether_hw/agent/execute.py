@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tether_hw.agent import carry, deadman, snapshot, stage, storage, take_back, verify
 from tether_hw.agent.errors import AgentError, Refused
@@ -94,6 +94,17 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
     run.journal.append("await", BEGIN, deadline_ns=deadline_ns)
 
 
+def _overtaken(run: Run, staged: Staged, step: Step, config: dict[str, Any]) -> bool:
+    """Whether a step that was carried out is no longer to be seen because later ones of its run changed the same.
+
+    A driver that left and came back, rules that went and came: on resume the first of the two must not run again.
+    """
+    steps = staged.plan.steps
+    later = [one for one in steps[steps.index(step) + 1 :] if run.journal.last("step", BEGIN, step=one.id) is not None]
+    changed = {change.path for one in later for change in one.effect}
+    return all(condition.path in changed for condition in step.post if not condition.holds(config))
+
+
 def _step(host: Host, run: Run, staged: Staged, step: Step) -> None:
     config = read_config(host, staged)
     begun = run.journal.last("step", BEGIN, step=step.id) is not None
@@ -103,6 +114,8 @@ def _step(host: Host, run: Run, staged: Staged, step: Step) -> None:
             if not begun:
                 run.journal.append("step", BEGIN, step=step.id)
             run.journal.append("step", END, step=step.id, found=True)
+        return
+    if ended and _overtaken(run, staged, step, config):
         return
     if not begun and not holds(config, step.pre):
         raise AgentError("%s: the host is not as this step needs it" % step.id)
