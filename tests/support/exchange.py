@@ -22,6 +22,7 @@ A step is a list of words:
     forget WHO NAME             what was sent and not read is not expected any more
     fails ERRNO STEP...         the step raises that error
     lose WHO COUNT              the next frames that leave are lost
+    mtu SIZE                    larger frames vanish from now on
     cut / mend                  nothing gets through / everything does
     mute WHO [COUNT [AFTER]]    its data frames are lost (but for those of Flow 0): all, or COUNT of them after so many
     voice WHO                   they are heard again
@@ -92,6 +93,9 @@ class Exchange(FlowSteps):
 
     def do_mend(self) -> None:
         self.is_cut = False
+
+    def do_mtu(self, size: int) -> None:
+        self.wire.mtu = size
 
     def do_idle(self, ms: int) -> None:
         self.wire.idle(ms * 1_000_000)

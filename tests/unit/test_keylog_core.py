@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import captures
+from tests.support import captures, exchange_base
 from tests.support import exchange as exchanges
-from tests.support import exchange_base
 from tests.support.core_party import CoreParty
 from tests.unit.test_wireshark import dissect
 from tether_hw.transport.protocol import keylog, tags

@@ -118,7 +118,7 @@ class Party:
             static_secret=self.secret, entropy=self.chance.randbytes, lane=v.lane, lane_addresses=lanes,
             frame_blocks=v.frame_blocks, ring_frames=v.ring_frames, rx_cells=v.rx_cells, max_channels=v.max_channels,
             max_flows=v.max_flows, max_message=v.max_message, rtt_ns=v.rtt_ns, rate_bps=v.rate_bps,
-            silence_ns=v.silence_ns,
+            silence_ns=v.silence_ns, grant_policy=v.grant_policy, rekey_s=v.rekey_s or Config.rekey_s,
         )  # fmt: skip
         self.endpoint = Endpoint(config)
         self.waiting.clear()

@@ -22,6 +22,8 @@ FEW_COUNTERS = 16
 STEP_MOST = 1 << 32  # how far one stale answer moves our counter (T-STL-2)
 SMALLER = (139, 22, 20, 18, 8)  # payload blocks of Hails that are tried when full ones are not answered (T-PMT-4)
 TRIES_EACH = 3
+SMALL = 8  # payload blocks of a Hail for new keys that asks whether the peer lives (T-PMT-6)
+TRIES_AGAIN = 8  # of the channel's own size, by a peer that lives, before its path counts as narrower
 
 
 def sizes(own: int) -> Iterator[int]:
@@ -36,6 +38,12 @@ def ladder(own: int) -> Iterator[int]:
     """Something came through: each size has its tries, from the largest down, and the first answer stands."""
     for size in itertools.cycle([own, *(size for size in SMALLER if size < own)]):
         yield from [size] * TRIES_EACH
+
+
+def again(own: int) -> Iterator[int]:
+    """Payload blocks of Hails for new keys: the channel's own size, after the third in turn with small ones."""
+    yield from [own] * TRIES_EACH
+    yield from itertools.cycle([min(own, SMALL), own])
 
 
 @dataclass
@@ -64,7 +72,7 @@ class Attempt:
         if self.rekey is None:
             self.sizes = sizes(self.blocks)
         else:
-            self.sizes = itertools.repeat(hail.HAIL_BLOCKS_MIN)  # the path is known (T-PMT-1)
+            self.sizes = again(self.blocks)
 
     def look(self, now_ns: int) -> None:
         """Out of contact a Hail waits; its retries go on from where they stood (T-CLK-9)."""
@@ -75,10 +83,20 @@ class Attempt:
 
     def is_too_small(self) -> bool:
         """An answer to a smaller Hail is a sign of life only: go down from the full size (T-PMT-4)."""
-        if self.rekey is not None or self.alive or self.hail_blocks >= self.blocks:
+        if self.alive or self.hail_blocks >= self.blocks:
             return False
-        self.alive, self.sizes, self.tries = True, ladder(self.blocks), 0
+        self.alive, self.tries = True, 0
+        if self.rekey is None:
+            self.sizes = ladder(self.blocks)
+        else:
+            own = itertools.repeat(self.blocks, TRIES_AGAIN)
+            self.sizes = itertools.chain(own, itertools.repeat(min(self.blocks, SMALL)))
         return True
+
+    @property
+    def is_narrower(self) -> bool:
+        """The answer was to a small Hail after those of full size got none (T-PMT-6)."""
+        return self.rekey is not None and self.hail_blocks < self.blocks
 
 
 @dataclass

@@ -30,7 +30,7 @@ from tether_hw.transport.protocol.shares import Brake
 from tether_hw.transport.protocol.tags import AnyTag, Bye, LaneAddress, Manifest, Table, TagError, Windows, encode
 from tether_hw.transport.protocol.warm import HEAD_SIZE
 
-BYE_CLOSED, BYE_PROTOCOL, BYE_HOARD, BYE_ROSTER = 0, 1, 2, 3
+BYE_CLOSED, BYE_PROTOCOL, BYE_HOARD, BYE_ROSTER, BYE_PATH = range(5)
 BYE_TIMER_FRAMES = 4
 CHANNEL_CELLS = POOL_FRAMES + 1  # reserved for Flow 0 and the ember as long as a channel lives
 
@@ -87,6 +87,7 @@ class Channel:
         self.peer_lanes: dict[int, LaneAddress] = {}
         self.flows: dict[int, Flow] = {}
         self.gone_flows: dict[int, int] = {}  # id -> when it may be used again (T-FLW-18)
+        self.over_flows: dict[int, int] = {}  # id -> when both ends had closed it (T-FLW-24)
         self.ended: deque[int] = deque(maxlen=config.max_flows)  # gone byte flows whose end may be read once more
         self.next_id = 2 if initiator else 1
         self.bye_frames = 0
@@ -106,7 +107,7 @@ class Channel:
         receiver = FlowReceiver(now_ns, own_shape, self.aligned, node.cells, TagFrames(self._act), node.pool_slots)
         sender = FlowSender(now_ns, TagQueue(self.shape), manifest.pool_slots)
         self.flows[0] = Flow(0, FlowOptions(), sender, receiver)
-        self._now_ns = now_ns
+        self.now_ns = now_ns
 
     def key_set(
         self, index: int, peer_index: int, keys: tuple[bytes, bytes], hailed_here: bool, cipher: int, now_ns: int
@@ -139,7 +140,7 @@ class Channel:
 
     def look(self, now_ns: int) -> None:
         """Is there contact, and how long is the way now? When contact comes back, all clocks go on (T-CLK-9)."""
-        self._now_ns = now_ns
+        self.now_ns = now_ns
         self.link.table_ns = self.contact.rtt_ns(now_ns)
         away_ns = self.contact.look(now_ns, self.link.declared_ns // 2)
         if not away_ns:
@@ -156,7 +157,7 @@ class Channel:
 
     def take_plan(self, tag: Windows | Table) -> None:
         """The peer has said when it can be reached, or how long the way is."""
-        self.contact.take(tag, self._now_ns, self._newest_timestamp, self._newest_ns, self.link.declared_ns // 2)
+        self.contact.take(tag, self.now_ns, self._newest_timestamp, self._newest_ns, self.link.declared_ns // 2)
 
     def say_plans(self, now_ns: int, windows: bool, table: bool) -> None:
         """Tell the peer ours, with a reading of our clock (T-MAN-7)."""
@@ -187,7 +188,7 @@ class Channel:
             self.node.stats.rekeys += 1
         if any(plain[header.length :]):
             raise Reject("padding", "a padding byte is not zero", HEADER_SIZE + header.length)
-        self._now_ns = now_ns
+        self.now_ns = now_ns
         order = found.order(header)
         moment_ns = self._lives(header, order, source, now_ns)
         flow = self.flows.get(header.flow)
@@ -273,7 +274,7 @@ class Channel:
         self.node.stats.receipts_earned += 1
 
     def _act(self, payload: bytes) -> None:
-        control.act(self, payload, self._now_ns)
+        control.act(self, payload, self.now_ns)
 
     # sending
 
@@ -332,7 +333,7 @@ class Channel:
         keys = self.keys.now
         return Ended(
             keys.index, keys.peer_index, self.peer.id, self.peer_key, self.remote_lane, self.initiator, keys.resume,
-            self.address, min(self.peer_early, self.shape.full - HEAD_SIZE), self._now_ns + LIFE_NS,
+            self.address, min(self.peer_early, self.shape.full - HEAD_SIZE), self.now_ns + LIFE_NS,
             self.link.silence_ns,
         )  # fmt: skip
 
@@ -344,7 +345,9 @@ class Channel:
         receiver.release()
         if self.ember_out is not None and self.ember_out[0] == flow.number:
             self.ember_out = None
-        self.gone_flows[flow.number] = self._now_ns + 2 * self.link.rtt_ns
+        self.gone_flows[flow.number] = self.now_ns + 2 * self.link.rtt_ns
+        if flow.over_ns is not None:
+            self.over_flows[flow.number] = flow.over_ns
         if receiver.delivery.readable:
             self.node.unread.setdefault((self.index, flow.number), []).append(flow)
         else:

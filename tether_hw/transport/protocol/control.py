@@ -121,19 +121,35 @@ def misfit(channel: Channel, options: FlowOptions) -> int:
 
 
 def _define(channel: Channel, tag: tags.Define, now_ns: int) -> None:
+    soon = _forget_former(channel, tag.flow, now_ns)
     if tag.flow == 0 or tag.flow % 2 == channel.next_id % 2 or tag.flow in channel.flows:
         raise tags.TagError(0, f"DEFINE of flow {tag.flow}, which is open or not the peer's to open")
     options = FlowOptions(
         tag.kind, tag.bound if tag.kind == MESSAGES else 0, tag.reliability, tag.order, tag.scale,
         tag.latency_ns, tag.budget, tag.deadline_ns if tag.reliability == EXPIRING else 0,
     )  # fmt: skip
-    if misfit(channel, options):
+    if soon or misfit(channel, options):
         channel.say(tags.Close(tag.flow, REFUSED, 0))
         return
     make_flow(channel, tag.flow, options, now_ns)
     channel.node.tell(
         Happened.FLOW_OPENED, channel.index, tag.flow, status=tag.kind, value=options.bound, peer=channel.peer.id
     )
+
+
+def _forget_former(channel: Channel, number: int, now_ns: int) -> bool:
+    """A DEFINE of an id whose former flow both ends have closed says that our CLOSE has arrived (T-FLW-24).
+
+    True when it comes too soon: it must be refused.
+    """
+    flow = channel.flows.get(number)
+    if flow is not None and flow.over_ns is not None:
+        channel.drop_flow(flow)
+    over_ns = channel.over_flows.get(number)
+    if over_ns is not None and now_ns - over_ns < 2 * channel.link.rtt_ns:
+        return True
+    channel.over_flows.pop(number, None)
+    return False
 
 
 def _manifest(channel: Channel, tag: tags.Manifest) -> None:
@@ -326,5 +342,7 @@ def after(channel: Channel, flow: Flow, now_ns: int) -> None:
 
 
 def _leave(channel: Channel, flow: Flow) -> None:
+    if flow.over_ns is None and flow.closed_here == CLOSED and flow.closed_there == CLOSED:
+        flow.over_ns = channel.now_ns
     if flow.gone and flow.number in channel.flows:
         channel.drop_flow(flow)

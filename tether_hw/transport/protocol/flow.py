@@ -23,6 +23,7 @@ class Flow:
         self.closed_here: int | None = None  # reason of our last CLOSE
         self.close_receipted = False  # the peer has our CLOSE with reason 1
         self.closed_there: int | None = None  # reason of the peer's last CLOSE
+        self.over_ns: int | None = None  # when our CLOSE was said and the peer's was read
         self.reported = False  # the application knows that the peer closed
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tether_hw.transport.protocol import cookie, hail, tags
 from tether_hw.transport.protocol.answers import Answers, Offer
 from tether_hw.transport.protocol.attempts import HAIL_FRAMES, Attempt, Hailer
-from tether_hw.transport.protocol.channel import CHANNEL_CELLS, Channel, State
+from tether_hw.transport.protocol.channel import BYE_PATH, CHANNEL_CELLS, Channel, State
 from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import NEVER, SECOND, Address, Happened, Peer
 from tether_hw.transport.protocol.contact import Contact, value_at, window_at
@@ -169,11 +169,17 @@ class Hailing:
             return
         if answer.status != hail.OK or answer.lane != attempt.remote_lane or answer.target_lane != node.config.lane:
             raise Reject("tags", f"a reply with status {answer.status} for lane {answer.lane}")
-        if attempt.rekey is not None:
-            self._new_keys(attempt, attempt.rekey, index, handshake.split(), answer.ciphers, manifest, now_ns)
-            return
         if attempt.is_too_small():
             attempt.due_ns = now_ns
+            if attempt.rekey is not None:
+                attempt.gives_up_ns = now_ns + 2 * attempt.rekey.link.dead_ns
+            return
+        if attempt.rekey is not None and attempt.is_narrower:
+            self.entries.remove(attempt.index)
+            attempt.rekey.bye(BYE_PATH, -errno.EMSGSIZE)
+            return
+        if attempt.rekey is not None:
+            self._new_keys(attempt, attempt.rekey, index, handshake.split(), answer.ciphers, manifest, now_ns)
             return
         assert handshake.remote_static is not None
         channel = Channel(
@@ -228,7 +234,7 @@ class Hailing:
                 silence_ns = channel.link.silence_ns
                 attempt = Attempt(
                     fresh, channel.peer, channel.remote_lane, channel.address, silence_ns, now_ns,
-                    hail.HAIL_BLOCKS_MIN, channel, now_ns + dead_ns, Contact(self.node.declared),
+                    channel.shape.blocks, channel, now_ns + dead_ns, Contact(self.node.declared),
                 )  # fmt: skip
                 self.entries.put(fresh, attempt)
 
