@@ -9,7 +9,9 @@ from typing import Any
 from tether_hw.errors import HostRefused
 from tether_hw.fleet.draft import Setting
 from tether_hw.fleet.engine_intent import ConfigError, engine_intent, engine_user
+from tether_hw.fleet.files_e810 import e810_files
 from tether_hw.fleet.inventory import Inventory
+from tether_hw.fleet.planner_e810 import dpdk_nics
 from tether_hw.fleet.render import SYSUSERS_TEMPLATE, render
 from tether_hw.plan.canonical import file_text
 from tether_hw.plan.facts import Facts
@@ -24,8 +26,9 @@ def host_files(inventory: Inventory, name: str, facts: Facts | None, setting: Se
     Raises HostRefused where the inventory says too little.
     """
     host = inventory.hosts[name]
-    if not inventory.lanes[name]:
-        return {}
+    files = e810_files(inventory, name, facts, setting)
+    if not inventory.lanes[name] or dpdk_nics(inventory, name):
+        return files  # an engine that cannot drive its lanes has no files
     paths = _paths(host.root, facts)
     devices = {}
     for nic_name, nic in host.nics.items():
@@ -40,7 +43,7 @@ def host_files(inventory: Inventory, name: str, facts: Facts | None, setting: Se
         intent = engine_intent(inventory, name, devices, paths, cpus)
     except ConfigError as error:
         raise HostRefused(name, f"the engine would refuse its files: {error}") from None
-    files = {"engine.json": file_text(intent.config), "roster.json": file_text(intent.roster)}
+    files["engine.json"], files["roster.json"] = file_text(intent.config), file_text(intent.roster)
     user = engine_user(inventory, name)
     bundle = setting.bundles.get(facts.status["arch"] if facts else ASSUMED_ARCH)
     if user is not None and bundle is not None:

@@ -64,6 +64,21 @@ def plan_e810(inventory: Inventory, name: str, draft: HostDraft, setting: Settin
         draft.checks.extend(plan.checks)
 
 
+def lanes_at(inventory: Inventory, name: str, nic_name: str) -> tuple[LaneAt, ...]:
+    """The lanes of a NIC that have an address of their own on raw Ethernet."""
+    return tuple(
+        LaneAt(
+            lane.lane,
+            lane.address["mac"],
+            lane.address["vlan"],
+            lane.queue,
+            inventory.links[lane.link].delivers == "by-lane",
+        )
+        for lane in inventory.lanes[name]
+        if lane.nic == nic_name and "mac" in lane.address
+    )
+
+
 def _port(
     inventory: Inventory, name: str, nic_name: str, nic: E810Nic, draft: HostDraft, device: str | None
 ) -> Port | None:
@@ -76,17 +91,7 @@ def _port(
             selector = " ".join(f"{kind} {value}" for kind, value in nic.device.selector().items())
             draft.refusals.append(f"NIC {nic_name}: no E810 with {selector}")
         return None
-    lanes = tuple(
-        LaneAt(
-            lane.lane,
-            lane.address["mac"],
-            lane.address["vlan"],
-            lane.queue,
-            inventory.links[lane.link].delivers == "by-lane",
-        )
-        for lane in inventory.lanes[name]
-        if lane.nic == nic_name and "mac" in lane.address
-    )
+    lanes = lanes_at(inventory, name, nic_name)
     return Port(nic_name, nic, function, draft.facts.config["functions"][function]["device"], lanes)
 
 
