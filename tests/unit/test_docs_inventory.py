@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from tether_hw.fleet.inventory import load
 from tether_hw.fleet.models import Host, Link
+from tether_hw.nic.e810.model import Ddp, E810Device, E810Nic
 from tether_hw.nic.generic.limits import XDP_MTU_MAX, smallest_mtu
 from tether_hw.nic.generic.model import GenericNic
+from tether_hw.nic.steering.model import Action, Match, Steering, WantedRule
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "inventory.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -25,12 +28,15 @@ def test_examples(number: int, tmp_path: Path) -> None:
 
 
 def test_figures() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     assert f"{smallest_mtu('af_xdp')} bytes, {smallest_mtu('udp')} with UDP" in PAGE
     assert f"at most {XDP_MTU_MAX}" in PAGE
 
 
-@pytest.mark.parametrize("model", [Host, Link, GenericNic])
-def test_every_field_is_shown(model: type[Host] | type[Link] | type[GenericNic]) -> None:
+MODELS: list[type[BaseModel]] = [Host, Link, GenericNic, E810Nic, E810Device, Ddp, Steering, WantedRule, Match, Action]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_field_is_shown(model: type[BaseModel]) -> None:
     rare = {"passphrase", "identity_file", "port", "silence", "family", "mtu"}
     assert [name for name in model.model_fields if name not in rare and f"{name}:" not in PAGE] == []
