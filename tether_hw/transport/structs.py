@@ -100,7 +100,7 @@ class tether_endpoint_config(Sized):  # noqa: N801
         ("keylog", KeylogFunction),
         ("keylog_context", c_void_p),
         *_RATES,
-        *((name, c_uint32) for name in ("early_bytes", "reserved1")),
+        *((name, c_uint32) for name in ("early_bytes", "link_lanes")),
     )
 
 

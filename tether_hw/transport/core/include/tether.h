@@ -246,7 +246,7 @@ struct tether_endpoint_config {
     uint32_t agreement_per_s;   /* key agreements that Hails may cost, and as many that replies may; 0 = 500 */
     uint32_t rekey_s;           /* age at which a channel gets new keys (or 10 RTT, if longer); 0 = 120, UINT32_MAX = never */
     uint32_t early_bytes;       /* of a message of early data, sent or taken, at most 65,472; 0 = none is */
-    uint32_t reserved1;
+    uint32_t link_lanes;        /* lanes of this node that share the link, each with its part of the rate; 0 = this one only */
 };
 
 TETHER_API size_t tether_endpoint_config_size(void);

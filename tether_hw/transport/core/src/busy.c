@@ -103,7 +103,7 @@ uint64_t tether_lend_share(struct tether_endpoint *ep, struct tether_flow *flow,
         share_bps += ep->lent_bps / (others ? others : 1);
         return share_bps < most_bps ? share_bps : most_bps;
     }
-    kept = others ? greater(tether_pace_bps(flow, rx->lend.slots_per_s), ep->config.rate_bps / 64) : share_bps;
+    kept = others ? greater(tether_pace_bps(flow, rx->lend.slots_per_s), ep->link_bps / 64) : share_bps;
     kept = kept < share_bps ? kept : share_bps;
     if (rx->outstanding)
         note_lent(ep, flow, share_bps - kept);

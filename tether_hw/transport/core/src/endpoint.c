@@ -102,6 +102,7 @@ static int open_all(struct tether_endpoint *ep)
         table *= 2;
     ep->table_mask = table - 1;
     ep->window = c->ring_frames - c->ring_frames / 4;
+    ep->link_bps = c->rate_bps / (c->link_lanes ? c->link_lanes : 1);
     ep->pool_frames = c->ring_frames / 4 / c->max_channels; /* with the ember: T-GRT-9 */
     ep->pool_frames = ep->pool_frames < 2 ? 1 : ep->pool_frames - 1;
     ep->pool_frames = ep->pool_frames < TETHER_CONTROL_FRAMES ? ep->pool_frames : TETHER_CONTROL_FRAMES;

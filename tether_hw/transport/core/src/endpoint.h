@@ -123,6 +123,7 @@ struct tether_endpoint {
     struct tether_noise scratch_noise;
     /* credit of the lane, in cells (frames) */
     struct tether_account *accounts; /* [max_channels] */
+    uint64_t link_bps;       /* of the link, this lane's part: what all paces together may be */
     uint64_t active_bps;     /* sum of the rates of peers that have something outstanding */
     uint64_t kept_bps;       /* of it, by admitted budgets */
     uint64_t admitted_bps;   /* sum of all budgets */

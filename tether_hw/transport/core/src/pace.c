@@ -10,7 +10,7 @@
 
 static uint64_t rate_of(const struct tether_endpoint *ep, const struct tether_channel *ch)
 {
-    uint64_t rate = ep->config.rate_bps;
+    uint64_t rate = ep->link_bps;
     return ch->rate_bps && ch->rate_bps < rate ? ch->rate_bps : rate;
 }
 
@@ -73,7 +73,7 @@ static uint64_t own_of(struct tether_endpoint *ep, const struct tether_flow *flo
 uint64_t tether_pace_whole(struct tether_endpoint *ep, const struct tether_flow *flow)
 {
     const struct tether_account *account = tether_account_of(ep, flow);
-    uint64_t link = ep->config.rate_bps, own = own_of(ep, flow);
+    uint64_t link = ep->link_bps, own = own_of(ep, flow);
     uint64_t all = ep->active_bps + (account->active ? 0 : own), share;
     uint32_t flows = account->active + (flow->rx.outstanding == 0);
     if (link == 0 || flow->cut_bytes == 0)
@@ -88,7 +88,7 @@ uint64_t tether_pace_whole(struct tether_endpoint *ep, const struct tether_flow 
 static uint64_t share_of(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     const struct tether_channel *ch = tether_channel_of(ep, flow);
-    uint64_t share = tether_pace_whole(ep, flow), least = ep->config.rate_bps / 64;
+    uint64_t share = tether_pace_whole(ep, flow), least = ep->link_bps / 64;
     if (__builtin_expect(ep->lenders != 0, 0) && share)
         share = tether_lend_share(ep, flow, share, own_of(ep, flow));
     if (ch->brake.part < TETHER_BRAKE_FREE) {
@@ -123,7 +123,7 @@ uint64_t tether_pace_slots(struct tether_endpoint *ep, struct tether_flow *flow)
  */
 static uint64_t ceded(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
-    uint64_t link = ep->config.rate_bps, others = ep->stated_bps - flow->rx.stated_bps;
+    uint64_t link = ep->link_bps, others = ep->stated_bps - flow->rx.stated_bps;
     uint64_t left = link > others ? link - others : 0;
     left = left > link / 64 ? left : link / 64;
     return left < flow->rx.share_bps ? left : flow->rx.share_bps;

@@ -151,7 +151,7 @@ int tether_schedule_others_starve(struct tether_endpoint *ep, const struct tethe
 int tether_schedule_admit(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t budget_per_s)
 {
     uint64_t bps = budget_per_s > UINT64_MAX / 8 ? UINT64_MAX : budget_per_s * 8;
-    uint64_t most_bps = ep->config.rate_bps / 4 * 3;
+    uint64_t most_bps = ep->link_bps / 4 * 3;
     flow->budget_bps = 0;
     if (ep->config.grant_policy != TETHER_POLICY_RESERVED || bps == 0)
         return 0;

@@ -164,7 +164,7 @@ static inline void nodes_free(struct node *a, struct node *b)
     tether_engine_free(b->engine);
     struct node *both[2] = {a, b};
     for (int i = 0; i < 2; i++) {
-        char lock[128];
+        char lock[256];
         snprintf(lock, sizeof lock, "%s.lock", both[i]->counter);
         unlink(both[i]->counter);
         unlink(lock);

@@ -120,6 +120,8 @@ static void writer(struct net_node *node, uint64_t now_ns)
             continue;
 }
 
+static uint32_t link_lanes; /* of the node that receives, this one counted; 0 = this one */
+
 /* `senders` that send without end to one; their byte flows are open. */
 static void begin_net(uint32_t senders, uint64_t rate_bps, uint64_t port_bps, uint64_t delay_ns, uint64_t silence_ns)
 {
@@ -129,6 +131,7 @@ static void begin_net(uint32_t senders, uint64_t rate_bps, uint64_t port_bps, ui
         struct net_node *node = net_node(&net, rate_bps, delay_ns);
         node->config.silence_ns = silence_ns;
         node->config.max_channels = senders + 1;
+        node->config.link_lanes = i == senders ? link_lanes : 0;
     }
     net_start(&net);
     net_connect(&net);
@@ -173,6 +176,27 @@ static void all_paces_together_fit_the_link(void)
         CHECK(bps > link / 9 && bps < link / 7);
     }
     CHECK(net.nodes[8].queued_most < 100000);
+    net_close(&net);
+}
+
+/* A lane that shares its link states no more than its part, whoever is active on the others. */
+static void a_lane_has_its_part_of_the_link(void)
+{
+    PROVES("T-LAT-10");
+    const uint64_t link = 10000000000;
+    uint64_t before;
+    link_lanes = 4;
+    begin_net(3, link, link, 2500, 1000000);
+    link_lanes = 0;
+    for (int i = 0; i < 500; i++) {
+        net_run(&net, 10000);
+        CHECK(in_force(3) <= link / 4 + link / 4 / 8);
+    }
+    CHECK(in_force(3) > link / 4 / 10 * 9);
+    before = net.nodes[3].wire_bytes;
+    net_run(&net, 10000000);
+    CHECK((net.nodes[3].wire_bytes - before) * 8 * 100 <= link / 4);
+    CHECK((net.nodes[3].wire_bytes - before) * 8 * 100 > link / 5);
     net_close(&net);
 }
 
@@ -247,6 +271,7 @@ int main(int argc, char **argv)
     RUN(a_sender_keeps_the_pace);
     RUN(who_comes_late_makes_up_little);
     RUN(all_paces_together_fit_the_link);
+    RUN(a_lane_has_its_part_of_the_link);
     RUN(a_queue_lowers_the_pace);
     RUN(what_does_not_help_is_not_kept);
     RUN(loss_lowers_no_pace);

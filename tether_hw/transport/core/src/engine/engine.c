@@ -258,6 +258,15 @@ static uint32_t ring_share(const struct tether_engine *engine, const struct lane
     return share > RING_SHARE_LEAST ? share : RING_SHARE_LEAST;
 }
 
+/* Lanes of the same link: each states paces up to its part of the rate. */
+static uint32_t link_lanes(const struct tether_engine *engine, const struct lane *lane)
+{
+    uint32_t sharing = 0;
+    for (uint32_t i = 0; i < engine->config.lanes; i++)
+        sharing += engine->lanes[i].config.link == lane->config.link;
+    return sharing;
+}
+
 static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const struct tether_address *addresses)
 {
     const struct tether_engine_config *limits = &engine->config;
@@ -277,6 +286,7 @@ static int lane_endpoint(struct tether_engine *engine, struct lane *lane, const 
                        : most < DEFAULT_MESSAGE_BYTES ? most : DEFAULT_MESSAGE_BYTES,
         .rtt_ns = lane->config.rtt_ns,
         .rate_bps = lane->config.rate_bps,
+        .link_lanes = link_lanes(engine, lane),
         .silence_ns = lane->config.silence_ns,
         .purse_frames = limits->purse_frames,
         .purse_per_s = limits->purse_per_s,
