@@ -209,7 +209,7 @@ def _cover_ember(channel: Channel, receiver: FlowReceiver, end: int) -> None:
     if receiver.arrivals.missing(receiver.granted, end):
         if channel.ember_held:
             channel.ember_held = False
-        elif not receiver.cells.reserve():
+        elif not receiver.cells.borrow(channel.node.config.max_channels):
             raise tags.TagError(0, "a SKIP or CLOSE behind an ember for which there is no cell")
         receiver.reserved += 1
     receiver.granted = end

@@ -213,7 +213,7 @@ int tether_warm_transmit(struct tether_endpoint *ep, uint64_t now_ns, uint8_t *f
 static void answer(struct tether_endpoint *ep, const struct tether_warm *warm, const struct tether_address *from,
                    const struct tether_header *lamp, uint64_t counter, const uint8_t *salt, uint32_t status, size_t funded)
 {
-    struct tether_header header = {.version = TETHER_WIRE_VERSION, .flags = TETHER_FLAG_LAMP, .length = 16,
+    struct tether_header header = {.version = TETHER_WIRE_VERSION, .flags = TETHER_FLAG_LAMP, .length = TETHER_WARM_SAID,
                                    .channel = warm->remote, .sequence = lamp->sequence};
     struct tether_answer *place;
     uint8_t key[TETHER_KEY_SIZE];
@@ -240,7 +240,7 @@ static int answered(struct tether_endpoint *ep, struct tether_warm *warm, const 
     uint8_t key[TETHER_KEY_SIZE], plain[TETHER_BLOCK_BYTES];
     if (!warm->pending || header->sequence != (warm->counter & TETHER_MASK48))
         return -TETHER_E_STATE;
-    if (length != TETHER_WARM_ANSWER || header->length < 16)
+    if (length != TETHER_WARM_ANSWER)
         return -TETHER_E_LENGTH;
     if (tether_warm_key(warm->resume, 1, !warm->initiator, warm->counter, warm->frame + TETHER_HEADER_BYTES, key) ||
         unseal(&ep->greetings, key, header->sequence, frame, TETHER_BLOCK_BYTES, 0, plain))
@@ -267,7 +267,7 @@ int tether_warm_receive(struct tether_endpoint *ep, uint64_t now_ns, const struc
     warm = &g->warm[slot];
     if (header->flags != TETHER_FLAG_LAMP || header->flow != 0)
         return -TETHER_E_STATE;
-    if (header->grant_amount == 0)
+    if (header->length == TETHER_WARM_SAID)
         return answered(ep, warm, header, frame, length);
     if (header->length <= TETHER_WARM_HEAD || payload > (size_t)ep->config.frame_blocks * TETHER_BLOCK_BYTES ||
         length >= TETHER_HEADER_BYTES + payload + TETHER_BLOCK_BYTES)

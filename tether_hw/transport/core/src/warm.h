@@ -20,6 +20,7 @@ enum {
     TETHER_SALT_SIZE = 16,
     TETHER_WARM_HEAD = 24,      /* of the payload: salt, then the counter as the first sealed bytes */
     TETHER_WARM_ANSWER = 128,   /* the answer's frame */
+    TETHER_WARM_SAID = 16,      /* ... and its `length`, which no Lamp has */
     TETHER_STRIKE_WINDOW = 1024,
     TETHER_EARLY_QUEUE = 16,    /* messages that wait for the application */
     TETHER_WARM_TRIES = 5
