@@ -105,7 +105,7 @@ class Duo:
             if self.carrier == "udp":
                 address = Address(udp=f"127.0.0.1:{free_udp_port()}")
             else:
-                address = Address(mac=f"02:74:be:{side:02x}:00:{number:02x}")
+                address = Address(mac=f"02:74:be:{side:02x}:00:{number:02x}", vlan=self.link.vlan)
             cpu = (number * 2 + side) % cpus if cpus else None
             lanes.append(Lane(number, device, device, number, LINK, self.carrier, address, cpu))
         return lanes

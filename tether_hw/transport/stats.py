@@ -111,6 +111,7 @@ def peers_document(engine: Engine, roster: Optional[Roster] = None) -> list[dict
                     "initiator": bool(info.initiator),
                     "cipher": binding.CIPHER_NAMES.get(info.cipher),
                     "address": str(from_native(info.address)),
+                    "path_blocks": info.path_blocks,
                     "rtt_min_ns": info.rtt_min_ns,
                     "rtt_p50_ns": info.rtt_p50_ns,
                     "rtt_p99_ns": info.rtt_p99_ns,

@@ -201,6 +201,7 @@ class tether_channel_info(Sized):  # noqa: N801
         ("peer_frame_blocks", c_uint16),
         ("address", tether_address),
         ("away_ns", c_uint64),
+        *(("path_blocks", c_uint32), ("reserved", c_uint32)),
     )
 
 
@@ -216,8 +217,7 @@ class tether_stats(Sized):  # noqa: N801
         ("slots_received", c_uint64),
         ("bytes_sent", c_uint64),
         ("bytes_received", c_uint64),
-        ("messages_sent", c_uint64),
-        ("messages_received", c_uint64),
+        *_counters("messages_sent", "messages_received"),
         ("repairs_sent", c_uint64),
         ("duplicates_received", c_uint64),
         ("nacks_sent", c_uint64),

@@ -53,6 +53,8 @@ def _check_peer(value: Any, where: str) -> None:
     fields.text("name", NAME)
     fields.text("link", NAME)
     parse_address(fields.take("hail"), fields.at("hail"))
+    if fields.has("lane"):  # 0 goes without saying
+        fields.integer("lane", 0, 255)
 
     def key(item: Any, at: str) -> str:
         if not isinstance(item, str) or not HEX64.match(item):

@@ -517,6 +517,8 @@ struct tether_channel_info {
     uint16_t peer_frame_blocks;
     struct tether_address address; /* where frames to the peer go */
     uint64_t away_ns;           /* out of contact since then (contact windows); 0 = in contact */
+    uint32_t path_blocks;       /* payload blocks of the largest frame to the peer: both ends' and the path's */
+    uint32_t reserved;
 };
 TETHER_API int tether_channel_info(const tether_endpoint *endpoint, uint32_t channel, struct tether_channel_info *info);
 /* Address of one of the peer's lanes by its Manifest; -ENOENT. */

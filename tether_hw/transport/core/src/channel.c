@@ -337,6 +337,7 @@ TETHER_API int tether_channel_info(const tether_endpoint *cep, uint32_t channel,
     info->peer_frame_blocks = ch->peer_frame_blocks;
     info->address = ch->address;
     info->away_ns = ch->away_ns;
+    info->path_blocks = ch->cut_bytes / TETHER_BLOCK_BYTES;
     return 0;
 }
 

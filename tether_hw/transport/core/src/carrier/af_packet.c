@@ -35,6 +35,8 @@ enum {
     PACKET_RING_BYTES_MAX = 64 << 20,
     PACKET_SLOT_HEADER = 128, /* tpacket2_hdr, sockaddr_ll, alignment, MAC header */
     PACKET_TX_HEADROOM = 64,
+    PACKET_TRIES = 2000,      /* of a frame that the device has no buffer for; a stalled lane tries once a millisecond */
+    PACKET_TRIES_NEW = 8,     /* the same, larger than any that it has taken */
 };
 
 struct packet_carrier {
@@ -52,6 +54,8 @@ struct packet_carrier {
     struct iovec tx_vectors[PACKET_TX_FRAMES];
     struct mmsghdr tx_messages[PACKET_TX_FRAMES];
     uint32_t tx_head, tx_tail;
+    uint32_t stalls;    /* of the frame at tx_head */
+    size_t proven;      /* bytes of the largest frame that the device took */
 };
 
 static struct tpacket2_hdr *slot_at(const struct packet_carrier *packet, uint32_t at)
@@ -110,15 +114,27 @@ static unsigned packet_flush(struct carrier *carrier)
             count = PACKET_TX_FRAMES - at;
         int sent = sendmmsg(carrier->fd, packet->tx_messages + at, count, MSG_DONTWAIT);
         if (sent > 0) {
+            for (uint32_t i = at; i < at + (uint32_t)sent; i++)
+                packet->proven = packet->tx_vectors[i].iov_len > packet->proven ? packet->tx_vectors[i].iov_len : packet->proven;
             packet->tx_head += (uint32_t)sent;
+            packet->stalls = 0;
             continue;
         }
         if (errno == EINTR)
             continue;
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM || errno == ENETDOWN) {
-            carrier_count(&carrier->counters.tx_stalled, 1);
-            break;
+            /*
+             * A queue that is full for a moment and a device that never takes a frame of this size (its other end has
+             * a smaller MTU) give the same answer. The first must not cost a frame, the second must not hold up all
+             * that stand behind it, smaller probes among them.
+             */
+            uint32_t most = packet->tx_vectors[at].iov_len > packet->proven ? PACKET_TRIES_NEW : PACKET_TRIES;
+            if (errno != ENOBUFS || ++packet->stalls < most) {
+                carrier_count(&carrier->counters.tx_stalled, 1);
+                break;
+            }
         }
+        packet->stalls = 0;
         carrier_count(&carrier->counters.tx_errors, 1);
         packet->tx_head++;
     }
