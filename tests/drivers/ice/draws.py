@@ -176,13 +176,18 @@ def wishes(draw: st.DrawFn) -> Wish:
 # From a description to a machine, and back
 
 
-def build_machine(root: Path, begin: Begin) -> Machine:
-    """The machine as described; what it takes was done by somebody's hand."""
+def build_machine(root: Path, begin: Begin, names: tuple[str, str] = ("data0", "data1"), work: bool = True) -> Machine:
+    """The machine as described; what it takes was done by somebody's hand. work: now, or later by `worked_on`."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "lib/firmware").mkdir(parents=True, exist_ok=True)
-    machine = build.machine(root, package=None, bound=False, release=begin.release)
+    machine = build.machine(root, package=None, bound=False, names=names, release=begin.release)
     if begin.package is not None:
         build.put(root, PACKAGES[begin.package], OWN if begin.own else build.FILE)
+    return worked_on(machine, begin) if work else machine
+
+
+def worked_on(machine: Machine, begin: Begin) -> Machine:
+    """The machine after somebody's work."""
     for function in machine.functions:
         function.bind()
     for function, start in zip(machine.functions, begin.ports, strict=True):

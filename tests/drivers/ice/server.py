@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ sys.stdout.flush()
 sys.stderr.write(answer["err"])
 sys.exit(answer["code"])
 """ % SOCKET
-CLONE_NEWNS, CLONE_NEWNET, MS_BITS = 0x0002_0000, 0x4000_0000, 2 | 4 | 8
+CLONE_NEWNS, MS_BITS, MNT_DETACH = 0x0002_0000, 2 | 4 | 8, 2
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,6 +54,7 @@ class Inside:
         self.pid = pid
         self.disk = disk
         self.lock = threading.RLock()
+        self.own_links = self._links()
         self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
         self.mounts: list[Mount] = []
         self.descriptors: list[int] = []
@@ -68,20 +70,24 @@ class Inside:
             raise
 
     def close(self) -> None:
-        """Everything of it goes; the host stays, with its own /sys again."""
+        """It goes; the host stays, with its own /sys again and a /usr/lib that it may write to."""
         for mount in self.mounts:
-            self._inside("umount", "--lazy", f"/sys/{mount.top}", check=False)
+            self._among_mounts(partial(libc.umount2, f"/sys/{mount.top}".encode(), MNT_DETACH))
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.server.close()
-        for device in list(getattr(self, "machine", Machine(Path("/"))).devices):
-            self._inside("ip", "link", "delete", device.name, check=False)
-        self._inside("umount", "--lazy", "/usr/lib", check=False)
+        for name in self._links() - self.own_links:
+            self._inside("ip", "link", "delete", name, check=False)
         for name in PROGRAMS:
             (self.disk / "usr/local/sbin" / name).unlink(missing_ok=True)
         (self.disk / SOCKET).unlink(missing_ok=True)
         self.holder.kill()
         self.holder.wait()
+
+    def _links(self) -> set[str]:
+        argv = ["nsenter", "-t", str(self.pid), "--net", "ip", "-j", "link", "show"]
+        told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30)
+        return {link["ifname"] for link in json.loads(told.stdout)}
 
     def faults(self) -> list[str]:
         """What went wrong in the model itself."""
@@ -94,9 +100,11 @@ class Inside:
 
     def _files(self) -> None:
         """The host's /usr/lib becomes its own to write, so that packages can lie in /lib/firmware."""
-        self._inside("mkdir", "-p", "/run/usr-lib/upper", "/run/usr-lib/work")
-        options = "lowerdir=/usr/lib,upperdir=/run/usr-lib/upper,workdir=/run/usr-lib/work"
-        self._inside("mount", "-t", "overlay", "overlay", "-o", options, "/usr/lib")
+        if not Path(f"/proc/{self.pid}/root/run/usr-lib").exists():
+            self._inside("mkdir", "-p", "/run/usr-lib/upper", "/run/usr-lib/work")
+            options = "lowerdir=/usr/lib,upperdir=/run/usr-lib/upper,workdir=/run/usr-lib/work"
+            self._inside("mount", "-t", "overlay", "overlay", "-o", options, "/usr/lib")
+        self._inside("rm", "-rf", "/usr/lib/firmware")
         self._inside("mkdir", "-p", "/usr/lib/firmware")
         folder = self.disk / "usr/local/sbin"
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,20 +207,21 @@ class Inside:
             self.mounts.append(mount)
 
     def _mount_one(self, descriptor: int, place: str) -> None:
-        """In a child, as a process can be in one mount namespace only."""
+        options = f"fd={descriptor},rootmode=40000,user_id=0,group_id=0,allow_other"
+        kind = (b"ice-model", place.encode(), b"fuse", ctypes.c_ulong(MS_BITS), options.encode())
+        self._among_mounts(lambda: libc.mount(*kind))
+
+    def _among_mounts(self, act: Callable[[], int]) -> None:
+        """Do it in the host's mount namespace: in a child, as a process can be in one only."""
         child = os.fork()
         if child == 0:
             try:
                 spaces = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
-                if libc.setns(spaces, CLONE_NEWNS) != 0:
-                    os._exit(2)
-                options = f"fd={descriptor},rootmode=40000,user_id=0,group_id=0,allow_other"
-                done = libc.mount(b"ice-model", place.encode(), b"fuse", ctypes.c_ulong(MS_BITS), options.encode())
-                os._exit(0 if done == 0 else 3)
+                os._exit(2 if libc.setns(spaces, CLONE_NEWNS) != 0 else 3 if act() != 0 else 0)
             finally:
                 os._exit(4)
         _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0, f"{place} was not mounted ({status})"
+        assert os.waitstatus_to_exitcode(status) == 0, f"exit {os.waitstatus_to_exitcode(status)}"
 
 
 def can_run() -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ def _run(machine: Machine, words: list[str], as_json: bool) -> Done:
     found = [function for function in machine.functions if function.driver == "ice"]
     verb, rest = words[:2], words[2:]
     if verb == ["dev", "eswitch"] and rest[:1] == ["set"] and len(rest) == 4 and rest[2] == "mode":
+        _bound(machine, rest[1])
         return _eswitch_set(found, rest[1], rest[3])
     if verb == ["dev", "reload"]:
         return _reload(found, rest)
@@ -66,6 +68,12 @@ def _run(machine: Machine, words: list[str], as_json: bool) -> Done:
     if words[:2] == ["dev", "show"] or words == ["dev"]:
         return _show({"dev": {one.handle: {} for one in found}}, as_json)
     return _done(1, "", f'Command "{" ".join(words)}" not found\n')
+
+
+def _bound(machine: Machine, handle: str) -> None:
+    """A function without its driver has no devlink instance."""
+    if any(one.handle == handle and one.driver != "ice" for one in machine.functions):
+        raise Refused("no-driver", errno.ENODEV)
 
 
 def _show(document: dict[str, Any], as_json: bool) -> Done:
