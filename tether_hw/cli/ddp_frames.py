@@ -11,7 +11,8 @@ from typing import Any
 from tether_hw.cli import output
 from tether_hw.cli.ddp_packages import read_file, read_package, refused, write_file
 from tether_hw.cli.exits import Exit
-from tether_hw.errors import TetherError, UsageError
+from tether_hw.cli.hexadecimal import read_hex
+from tether_hw.errors import InputErrors, TetherError, UsageError
 from tether_hw.nic.e810.ddp.errors import DdpError
 from tether_hw.nic.e810.ddp.parser.machine import NO_PTYPE, Machine, Result, Round
 from tether_hw.nic.e810.ddp.parser.memo import Memo
@@ -21,18 +22,14 @@ from tether_hw.nic.e810.ddp.source.decompile import Describer
 MOST_FRAME_BYTES = 65_535
 MOST_CAPTURE_BYTES = 1 << 30
 ETHERNET = 1
-_SEPARATORS = str.maketrans("", "", " \t\r\n:-")
 
 
 def frame_bytes(text: str) -> bytes:
     """A frame in hexadecimal with any usual separators."""
-    digits = text.translate(_SEPARATORS).removeprefix("0x")
     try:
-        data = bytes.fromhex(digits)
-    except ValueError:
-        raise UsageError(
-            "--frame: no whole number of bytes in hexadecimal", hint="tether ddp simulate --help"
-        ) from None
+        data, _places = read_hex("--frame", text)
+    except InputErrors as error:
+        raise UsageError(str(error.problems[0]), hint="tether ddp simulate --help") from None
     if len(data) > MOST_FRAME_BYTES:
         raise UsageError(f"--frame: {len(data)} bytes, a frame has at most {MOST_FRAME_BYTES}")
     return data

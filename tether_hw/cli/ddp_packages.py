@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tether_hw.cli import output
 from tether_hw.cli.exits import Exit
 from tether_hw.errors import InputErrors, Problem, TetherError
+from tether_hw.fleet.whole_file import write_whole
 from tether_hw.nic.e810.ddp.container import MOST_FILE_BYTES, Package
 from tether_hw.nic.e810.ddp.errors import DdpError
 
@@ -50,15 +49,7 @@ def write_file(path: str, data: bytes, *, force: bool) -> None:
     if target.exists() and not force:
         raise TetherError(f"{path} is there already", hint="--force writes over it")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
+        write_whole(target, data, 0o644)
     except OSError as error:
         raise TetherError(f"{path}: {error.strerror}") from None
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.cli import output
 from tether_hw.cli.common import Parser, add_json
 from tether_hw.cli.exits import Exit
+from tether_hw.cli.hexadecimal import SEPARATORS, read_hex
 from tether_hw.errors import InputErrors, Problem, TetherError, UsageError
 
 if TYPE_CHECKING:
     from tether_hw.transport.protocol.capture import Capture
     from tether_hw.transport.protocol.keylog import KeyLog
-
-_SEPARATORS = " \t\r\n:-"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,7 +66,7 @@ def decode(args: argparse.Namespace) -> int:
     if args.number is not None or args.udp_port:
         raise UsageError("--number and --udp-port go with a capture")
     source, text = ("<stdin>", sys.stdin.read()) if args.hex == ["-"] else ("HEX", " ".join(args.hex))
-    data, columns = _bytes(source, text)
+    data, columns = read_hex(source, text)
     try:
         capture = Capture.decode(data)
     except Reject as reject:
@@ -83,7 +82,7 @@ def decode(args: argparse.Namespace) -> int:
 
 def is_file(word: str) -> bool:
     """Whether a word names a capture: hexadecimal has neither dot nor slash, and is no file with another letter."""
-    odd = word.strip("0123456789abcdefABCDEFx" + _SEPARATORS)
+    odd = word.strip("0123456789abcdefABCDEFx" + SEPARATORS)
     return word != "-" and ("." in word or "/" in word or (bool(odd) and Path(word).is_file()))
 
 
@@ -157,29 +156,3 @@ def _document(source: str, text: str) -> Capture:
         message = str(error).removeprefix(f"{error.field}: ")
         hint = "tether frame decode HEX --json prints such a document" if error.field == "schema" else None
         raise InputErrors([Problem(source, line, col, error.field, message, hint)]) from None
-
-
-def _bytes(source: str, text: str) -> tuple[bytes, list[tuple[int, int]]]:
-    """Hexadecimal with any usual separators -> bytes, and the (line, column) of each of them."""
-    digits: list[str] = []
-    columns: list[tuple[int, int]] = []
-    line, start = 1, 0
-    skip = 2 if text.lstrip(_SEPARATORS).lower().startswith("0x") else 0
-    for position, char in enumerate(text):
-        if char == "\n":
-            line, start = line + 1, position + 1
-        if char in _SEPARATORS:
-            continue
-        if skip:
-            skip -= 1
-            continue
-        if char not in "0123456789abcdefABCDEF":
-            raise InputErrors([Problem(source, line, position - start + 1, "", f"{char!r} is no hexadecimal digit")])
-        if len(digits) % 2 == 0:
-            columns.append((line, position - start + 1))
-        digits.append(char)
-    if len(digits) % 2:
-        raise InputErrors(
-            [Problem(source, *columns[-1], f"byte {len(columns) - 1}", "half a byte: an odd digit count")]
-        )
-    return bytes.fromhex("".join(digits)), columns

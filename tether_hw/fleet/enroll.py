@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from tether_hw.errors import HostRefused, TetherError
 from tether_hw.fleet import runner, words
 from tether_hw.fleet.engine_intent import engine_user
 from tether_hw.fleet.fingerprint import fingerprint
+from tether_hw.fleet.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,12 +90,6 @@ def record(inventory: Inventory, keys: Mapping[str, str]) -> bool:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
+        write_whole(path, text.encode(), 0o644)
     except OSError as error:
         raise TetherError(f"{path}: {error.strerror}") from None

@@ -8,12 +8,12 @@ import json
 import os
 import secrets
 import socket
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tether_hw.fleet.secrets import redact_all
+from tether_hw.fleet.whole_file import write_whole
 
 if TYPE_CHECKING:
     from tether_hw.fleet.inventory import Inventory
@@ -48,12 +48,7 @@ def save(inventory: Inventory, run: str, record: dict[str, Any]) -> Path:
     runs.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = runs / f"{run}.json"
     document = redact_all({"schema": SCHEMA, "run": run, **record})
-    descriptor, name = tempfile.mkstemp(prefix=".run-", dir=runs)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(path)
+    write_whole(path, json.dumps(document, indent=1).encode(), 0o600)
     return path
 
 

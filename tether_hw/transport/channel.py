@@ -7,13 +7,13 @@ import ctypes
 import queue
 import threading
 import weakref
-from types import TracebackType
 from typing import TYPE_CHECKING, Optional
 
 from . import binding
 from .address import from_native
+from .closing import Closing
 from .config import Address
-from .errors import ChannelDown, EngineError, TimedOut
+from .errors import ChannelDown, TimedOut
 from .flow import Flow
 from .structs import tether_address, tether_channel_info, tether_flow_options
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-class Channel:
+class Channel(Closing):
     """Made by Engine.connect and Engine.accept. `down` is None while it lives, then the reason in words."""
 
     def __init__(self, engine: Engine, handle: int, peer: str) -> None:
@@ -123,15 +123,6 @@ class Channel:
 
     def __enter__(self) -> Channel:
         return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        try:
-            self.close()
-        except EngineError:
-            if error is None:
-                raise
 
     def __repr__(self) -> str:
         return f"channel {self.handle & 0xFFFFFFFF:#x} (lane {self.lane} to {self.peer})"

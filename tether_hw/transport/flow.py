@@ -8,12 +8,12 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from . import binding
 from .buffers import pinned
-from .errors import ChannelDown, EngineError, FlowClosed, TimedOut
+from .closing import Closing
+from .errors import ChannelDown, FlowClosed, TimedOut
 from .structs import tether_flow_state
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Piece(NamedTuple):
     missing: int
 
 
-class Flow:
+class Flow(Closing):
     """A flow in both directions. Timeouts are seconds: None = wait for ever, 0 = try.
 
     A message flow carries whole messages (send, recv, iteration); a byte flow a stream (write, read, readinto),
@@ -245,15 +245,6 @@ class Flow:
 
     def __enter__(self) -> Flow:
         return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        try:
-            self.close()
-        except EngineError:
-            if error is None:
-                raise
 
     # -- inside
 

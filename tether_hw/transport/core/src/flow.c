@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "endpoint.h"
+#include "flow_rx.h"
 
 static uint16_t *table_of(struct tether_endpoint *ep, const struct tether_channel *ch)
 {
@@ -173,31 +174,18 @@ void tether_flow_drop(struct tether_endpoint *ep, struct tether_flow *flow)
     struct tether_channel *ch = tether_channel_of(ep, flow);
     uint8_t mute = flow->mute;
     struct tether_flow_rx *rx = &flow->rx;
-    uint32_t head = rx->head, tail = rx->tail, held = 0;
+    uint32_t head, tail;
     uint64_t bytes = rx->readable_bytes, messages = rx->readable_messages;
     tether_tx_drop(ep, flow);
     if (ch->ember_out && ch->ember_out == tether_flow_slot(ep, flow))
         ch->ember_out = 0;
     flow->ember_out = 0;
     tether_ledger_grant(&flow->tx.ledger, tether_ledger_next(&flow->tx.ledger)); /* nothing more is sent */
-    if (rx->message_cell != TETHER_NIL) { /* a message that will not end */
-        uint32_t cell = rx->message_cell;
-        tail = rx->message_prev;
-        if (tail == TETHER_NIL)
-            head = TETHER_NIL;
-        else
-            ep->rx.cells[tail].next = TETHER_NIL;
-        while (cell != TETHER_NIL) {
-            uint32_t following = ep->rx.cells[cell].next;
-            tether_rx_free(ep, flow, cell);
-            cell = following;
-        }
-        rx->message_cell = TETHER_NIL;
-        rx->message_bytes = 0;
-    }
-    rx->head = TETHER_NIL; /* kept aside from the drop */
+    tether_rx_break_message(ep, flow);
+    head = rx->head; /* kept aside from the drop */
+    tail = rx->tail;
+    rx->head = TETHER_NIL;
     tether_rx_drop(ep, flow);
-    (void)held;
     flow->mute = mute;
     rx->head = head;
     rx->tail = tail;

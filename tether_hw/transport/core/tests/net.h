@@ -272,6 +272,17 @@ static inline void net_connect(struct net *net)
             net->nodes[event.peer_id - 1].context = NULL;
 }
 
+/* Work of a node that reads whatever comes. */
+static inline void net_read_all(struct net_node *node, uint64_t now_ns)
+{
+    static uint8_t sink[1 << 20];
+    struct tether_event event;
+    while (tether_endpoint_event(node->ep, &event))
+        if (event.kind == TETHER_EVENT_FLOW_READABLE)
+            while (tether_flow_read(node->ep, now_ns, event.channel, event.flow, sink, sizeof sink, NULL) > 0)
+                continue;
+}
+
 static inline void net_close(struct net *net)
 {
     while (net->events)

@@ -350,6 +350,17 @@ static inline struct tether_stats pair_stats(const struct pair *p, int i)
     return stats;
 }
 
+/* Two ends with a channel between them that has been up for a moment, and `bytes` to send over it. */
+static inline void pair_begin(struct pair *p, uint64_t seed, uint8_t *bytes, size_t size)
+{
+    pair_open(p, seed);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)test_random(&p->rng);
+    pair_start(p);
+    pair_connect(p);
+    pair_run(p, 2000000);
+}
+
 /* I8: no demand and quiet, so what is granted is the standing amounts, and every cell is free. */
 static inline void pair_quiet(struct pair *p)
 {

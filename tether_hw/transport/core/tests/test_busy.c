@@ -217,15 +217,6 @@ static uint8_t sink[1 << 20];
 static uint16_t flows[NET_NODES];
 static int dumb; /* nobody says BUSY */
 
-static void reader(struct net_node *node, uint64_t now_ns)
-{
-    struct tether_event event;
-    while (tether_endpoint_event(node->ep, &event))
-        if (event.kind == TETHER_EVENT_FLOW_READABLE)
-            while (tether_flow_read(node->ep, now_ns, event.channel, event.flow, sink, sizeof sink, NULL) > 0)
-                continue;
-}
-
 static void writer(struct net_node *node, uint64_t now_ns)
 {
     uint16_t id = *(uint16_t *)node->context;
@@ -248,7 +239,7 @@ static void begin_two(uint64_t rate_bps, uint64_t part, uint64_t delay_ns, int k
     }
     net_start(&net);
     net_connect(&net);
-    net.nodes[2].work = reader;
+    net.nodes[2].work = net_read_all;
     net.nodes[0].rate_bps = rate_bps / part;
     for (uint32_t i = 0; i < 2; i++) {
         CHECK_EQ(tether_flow_open(net.nodes[i].ep, net.now_ns, net.nodes[i].channel, TETHER_FLOW_BYTES, 0, &flows[i]), 0);

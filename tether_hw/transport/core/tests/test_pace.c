@@ -104,15 +104,6 @@ static void who_comes_late_makes_up_little(void)
 static struct net net;
 static uint8_t sink[1 << 20];
 
-static void reader(struct net_node *node, uint64_t now_ns)
-{
-    struct tether_event event;
-    while (tether_endpoint_event(node->ep, &event))
-        if (event.kind == TETHER_EVENT_FLOW_READABLE)
-            while (tether_flow_read(node->ep, now_ns, event.channel, event.flow, sink, sizeof sink, NULL) > 0)
-                continue;
-}
-
 static void writer(struct net_node *node, uint64_t now_ns)
 {
     if (node->context)
@@ -136,7 +127,7 @@ static void begin_net(uint32_t senders, uint64_t rate_bps, uint64_t port_bps, ui
     net_start(&net);
     net_connect(&net);
     net.nodes[senders].port_bps = port_bps;
-    net.nodes[senders].work = reader;
+    net.nodes[senders].work = net_read_all;
     for (uint32_t i = 0; i < senders; i++) {
         CHECK_EQ(tether_flow_open(net.nodes[i].ep, net.now_ns, net.nodes[i].channel, TETHER_FLOW_BYTES, 0, &flows[i]), 0);
         net.nodes[i].context = &flows[i];

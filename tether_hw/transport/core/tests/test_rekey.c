@@ -10,12 +10,7 @@ static uint8_t bytes[1 << 20], got[1 << 20];
 
 static void begin(uint64_t seed)
 {
-    pair_open(&pair, seed);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)test_random(&pair.rng);
-    pair_start(&pair);
-    pair_connect(&pair);
-    pair_run(&pair, 2000000);
+    pair_begin(&pair, seed, bytes, sizeof bytes);
 }
 
 static struct tether_channel *channel(int i)

@@ -116,16 +116,22 @@ static void beyond_the_grant(void)
     pair_close(&p);
 }
 
-/* The channel's standing cell: one flow at a time, and free again with the grant that covers it. */
-static void ember_of_a_channel(void)
+/* A receiver with room for one message of the largest size. */
+static void begin_tight(uint64_t seed)
 {
-    PROVES("T-STA-2", "T-STA-4", "T-STA-5");
-    pair_open(&p, 6);
+    pair_open(&p, seed);
     p.config[1].rx_cells = 64;
     p.config[1].max_message = 64 * 1408;
     pair_start(&p);
     pair_connect(&p);
     pair_run(&p, 100000000);
+}
+
+/* The channel's standing cell: one flow at a time, and free again with the grant that covers it. */
+static void ember_of_a_channel(void)
+{
+    PROVES("T-STA-2", "T-STA-4", "T-STA-5");
+    begin_tight(6);
     for (uint16_t id = 2; id <= 6; id = (uint16_t)(id + 2))
         (void)define(id, id == 2 ? TETHER_FLOW_MESSAGE : TETHER_FLOW_BYTES, id == 2 ? 64 * 1408 : 0);
     CHECK_EQ(header_of(2, 0, 64, 0), 0);
@@ -175,12 +181,7 @@ static void whole_or_nothing(void)
 {
     PROVES("T-MSG-2", "T-MSG-4", "T-MSG-10");
     struct tether_flow *first, *second, *bytes;
-    pair_open(&p, 8);
-    p.config[1].rx_cells = 64;
-    p.config[1].max_message = 64 * 1408;
-    pair_start(&p);
-    pair_connect(&p);
-    pair_run(&p, 100000000);
+    begin_tight(8);
     first = define(2, TETHER_FLOW_MESSAGE, 64 * 1408);
     second = define(4, TETHER_FLOW_MESSAGE, 64 * 1408);
     bytes = define(6, TETHER_FLOW_BYTES, 0);
@@ -218,12 +219,7 @@ static void turn_of_who_gives_up(void)
     PROVES("T-MSG-4", "T-RET-2");
     struct tether_tag_skip skip = {.flow = 4};
     uint8_t tags[64];
-    pair_open(&p, 9);
-    p.config[1].rx_cells = 64;
-    p.config[1].max_message = 64 * 1408;
-    pair_start(&p);
-    pair_connect(&p);
-    pair_run(&p, 100000000);
+    begin_tight(9);
     for (uint16_t id = 2; id <= 6; id = (uint16_t)(id + 2))
         (void)define(id, TETHER_FLOW_MESSAGE, 64 * 1408);
     CHECK_EQ(header_of(2, 0, 40, 0), 0);
