@@ -38,6 +38,8 @@ def package_of(name: str) -> Package:
 
 def package_bytes(name: str, version: str | None = None) -> bytes:
     """The same as a file, of another version when one is given; `signed` is the plain one with a signing segment."""
+    if name == "rubbish":
+        return b"no package at all"
     return signed_bytes(version=version) if name == "signed" else _bytes_of(name, version)
 
 

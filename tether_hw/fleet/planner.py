@@ -15,7 +15,7 @@ from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
-from tether_hw.fleet.planner_e810 import dpdk_nics, leaves_safe_mode, plan_e810
+from tether_hw.fleet.planner_e810 import dpdk_nics, leaves_safe_mode, plan_e810, without_driver
 from tether_hw.fleet.planner_engine import carriers, engine_steps
 from tether_hw.fleet.removals import nic_removals
 from tether_hw.nic.e810.model import E810Nic
@@ -131,7 +131,10 @@ def _devices(inventory: Inventory, name: str, draft: HostDraft) -> dict[str, str
         device = answers.get(tuple(selector.items()))
         if device is None and selector.get("name") in config:
             device = selector["name"]
-        if device is None or device not in config:
+        unbound = None if device in config else without_driver(nic, draft)
+        if unbound is not None:
+            draft.refusals.append(f"NIC {nic_name}: {unbound}")
+        elif device is None or device not in config:
             there = ", ".join(str(link["name"]) for link in draft.facts.status["links"]) or "none"
             text = " ".join(f"{kind} {value}" for kind, value in selector.items())
             draft.refusals.append(f"NIC {nic_name}: no device with {text}; the host has {there}")

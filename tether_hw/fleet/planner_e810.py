@@ -27,6 +27,15 @@ def leaves_safe_mode(nic: object, config: Mapping[str, Any], device: str) -> boo
     return function is not None and function["card"] is not None and config["cards"][function["card"]]["safe_mode"]
 
 
+def without_driver(nic: object, draft: HostDraft) -> str | None:
+    """Why the port of an E810 that the host has shows no device; None where it has none or is no E810."""
+    function = _function(draft, nic, None) if isinstance(nic, E810Nic) else None
+    if function is None:
+        return None
+    driver = draft.facts.config["functions"][function]["driver"]
+    return f"{function} has {'no driver' if driver is None else f'driver {driver}'}: give it to ice, or say mode: dpdk"
+
+
 def plan_e810(inventory: Inventory, name: str, draft: HostDraft, setting: Setting, devices: Mapping[str, str]) -> None:
     """Plan the E810 cards that the inventory asks for, and those on which something of ours is left."""
     config, status = draft.facts.config, draft.facts.status

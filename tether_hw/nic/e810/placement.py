@@ -40,7 +40,7 @@ def place(
     placement = Placement(card["package"], card["safe_mode"])
     asking = [port for port in ports if port.nic.ddp is not None]
     if not asking:
-        _put_back(placement, serial, config, status)
+        _put_back(placement, serial, config, status, functions)
         return placement
     first = asking[0]
     for port in asking[1:]:
@@ -85,12 +85,19 @@ def _ask(
         return
     if not there and card["files"][path] != file.sha256:
         placement.files.append(DdpPackage(serial, path, file.sha256, initramfs(status)))
-    if kernel:
+    if works and kernel:
+        placement.notes.append(
+            f"card {serial} works with {file.name} {file.version} already: the driver takes it for the same package "
+            "and loads the file at the next start"
+        )
+    elif kernel:
         placement.reload = True
         placement.package, placement.safe_mode = dict(file.shown), False
 
 
-def _put_back(placement: Placement, serial: str, config: dict[str, Any], status: Mapping[str, Any]) -> None:
+def _put_back(
+    placement: Placement, serial: str, config: dict[str, Any], status: Mapping[str, Any], functions: Sequence[str]
+) -> None:
     """The file that we placed and nobody asks for any more goes, and the driver loads what is there then."""
     card = config["cards"][serial]
     owned = {tuple(entry["path"]): entry for entry in status["owned"]}
@@ -102,17 +109,13 @@ def _put_back(placement: Placement, serial: str, config: dict[str, Any], status:
             placement.notes.append(f"{path} is no longer what we set; it is left as it is")
             continue
         placement.files.append(DdpPackage(serial, path, entry["before"], initramfs(status)))
-    worked = any(config["functions"][name]["driver"] == "ice" for name in _of(serial, config))
-    if placement.files and worked:
+    worked = any(config["functions"][name]["driver"] == "ice" for name in functions)
+    package = owned.get(("cards", serial, "package"))
+    safe = owned.get(("cards", serial, "safe_mode"))
+    if placement.files and worked and (package is not None or safe is not None):
         placement.reload = True
-        package = owned.get(("cards", serial, "package"))
-        safe = owned.get(("cards", serial, "safe_mode"))
         placement.package = placement.package if package is None else package["before"]
         placement.safe_mode = placement.safe_mode if safe is None else bool(safe["before"])
-
-
-def _of(serial: str, config: dict[str, Any]) -> list[str]:
-    return [name for name, one in config["functions"].items() if one["card"] == serial]
 
 
 def initramfs(status: Mapping[str, Any]) -> str | None:

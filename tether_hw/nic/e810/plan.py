@@ -68,10 +68,6 @@ class Scene:
         """The entry of the owned record for a path."""
         return next((entry for entry in self.status["owned"] if tuple(entry["path"]) == path), None)
 
-    def safe_mode(self, function: str) -> bool:
-        """Whether the card of a function is in safe mode now."""
-        return bool(self.config["cards"][self.config["functions"][function]["card"]]["safe_mode"])
-
     def functions(self, serial: str) -> list[str]:
         """The functions of a card."""
         return sorted(name for name, one in self.config["functions"].items() if one["card"] == serial)
@@ -254,7 +250,7 @@ def _queues_behind(
 def _ground(name: str, port: Port, goal: _Goal, scene: Scene, placement: Placement) -> Ground:
     status = scene.status["functions"][name]
     queues = port.nic.queues
-    if queues is None and port.device is not None and not scene.safe_mode(name):
+    if queues is None and port.device is not None:
         now = look_up(scene.config, ("nics", port.device, "queues"))
         queues = min(now.values()) if isinstance(now, dict) else None
     return Ground(

@@ -138,11 +138,13 @@ def _limits(plan: Steer, port: Port, wanted: Sequence[WantedRule], ground: Groun
         if isinstance(action, str):
             continue
         if action.queue is not None and ground.queues is not None and action.queue >= ground.queues:
-            plan.refusals.append(f"rule {rule.name}: queue {action.queue}, {port.name} has {ground.queues}")
+            plan.refusals.append(
+                f"rule {rule.name}: queue {action.queue}, {port.name} has {ground.queues}: say queues: N"
+            )
         if action.redirect is not None and action.redirect.vf >= ground.vfs:
             plan.refusals.append(f"rule {rule.name}: VF {action.redirect.vf}, there are {ground.vfs}: say vfs: N")
     if plan.way == FLOWER:
-        if ground.lldp and plan.rules:
+        if ground.lldp and any(rule.offload != "software" for rule in plan.rules):
             plan.refusals.append(
                 "the firmware's LLDP agent is on, and the switch takes no rule beside it: "
                 f"ethtool --set-priv-flags {port.device} fw-lldp-agent off"
