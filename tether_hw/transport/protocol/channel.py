@@ -310,6 +310,13 @@ class Channel:
         self.say(Bye(reason), self.fall)
         self.node.tell(Happened.CHANNEL_DOWN, self.index, status=status, peer=self.peer.id)
 
+    def expel(self) -> None:
+        """The peer left the roster: a word to it where there is a channel (T-IDN-2)."""
+        if self.state is State.UP:
+            self.bye(BYE_ROSTER, -errno.EACCES)
+        elif self.state is not State.CLOSING:
+            self.fall(-errno.EACCES)
+
     def end_flows(self, status: int) -> None:
         """Every flow of the application ends; what is whole stays readable until it is read."""
         if self.state is State.UP and self.verified and status not in (-errno.EACCES, -errno.EPROTO):

@@ -20,7 +20,7 @@ from dataclasses import replace
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.answers import Answers
 from tether_hw.transport.protocol.attempts import Attempt, Hailer
-from tether_hw.transport.protocol.channel import BYE_CLOSED, BYE_ROSTER, Channel, State
+from tether_hw.transport.protocol.channel import BYE_CLOSED, Channel, State
 from tether_hw.transport.protocol.config import (
     BYTES,
     MESSAGES,
@@ -202,10 +202,7 @@ class Endpoint:
         for channel in self._hailing.channels():
             peer = by_key.get(channel.peer_key)
             if peer is None or peer.id != channel.peer.id:
-                if channel.state is State.UP:
-                    channel.bye(BYE_ROSTER, -errno.EACCES)
-                elif channel.state is not State.CLOSING:
-                    channel.fall(-errno.EACCES)
+                channel.expel()
                 self._sweep(channel)
         for attempt in self._hailing.attempts():
             now_known = next((peer for peer in by_key.values() if peer.id == attempt.peer.id), None)
