@@ -78,7 +78,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->peer_windows.count = ch->peer_rtt_table.count = 0;
     ch->away_ns = 0;
     ch->peer_stamp = ch->peer_stamp_ns = ch->peer_stamp_sequence = 0;
-    ch->reorder_ns = ch->reorder_at_ns = 0;
+    ch->reorder_ns = ch->reorder_at_ns = ch->sample_ns = 0;
     ch->refused_count = 0;
     memset(ch->refused, 0, sizeof ch->refused);
     ch->last_slot = 0;

@@ -50,6 +50,7 @@ struct tether_channel {
     uint64_t peer_stamp, peer_stamp_ns; /* newest Timestamp of the peer, and when it came */
     uint64_t peer_stamp_sequence;
     struct tether_rtt rtt;
+    uint64_t sample_ns;     /* from then on the next frame gives an RTT sample */
     uint64_t reorder_ns;    /* a gap is not asked for before it has stood so long */
     uint64_t reorder_at_ns; /* when that was raised, or halved, last */
     uint64_t receipt_ns;    /* when the last one was spent */

@@ -103,6 +103,8 @@ static int open_all(struct tether_endpoint *ep)
     ep->table_mask = table - 1;
     ep->window = c->ring_frames - c->ring_frames / 4;
     ep->link_bps = c->rate_bps / (c->link_lanes ? c->link_lanes : 1);
+    ep->quantum = (ep->window < c->rx_cells ? ep->window : c->rx_cells) / 16;
+    ep->quantum = ep->quantum < 1 ? 1 : ep->quantum < 16 ? ep->quantum : 16;
     ep->pool_frames = c->ring_frames / 4 / c->max_channels; /* with the ember: T-GRT-9 */
     ep->pool_frames = ep->pool_frames < 2 ? 1 : ep->pool_frames - 1;
     ep->pool_frames = ep->pool_frames < TETHER_CONTROL_FRAMES ? ep->pool_frames : TETHER_CONTROL_FRAMES;

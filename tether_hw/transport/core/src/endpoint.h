@@ -144,6 +144,7 @@ struct tether_endpoint {
     uint32_t window;         /* the most of them: 3/4 of the ring */
     uint32_t pool_frames;    /* Flow 0's pool: with an ember, a channel's part of the last quarter */
     uint32_t freed;          /* cells freed and frames arrived since the last round of grants */
+    uint32_t quantum;        /* of them that are worth another round */
     uint32_t waiter;         /* flow node that gathers cells for a whole message; NIL */
     uint32_t starved;        /* a flow got less than it asks for in the last round */
     uint32_t tx_used;        /* send cells of application flows */
@@ -249,7 +250,6 @@ void tether_channel_fail(struct tether_endpoint *ep, struct tether_channel *ch, 
 uint64_t tether_channel_silence(struct tether_endpoint *ep, struct tether_channel *ch);
 
 /* flow.c */
-struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id);
 struct tether_flow *tether_flow_lookup(struct tether_endpoint *ep, uint32_t channel, uint16_t id,
                                        struct tether_channel **ch);
 uint64_t tether_message_most(const struct tether_endpoint *ep, const struct tether_channel *ch, uint8_t scale);
@@ -320,9 +320,7 @@ void tether_pace_hear(struct tether_endpoint *ep, struct tether_flow *flow, cons
 
 /* grant.c */
 uint32_t tether_grant_free(const struct tether_endpoint *ep);
-void tether_grant_note(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns);
-void tether_grant_freed(struct tether_endpoint *ep);
 void tether_grant_release(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_grant_tell(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_ember_clear(struct tether_endpoint *ep, struct tether_flow *flow);
@@ -362,7 +360,6 @@ void tether_timers_run(struct tether_endpoint *ep, uint64_t now_ns);
 int tether_news_send(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame);
 
 /* queue.c */
-void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch);
 void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint8_t news);
 
 /* roster.c */

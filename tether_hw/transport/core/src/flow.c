@@ -15,12 +15,10 @@ static uint32_t hash(const struct tether_endpoint *ep, uint16_t id)
     return (uint32_t)(id >> 1) * 2654435761u >> 8 & ep->table_mask;
 }
 
-struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id)
+struct tether_flow *tether_flow_search(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id)
 {
-    struct tether_flow *flow = tether_flow_at(ep, ch, ch->last_slot);
+    struct tether_flow *flow;
     const uint16_t *table;
-    if (flow->id == id && flow->used)
-        return flow;
     if (id == 0)
         return tether_flow_at(ep, ch, 0);
     table = table_of(ep, ch);
@@ -129,6 +127,7 @@ void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, st
     rx->final = rx->end = UINT64_MAX;
     rx->floor = ep->floor >> flow->scale ? ep->floor >> flow->scale : 1;
     rx->bound_slots = frames * rx->floor;
+    rx->tell_after = TETHER_RECEIPT_FRAMES;
     tether_gaps_init(&rx->gaps);
     flow->flags = flow->news = flow->refresh_round = 0;
     flow->control = 0;

@@ -110,6 +110,7 @@ struct tether_flow_rx {
     uint32_t fragments;     /* unordered messages: first cell of the first fragment */
     uint32_t hole_count;
     uint32_t untold;        /* frames arrived and not told */
+    uint32_t tell_after;    /* a plain receipt after so many of them */
     uint32_t held;          /* cells with data of this flow */
     uint32_t reserved;      /* cells reserved: (reserved_to - arrived) / floor */
     uint32_t outstanding;   /* frames granted and not arrived */

@@ -5,9 +5,7 @@
  * Cells below the first gap are in `head`..`tail` and belong to the application; cells behind it wait in
  * `ahead`. Our floor is our frame size, so every frame takes exactly `floor` slots and one cell.
  */
-#include "flow_rx.h"
-
-#include "account.h"
+#include "arrive.h"
 
 void tether_rx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
 {
@@ -203,8 +201,8 @@ static uint64_t bounded(uint64_t slots)
 }
 
 /* Demand, as the newest frame says it and as the most that any frame has said. */
-static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_header *header,
-                   uint64_t position)
+void tether_rx_demand_any(struct tether_endpoint *ep, struct tether_flow *flow, const struct tether_header *header,
+                          uint64_t position)
 {
     struct tether_flow_rx *rx = &flow->rx;
     uint64_t least = position + bounded(tether_unfloat16(header->want));
@@ -226,30 +224,7 @@ static void demand(struct tether_endpoint *ep, struct tether_flow *flow, const s
         if (__builtin_expect((header->flags & TETHER_FLAG_BUSY) | rx->lend.on, 0))
             tether_lend_heard(ep, flow, header);
     }
-    /* All that was surely declared is here and no message is open: what rounding reserved beyond goes back. */
-    if (rx->contig >= rx->demand && rx->message_cell == TETHER_NIL)
-        rx->upper = rx->demand;
-    if (rx->reserved_to > rx->upper && rx->reserved_to > rx->granted)
-        tether_grant_release(ep, flow);
-    tether_grant_note(ep, flow);
-}
-
-/* A frame has arrived that the peer does not know of yet. */
-static void untold(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, int last,
-                   uint64_t now_ns)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    uint64_t pause = tether_rtt_now(&ch->rtt) / 8;
-    tether_receipt_earn(ep, ch);
-    if (rx->untold++ == 0) {
-        rx->untold_ns = now_ns;
-        tether_timed(ep, ch, flow, now_ns);
-        tether_arm(ep, ch, now_ns + pause);
-    }
-    if (rx->untold >= TETHER_RECEIPT_FRAMES || (last && now_ns - ch->receipt_ns >= pause))
-        tether_news(ep, ch, flow, TETHER_NEWS_ACK);
-    else if (flow->news)
-        tether_news(ep, ch, flow, flow->news); /* news that waited for a receipt */
+    tether_rx_demanded(ep, flow);
 }
 
 int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
@@ -283,8 +258,8 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     if (duplicate) {
         TETHER_COUNT(ep, duplicates_received);
         spurious(ch, now_ns);
-        demand(ep, flow, header, end);
-        untold(ep, ch, flow, 1, now_ns);
+        tether_rx_demand(ep, flow, header, end);
+        tether_rx_untold(ep, ch, flow, 1, now_ns);
         return 0;
     }
     if (start > rx->high) {
@@ -301,28 +276,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
         tether_cells_give(&ep->rx, spare);
         return -TETHER_E_CELLS;
     }
-    ep->rx_spare = spare;
-    c->slot = start;
-    c->length = header->length;
-    c->flags = header->flags & (TETHER_FLAG_FIRST | TETHER_FLAG_END);
-    c->marks = 0;
-    TETHER_COUNT(ep, data_frames_received);
-    ep->stats.slots_received += rx->floor;
-    rx->arrived += rx->floor;
-    if (flow->id != 0) {
-        ep->stats.bytes_received += header->length;
-        tether_count_held(ep, flow, 1);
-        if (ember) {
-            flow->ember_in = 1;
-            ch->ember_in = tether_flow_slot(ep, flow);
-            ep->embers++;
-            tether_rx_cover_last(ep, flow);
-        } else if (!TETHER_BROKEN(ep, rx->outstanding && rx->reserved && ep->outstanding && ep->reserved)) {
-            tether_count_arrived(ep, flow, 1);
-            rx->fed_ns = now_ns;
-        }
-        tether_grant_freed(ep);
-    }
+    tether_rx_keep(ep, ch, flow, header, start, spare, ember, now_ns);
     if (flow->order == TETHER_FLOW_UNORDERED) {
         if (gap != TETHER_NIL) {
             (void)tether_gaps_fill(&ep->gap_pool, &rx->gaps, gap, start, end, TETHER_NIL);
@@ -359,11 +313,7 @@ int tether_rx_data(struct tether_endpoint *ep, struct tether_channel *ch, struct
     }
     if (ended(ch, flow))
         return 0; /* the tags ended it */
-    if (rx->clock.tries)
-        tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));
-    tether_backoff_heard(&rx->clock, now_ns, 1);
-    demand(ep, flow, header, end);
-    untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);
+    tether_rx_kept(ep, ch, flow, header, end, now_ns);
     if (rx->final != UINT64_MAX && rx->contig >= rx->final) {
         tether_rx_cover_last(ep, flow);
         tether_flow_settle(ep, flow);
@@ -379,7 +329,7 @@ void tether_rx_header(struct tether_endpoint *ep, struct tether_channel *ch, str
     uint64_t high = tether_expand32(rx->contig, header->slot), seen;
     int blocked = (header->flags & TETHER_FLAG_BLOCKED) != 0;
     tether_backoff_heard(&rx->clock, now_ns, 0);
-    demand(ep, flow, header, high);
+    tether_rx_demand(ep, flow, header, high);
     seen = high < rx->granted ? high : rx->granted;
     seen -= seen % rx->floor;
     if (rx->final != UINT64_MAX && seen > rx->final)

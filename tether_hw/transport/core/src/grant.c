@@ -8,7 +8,8 @@
  *             need: more would not come sooner, and less would leave the link idle
  *   messages  a message flow reserves whole messages or waits; one waiter at a time gathers what becomes free,
  *             so two large messages never hold half of the buffer each
- *   steps     a grant is worth a frame: flows are granted again when 16 frames, or a quarter, have come
+ *   steps     a grant is worth a frame: flows are granted again when 16 frames, or a quarter, have come; up to 64 where
+ *             that is no more than an eighth
  *
  * Who is served first, and how much each may take, is the policy's word (schedule.c).
  */
@@ -22,35 +23,6 @@ uint32_t tether_grant_free(const struct tether_endpoint *ep)
     uint64_t all = (uint64_t)ep->config.rx_cells + ep->embers, used = (uint64_t)ep->held + ep->reserved;
     TETHER_BREAK_I4_BY(used = 0;)
     return used < all ? (uint32_t)(all - used) : 0;
-}
-
-static uint32_t quantum(const struct tether_endpoint *ep)
-{
-    uint32_t least = ep->window < ep->config.rx_cells ? ep->window : ep->config.rx_cells;
-    least /= 16;
-    return least < 1 ? 1 : least < STEP_FRAMES ? least : STEP_FRAMES;
-}
-
-/* A cell or a place in the window became free. */
-void tether_grant_freed(struct tether_endpoint *ep)
-{
-    ep->freed++;
-    if (ep->starved && (ep->freed >= quantum(ep) || ep->outstanding == 0))
-        ep->grant_dirty = 1;
-}
-
-/* Demand was declared, or frames arrived. */
-void tether_grant_note(struct tether_endpoint *ep, struct tether_flow *flow)
-{
-    struct tether_flow_rx *rx = &flow->rx;
-    if (rx->demand <= rx->granted && rx->upper <= rx->reserved_to) {
-        if (__builtin_expect(ep->waiter == tether_flow_node(ep, flow), 0))
-            tether_grant_release(ep, flow); /* it gathered for what is no longer asked for: the next one's turn */
-        return;
-    }
-    tether_enqueue(ep, flow, TETHER_Q_GRANT);
-    if (rx->outstanding <= rx->regrant_at)
-        ep->grant_dirty = 1;
 }
 
 void tether_ember_clear(struct tether_endpoint *ep, struct tether_flow *flow)
@@ -157,6 +129,15 @@ static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, 
     }
 }
 
+/* Frames after which the flow is granted again: a part of what it has, but not so few that each costs a frame back. */
+static uint32_t step_of(uint32_t outstanding)
+{
+    if (outstanding / 4 <= STEP_FRAMES)
+        return outstanding / 4;
+    outstanding /= 8;
+    return outstanding < STEP_FRAMES ? STEP_FRAMES : outstanding < 4 * STEP_FRAMES ? outstanding : 4 * STEP_FRAMES;
+}
+
 static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t frames, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
@@ -172,7 +153,8 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
     if (rx->outstanding == 0)
         rx->fed_ns = now_ns;
     tether_count_outstanding(ep, flow, frames);
-    step = rx->outstanding / 4 < STEP_FRAMES ? rx->outstanding / 4 : STEP_FRAMES;
+    step = step_of(rx->outstanding);
+    rx->tell_after = step < TETHER_RECEIPT_FRAMES ? TETHER_RECEIPT_FRAMES : step;
     rx->regrant_at = rx->outstanding - step - (step == 0 && rx->outstanding);
     tether_grant_tell(ep, flow);
     if (TETHER_BROKEN(ep, (uint64_t)ep->held + ep->reserved <=

@@ -17,6 +17,53 @@ TETHER_USUAL void tether_timed(struct tether_endpoint *ep, struct tether_channel
         tether_timed_first(ep, ch, flow, now_ns);
 }
 
+/* flow.c: a flow of a channel, NULL = there is none; the one that was looked for last is found at once. */
+struct tether_flow *tether_flow_search(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id);
+TETHER_USUAL struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id)
+{
+    struct tether_flow *flow = tether_flow_at(ep, ch, ch->last_slot);
+    return TETHER_LIKELY(flow->id == id && flow->used) ? flow : tether_flow_search(ep, ch, id);
+}
+
+/* queue.c: leave for one header-only frame. */
+void tether_receipt_give(struct tether_endpoint *ep, struct tether_channel *ch);
+TETHER_USUAL void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)
+{
+    ch->receipts += ch->receipts < TETHER_RECEIPTS_MAX;
+    TETHER_COUNT(ep, receipts_earned);
+    if (TETHER_UNLIKELY(ch->queues[TETHER_Q_RECEIPT].head != TETHER_NIL))
+        tether_receipt_give(ep, ch);
+}
+
+/* How long a plain receipt may wait for more frames to tell of: far less than the silence after which it is missed. */
+TETHER_USUAL uint64_t tether_receipt_pause(const struct tether_channel *ch)
+{
+    uint64_t pause = tether_rtt_now(&ch->rtt) / 8;
+    return pause > ch->silence_floor_ns / 16 ? pause : ch->silence_floor_ns / 16;
+}
+
+/* grant.c: a cell or a place in the window became free. */
+TETHER_USUAL void tether_grant_freed(struct tether_endpoint *ep)
+{
+    ep->freed++;
+    if (ep->starved && (ep->freed >= ep->quantum || ep->outstanding == 0))
+        ep->grant_dirty = 1;
+}
+
+/* Demand was declared, or frames arrived. */
+TETHER_USUAL void tether_grant_note(struct tether_endpoint *ep, struct tether_flow *flow)
+{
+    const struct tether_flow_rx *rx = &flow->rx;
+    if (rx->demand <= rx->granted && rx->upper <= rx->reserved_to) {
+        if (TETHER_UNLIKELY(ep->waiter != TETHER_NIL) && ep->waiter == tether_flow_node(ep, flow))
+            tether_grant_release(ep, flow); /* it gathered for what is no longer asked for: the next one's turn */
+        return;
+    }
+    tether_enqueue(ep, flow, TETHER_Q_GRANT);
+    if (TETHER_UNLIKELY(rx->outstanding <= rx->regrant_at))
+        ep->grant_dirty = 1;
+}
+
 /* flow_expire.c: drop what has expired. */
 void tether_tx_expire_old(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                           uint64_t now_ns);

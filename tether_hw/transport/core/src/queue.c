@@ -39,15 +39,9 @@ void tether_news(struct tether_endpoint *ep, struct tether_channel *ch, struct t
     tether_work(ep, ch);
 }
 
-/* Leave for one header-only frame: whoever waits for one longest may have it. */
-void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)
+/* Whoever waits for a receipt longest may have it. */
+void tether_receipt_give(struct tether_endpoint *ep, struct tether_channel *ch)
 {
-    struct tether_flow *flow;
-    if (ch->receipts < TETHER_RECEIPTS_MAX)
-        ch->receipts++;
-    TETHER_COUNT(ep, receipts_earned);
-    if (__builtin_expect(ch->queues[TETHER_Q_RECEIPT].head == TETHER_NIL, 1))
-        return;
-    flow = tether_queue_pop(ep, &ch->queues[TETHER_Q_RECEIPT], TETHER_Q_RECEIPT);
+    struct tether_flow *flow = tether_queue_pop(ep, &ch->queues[TETHER_Q_RECEIPT], TETHER_Q_RECEIPT);
     tether_news(ep, ch, flow, flow->news);
 }

@@ -3,9 +3,10 @@
  * receive.c: a frame arrives. Nothing is believed, changed or answered before its tag has verified; the checks
  * before it are look-ups. A refused frame is counted by reason and forgotten.
  */
-#include "endpoint.h"
+#include "aead.h"
+#include "arrive.h"
 
-static int zero(const uint8_t *at, size_t length)
+TETHER_RARE static int zero(const uint8_t *at, size_t length)
 {
     uint8_t any = 0;
     for (size_t i = 0; i < length; i++)
@@ -14,30 +15,31 @@ static int zero(const uint8_t *at, size_t length)
 }
 
 /* A verified frame of an established channel. */
-static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_header *header,
+TETHER_USUAL int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_header *header,
                         uint64_t now_ns)
 {
     struct tether_flow *flow = tether_flow_find(ep, ch, header->flow);
     uint64_t slot, duplicates = ep->stats.duplicates_received;
     uint32_t used;
     int refused = 0;
-    if (__builtin_expect(flow == NULL || flow->gone, 0))
+    if (TETHER_UNLIKELY(flow == NULL || flow->gone))
         return -TETHER_E_FLOW;
-    /* A slot below the beginning of the flow would be a huge one. */
     used = header->length ? flow->rx.floor : 0;
     slot = tether_expand32(flow->rx.contig, header->slot);
-    if (__builtin_expect(slot > (uint64_t)INT64_MAX, 0))
-        return -TETHER_E_FLOW;
-    /* After BYE only Flow 0 lives: the others have given their credit back, and late frames of theirs deliver nothing. */
-    if (__builtin_expect(ch->state != TETHER_CHANNEL_UP && flow->id != 0, 0))
-        return -TETHER_E_FLOW;
-    if (header->length) {
+    if (TETHER_LIKELY(header->length != 0 && tether_rx_expected(flow, slot) && ch->state == TETHER_CHANNEL_UP)) {
+        refused = tether_rx_next(ep, ch, flow, header, slot, now_ns);
+    } else if (slot > (uint64_t)INT64_MAX) { /* below the beginning of the flow */
+        refused = -TETHER_E_FLOW;
+    } else if (ch->state != TETHER_CHANNEL_UP && flow->id != 0) {
+        /* After BYE only Flow 0 lives: the others have given their credit back; late frames of theirs deliver nothing. */
+        refused = -TETHER_E_FLOW;
+    } else if (header->length) {
         refused = tether_rx_data(ep, ch, flow, header, now_ns);
-        if (refused)
-            return refused;
     } else {
         tether_rx_header(ep, ch, flow, header, now_ns);
     }
+    if (TETHER_UNLIKELY(refused))
+        return refused;
     if (TETHER_TRACED(ep))
         tether_trace_received(ep, ch, header, slot, used, duplicates != ep->stats.duplicates_received, now_ns);
     if (tether_channel_live(ch) && flow->used)
@@ -45,24 +47,31 @@ static int accept_frame(struct tether_endpoint *ep, struct tether_channel *ch, c
     return 0;
 }
 
-static void stamps(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_header *header, uint64_t now_ns)
+/* One frame in eight gives an RTT sample, and any that comes a sixteenth of a round trip after the last one. */
+TETHER_RARE static void sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t echo_ns, uint64_t now_ns)
 {
-    if (header->sequence > ch->peer_stamp_sequence) {
+    uint64_t rtt_ns = (tether_stamp(ch, now_ns) - echo_ns) & TETHER_MASK48;
+    if (rtt_ns >= UINT64_C(1) << 47)
+        return;
+    tether_rtt_sample(&ch->rtt, rtt_ns);
+    tether_brake_sample(ep, ch, rtt_ns, now_ns);
+    ch->sample_ns = now_ns + tether_rtt_now(&ch->rtt) / 16;
+}
+
+TETHER_USUAL void stamps(struct tether_endpoint *ep, struct tether_channel *ch, const struct tether_header *header,
+                         uint64_t now_ns)
+{
+    if (TETHER_LIKELY(header->sequence > ch->peer_stamp_sequence)) {
         ch->peer_stamp_sequence = header->sequence;
         ch->peer_stamp = header->timestamp_ns;
-        ch->peer_stamp_ns = now_ns ? now_ns : 1;
+        ch->peer_stamp_ns = now_ns + (now_ns == 0);
     }
-    if (header->flags & TETHER_FLAG_ECHO) {
-        uint64_t sample = (tether_stamp(ch, now_ns) - header->echo_ns) & TETHER_MASK48;
-        if (sample < UINT64_C(1) << 47) {
-            tether_rtt_sample(&ch->rtt, sample);
-            tether_brake_sample(ep, ch, sample, now_ns);
-        }
-    }
+    if (((ch->frames_received & 7) == 0 || now_ns >= ch->sample_ns) && header->flags & TETHER_FLAG_ECHO)
+        sample(ep, ch, header->echo_ns, now_ns);
 }
 
 /* The newest frame comes from where the peer's Manifest says that its lane is: so that is where we send from now on. */
-static void follow(struct tether_channel *ch, const struct tether_address *from, const struct tether_header *header)
+TETHER_RARE static void follow(struct tether_channel *ch, const struct tether_address *from, const struct tether_header *header)
 {
     const struct tether_address *said = &ch->peer_addresses[ch->remote_lane];
     if (from == NULL || header->sequence != ch->peer_stamp_sequence || !tether_same_address(from, said))
@@ -81,19 +90,57 @@ static struct tether_channel *by_wire(struct tether_endpoint *ep, uint32_t wire)
     return ch->wire == wire || (ch->next.state != TETHER_NEXT_NONE && ch->next.wire == wire) ? ch : NULL;
 }
 
-static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint8_t *frame,
-                   size_t length)
+/* A frame that passed all look-ups is opened, and then believed. */
+TETHER_USUAL int open_frame(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_header *header,
+                            uint32_t padded, int by_next, uint64_t now_ns, const struct tether_address *from,
+                            const uint8_t *frame)
+{
+    struct tether_keys *keys = by_next ? &ch->next.rx_keys : &ch->rx_keys;
+    struct tether_replay *replay = by_next ? &ch->next.replay : &ch->replay;
+    uint64_t epoch = tether_epoch(header->sequence);
+    struct tether_aead *aead;
+    uint8_t *plain;
+    int refused;
+    if (TETHER_UNLIKELY(!tether_replay_fresh(replay, header->sequence)))
+        return -TETHER_E_REPLAY;
+    aead = tether_keys_find(keys, epoch);
+    if (TETHER_UNLIKELY(aead == NULL))
+        return -TETHER_E_EPOCH;
+    plain = tether_cell_payload(&ep->rx, ep->rx_spare);
+    if (TETHER_UNLIKELY(tether_frame_aead_unseal(aead, header->sequence, frame, padded, plain)))
+        return -TETHER_E_AUTH;
+    tether_replay_mark(replay, header->sequence);
+    if (padded != header->length && !zero(plain + header->length, padded - header->length))
+        return -TETHER_E_PADDING;
+    if (TETHER_UNLIKELY(tether_keys_newer(keys, epoch)))
+        (void)tether_keys_advance(keys, epoch);
+    if (TETHER_UNLIKELY(ch->next.state != TETHER_NEXT_NONE)) {
+        ch->next.heard = by_next && ch->next.state == TETHER_NEXT_DRAINING;
+        tether_rekey_heard(ep, ch, now_ns, by_next);
+    }
+    header->sequence += tether_order_base(ch); /* from here on its order, which rises over a change of keys too */
+    if (TETHER_UNLIKELY(!ch->proven))
+        tether_channel_confirmed(ep, ch, now_ns);
+    ch->unanswered_ns = 0;
+    stamps(ep, ch, header, now_ns);
+    if (TETHER_UNLIKELY(ch->moves))
+        follow(ch, from, header);
+    refused = accept_frame(ep, ch, header, now_ns);
+    if (TETHER_UNLIKELY(refused))
+        return refused;
+    TETHER_COUNT(ep, frames_received);
+    ch->frames_received++;
+    return 0;
+}
+
+/* Any frame: each check in its turn, so that a refused one is counted under its reason. */
+TETHER_RARE static int receive_any(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
+                                   uint8_t *frame, size_t length)
 {
     struct tether_header header;
     struct tether_channel *ch;
-    struct tether_aead *aead;
-    struct tether_keys *keys;
-    struct tether_replay *replay;
-    int by_next;
     uint32_t padded;
-    uint64_t epoch;
-    uint8_t *plain;
-    int refused;
+    int by_next;
     if (length < TETHER_HEADER_BYTES)
         return -TETHER_E_SHORT;
     tether_wire_decode(&header, frame);
@@ -115,46 +162,35 @@ static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tet
     if (ch == NULL)
         return -TETHER_E_STRANGER;
     by_next = header.channel != ch->wire;
-    keys = by_next ? &ch->next.rx_keys : &ch->rx_keys;
-    replay = by_next ? &ch->next.replay : &ch->replay;
     if (ch->state == TETHER_CHANNEL_HAILING || (by_next && ch->next.state == TETHER_NEXT_HAILING))
         return -TETHER_E_STATE;
-    if (padded > (uint32_t)ep->config.frame_blocks * TETHER_BLOCK_BYTES)
+    if (padded > ep->floor * TETHER_BLOCK_BYTES)
         return -TETHER_E_LENGTH;
-    if (!tether_replay_fresh(replay, header.sequence))
-        return -TETHER_E_REPLAY;
-    epoch = tether_epoch(header.sequence);
-    aead = tether_keys_find(keys, epoch);
-    if (aead == NULL)
-        return -TETHER_E_EPOCH;
-    plain = tether_cell_payload(&ep->rx, ep->rx_spare);
-    if (tether_aead_unseal(aead, header.sequence, frame, frame + TETHER_HEADER_BYTES, padded, plain, header.tag))
-        return -TETHER_E_AUTH;
-    tether_replay_mark(replay, header.sequence);
-    if (padded != header.length && !zero(plain + header.length, padded - header.length))
-        return -TETHER_E_PADDING;
-    if (__builtin_expect(tether_keys_newer(keys, epoch), 0))
-        (void)tether_keys_advance(keys, epoch);
-    if (__builtin_expect(ch->next.state != TETHER_NEXT_NONE, 0)) {
-        ch->next.heard = by_next && ch->next.state == TETHER_NEXT_DRAINING;
-        tether_rekey_heard(ep, ch, now_ns, by_next);
-    }
-    header.sequence += tether_order_base(ch); /* from here on its order, which rises over a change of keys too */
-    if (__builtin_expect(!ch->proven, 0))
-        tether_channel_confirmed(ep, ch, now_ns);
-    ch->unanswered_ns = 0;
-    stamps(ep, ch, &header, now_ns);
-    if (__builtin_expect(ch->moves, 0))
-        follow(ch, from, &header);
-    refused = accept_frame(ep, ch, &header, now_ns);
-    if (refused)
-        return refused;
-    TETHER_COUNT(ep, frames_received);
-    ch->frames_received++;
-    return 0;
+    return open_frame(ep, ch, &header, padded, by_next, now_ns, from, frame);
 }
 
-static void reject(struct tether_endpoint *ep, uint64_t now_ns, const uint8_t *frame, size_t length, int refused)
+/* Nearly every frame is of a channel that is up, under its present keys, and as long as it says. */
+TETHER_USUAL int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint8_t *frame,
+                         size_t length)
+{
+    struct tether_header header;
+    struct tether_channel *ch;
+    uint32_t padded, slot;
+    if (TETHER_UNLIKELY(length < TETHER_HEADER_BYTES))
+        return receive_any(ep, now_ns, from, frame, length);
+    tether_wire_decode_fields(&header, frame);
+    slot = header.channel >> 8 & (TETHER_CHANNELS_MAX - 1);
+    ch = &ep->channels[slot];
+    padded = (header.length + TETHER_BLOCK_BYTES - 1u) & ~(TETHER_BLOCK_BYTES - 1u);
+    if (TETHER_UNLIKELY(slot >= ep->channel_high || ch->wire != header.channel || ch->state != TETHER_CHANNEL_UP ||
+                        header.version != TETHER_WIRE_VERSION || header.flags & TETHER_FLAG_LAMP ||
+                        length - TETHER_HEADER_BYTES - padded >= TETHER_BLOCK_BYTES ||
+                        padded > ep->floor * TETHER_BLOCK_BYTES))
+        return receive_any(ep, now_ns, from, frame, length);
+    return open_frame(ep, ch, &header, padded, 0, now_ns, from, frame);
+}
+
+TETHER_RARE static void reject(struct tether_endpoint *ep, uint64_t now_ns, const uint8_t *frame, size_t length, int refused)
 {
     struct tether_header header = {0};
     ep->stats.rejects[-refused - TETHER_E_SHORT]++;

@@ -59,7 +59,7 @@ static uint64_t flow_due(struct tether_endpoint *ep, struct tether_channel *ch, 
     uint64_t due = UINT64_MAX, clock = UINT64_MAX, at;
     silence_ns = slower(ep, flow, silence_ns);
     if (flow->rx.untold && !(flow->news & TETHER_NEWS_ACK))
-        due = flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8;
+        due = flow->rx.untold_ns + tether_receipt_pause(ch);
     if (flow->rx.gaps.count && ch->receipts && !(flow->news & TETHER_NEWS_GAP)) {
         at = tether_gaps_due(&ep->gap_pool, &flow->rx.gaps);
         due = at < due ? at : due;
@@ -104,7 +104,7 @@ static uint64_t flow_timer(struct tether_endpoint *ep, struct tether_channel *ch
     payable = payable_ns(ep, ch, tether_backoff_cap(silence_ns));
     tether_tx_expire(ep, ch, flow, now_ns);
     tether_tx_tell_skip(ep, ch, flow, now_ns);
-    if (flow->rx.untold && flow->rx.untold_ns + tether_rtt_now(&ch->rtt) / 8 <= now_ns)
+    if (flow->rx.untold && flow->rx.untold_ns + tether_receipt_pause(ch) <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_ACK);
     if (flow->rx.gaps.count && ch->receipts && tether_gaps_due(&ep->gap_pool, &flow->rx.gaps) <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_GAP);

@@ -107,7 +107,8 @@ static inline void tether_put64(uint8_t *to, uint64_t value)
     memcpy(to, &value, sizeof value);
 }
 
-static inline void tether_wire_decode(struct tether_header *header, const uint8_t *wire)
+/* All but the tag, which opening reads. */
+static inline void tether_wire_decode_fields(struct tether_header *header, const uint8_t *wire)
 {
     uint64_t w0 = tether_get64(wire), w1 = tether_get64(wire + 8), w2 = tether_get64(wire + 16);
     uint64_t w3 = tether_get64(wire + 24), w4 = tether_get64(wire + 32), w5 = tether_get64(wire + 40);
@@ -125,6 +126,11 @@ static inline void tether_wire_decode(struct tether_header *header, const uint8_
     header->pace = (uint16_t)(w4 >> 16);
     header->timestamp_ns = (w4 >> 32) | ((w5 & 0xffff) << 32);
     header->echo_ns = w5 >> 16;
+}
+
+static inline void tether_wire_decode(struct tether_header *header, const uint8_t *wire)
+{
+    tether_wire_decode_fields(header, wire);
     memcpy(header->tag, wire + TETHER_AT_TAG, sizeof header->tag);
 }
 
