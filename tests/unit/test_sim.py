@@ -94,6 +94,13 @@ def test_messages_without_a_receipt_come_back_and_none_comes_twice(name: str) ->
     assert unknown > 0 and given_back > 0
 
 
+@pytest.mark.parametrize("node", ["a", "b"])
+@pytest.mark.parametrize("name", ["cancelled", "expiring", "rekey"])
+def test_the_reference_takes_the_place_of_a_node(name: str, node: str) -> None:
+    outcome = ran(name, 2, f"nodes.{node}.kind=python")
+    assert (outcome.verdict, outcome.message) == ("done", "")
+
+
 def test_nothing_is_sent_where_there_is_no_contact() -> None:
     for seed in range(1, 11):
         outcome = ran("contact", seed)

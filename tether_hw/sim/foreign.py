@@ -28,7 +28,7 @@ WRITE_FLUSH, WRITE_END, READ_END, READ_HOLE = 1, 2, 2, 4
 KINDS = {
     Happened.CHANNEL_UP: 1, Happened.CHANNEL_DOWN: 2, Happened.FLOW_OPENED: 3, Happened.FLOW_READABLE: 4,
     Happened.FLOW_DRAINED: 6, Happened.FLOW_CLOSED: 7, Happened.PEER_LANES: 8, Happened.NEED_COUNTER: 9,
-    Happened.MESSAGE_UNKNOWN: 11,
+    Happened.FLOW_HOLE: 10, Happened.MESSAGE_UNKNOWN: 11,
 }  # fmt: skip
 
 _Address = POINTER(structs.tether_address)

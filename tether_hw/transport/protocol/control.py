@@ -194,7 +194,10 @@ def _skip(channel: Channel, tag: tags.Skip, now_ns: int) -> None:
     channel.node.stats.skips_received += 1
     receiver.skipped_slots += receiver.arrivals.missing(tag.first, end)
     receiver.granted = max(receiver.granted, end)
+    was_readable = receiver.delivery.readable
     receiver.void_missing(tag.first, end, now_ns + channel.link.rtt_ns // 4)
+    if receiver.delivery.readable and not was_readable:  # the hole, and what it held back
+        channel.node.tell(Happened.FLOW_READABLE, channel.index, flow.number, peer=channel.peer.id)
     receiver.reserve_end = 0
     receiver.skipped = True
     receiver.settle()

@@ -7,7 +7,7 @@ import errno
 
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.channel import BYE_TIMER_FRAMES, Channel, State
-from tether_hw.transport.protocol.config import NEVER, SECOND
+from tether_hw.transport.protocol.config import NEVER, SECOND, Happened
 from tether_hw.transport.protocol.flow import Flow
 from tether_hw.transport.protocol.header import BLOCKED
 from tether_hw.transport.protocol.serial import U32
@@ -30,6 +30,8 @@ def next_frame(channel: Channel, now_ns: int) -> bytes | None:
     for flow in flows:
         if flow.sender.expires_ns() <= now_ns:
             control.skip(channel, flow, flow.sender.expire(now_ns))
+            if flow.sender.idle:  # what was left has expired
+                channel.node.tell(Happened.FLOW_DRAINED, channel.index, flow.number, peer=channel.peer.id)
             control.after(channel, flow, now_ns)
     for flow in flows:
         if flow.sender.pace.ready_ns <= now_ns and _has_frame(channel, flow):
