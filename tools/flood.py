@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -100,8 +101,8 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f}"
 
 
-def cost(found: dict[str, Any]) -> str:
-    """What one measurement of the goodput says."""
+def cost(found: dict[str, Any], load: float) -> str:
+    """What one measurement of the goodput says, on a machine with this load of others."""
     rows = [
         ("goodput without a flood (Gbit/s)", f"{found['quiet_bps'] / 1e9:.2f}"),
         ("share under the flood", f"{found['share']:.2f} ({spread(found['round_share'])})"),
@@ -109,6 +110,7 @@ def cost(found: dict[str, Any]) -> str:
         ("Lamps a second", f"{found['flood_per_s']:,.0f}"),
         ("of a core for the flooder", f"{found['cpu_of_the_flooder']:.2f}"),
         ("dropped by the kernel before the engine", f"{found['dropped_by_the_kernel']:,}"),
+        ("load of the machine by others, in threads that want a core", f"{load:.1f}"),
         ("rounds, each of (s)", f"{found['rounds']}, {found['seconds']:g}"),
     ]
     return "\n".join([COST, table(("", "found"), rows), ""])
@@ -116,10 +118,11 @@ def cost(found: dict[str, Any]) -> str:
 
 def main() -> int:
     """Run and record."""
+    load = os.getloadavg()[0]
     frames = sys.argv[1] if len(sys.argv) > 1 else "10000000"
     done = subprocess.run([str(BINARY), "--frames", frames], stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(done.stdout)
-    measured = subprocess.run([str(BINARY), "--bench"], stdout=subprocess.PIPE, text=True, check=False)
+    measured = subprocess.run([str(BINARY), "--bench", "--rounds", "9"], stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(measured.stdout)
     if done.returncode or measured.returncode:
         print(f"flood: ended with {done.returncode}, the measurement with {measured.returncode}", file=sys.stderr)
@@ -129,7 +132,7 @@ def main() -> int:
         subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
     )
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(page(json.loads(done.stdout), commit) + "\n" + cost(json.loads(measured.stdout)))
+    RECORD.write_text(page(json.loads(done.stdout), commit) + "\n" + cost(json.loads(measured.stdout), load))
     print(f"recorded: {RECORD.relative_to(ROOT)}")
     return 0
 
