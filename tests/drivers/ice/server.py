@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.drivers.ice.fuse import Mount
 from tests.drivers.ice.machine import Machine
@@ -27,22 +26,25 @@ PROGRAMS = ("devlink", "tc", "ethtool", "modprobe", "update-initramfs", "dmesg")
 SOCKET = "var/lib/ice-model.sock"
 #: What ethtool is asked about a device that has a veth underneath is the veth's to answer.
 PASSED = ("-l", "-L", "-g", "-G", "--show-channels", "--set-channels", "--show-ring", "--set-ring")
+#: A host starts dozens of these for one look at its facts, so it imports next to nothing.
 STAND_IN = """\
-#!/usr/bin/python3 -I
-import json, os, socket, sys
+#!/usr/bin/python3 -ISs
+import sys, os, _socket
 name = os.path.basename(sys.argv[0])
-with socket.socket(socket.AF_UNIX) as model:
-    model.connect("/%s")
-    stdin = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
-    model.sendall(json.dumps({"argv": [name, *sys.argv[1:]], "stdin": stdin}).encode() + b"\\n")
-    answer = json.loads(b"".join(iter(lambda: model.recv(65536), b"")))
-if answer.get("pass"):
+model = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+model.connect("/%s")
+stdin = sys.stdin.read() if "-b" in sys.argv else ""
+model.sendall("\\0".join([stdin, name, *sys.argv[1:]]).encode() + b"\\n\\0\\n")
+raw = b"".join(iter(lambda: model.recv(65536), b""))
+code, out, err = raw.decode().split("\\0")
+if code == "pass":
     os.execv("/usr/sbin/" + name, [name, *sys.argv[1:]])
-sys.stdout.write(answer["out"])
+sys.stdout.write(out)
 sys.stdout.flush()
-sys.stderr.write(answer["err"])
-sys.exit(answer["code"])
+sys.stderr.write(err)
+sys.exit(int(code))
 """ % SOCKET
+END = b"\n\0\n"
 CLONE_NEWNS, MS_BITS, MNT_DETACH = 0x0002_0000, 2 | 4 | 8, 2
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -132,24 +134,32 @@ class Inside:
                 client, _ = self.server.accept()
             except OSError:
                 return
-            with client:
-                line = client.makefile("rb").readline()
-                if line:
-                    client.sendall(json.dumps(self._program(json.loads(line))).encode())
+            threading.Thread(target=self._one_program, args=(client,), daemon=True).start()
 
-    def _program(self, asked: dict[str, Any]) -> dict[str, Any]:
-        argv: list[str] = asked["argv"]
+    def _one_program(self, client: socket.socket) -> None:
+        with client:
+            raw = b""
+            while not raw.endswith(END):
+                more = client.recv(65536)
+                if not more:
+                    return
+                raw += more
+            stdin, *argv = raw[: -len(END)].decode().split("\0")
+            client.sendall("\0".join(self._program(argv, stdin)).encode())
+
+    def _program(self, argv: list[str], stdin: str) -> tuple[str, str, str]:
+        """Exit code, or "pass"; output; errors."""
         with self.lock:
             try:
                 if self._passed(argv):
                     self._may_pass(argv)
-                    return {"pass": True}
-                done = self.machine.run(argv, asked["stdin"])
+                    return "pass", "", ""
+                done = self.machine.run(argv, stdin)
             except Refused as refused:
-                return {"code": 1, "out": "", "err": f"netlink error: {refused.answer}\n"}
+                return "1", "", f"netlink error: {refused.answer}\n"
             except Exception as error:  # noqa: BLE001 - the asker must hear of a fault of the model
-                return {"code": 70, "out": "", "err": f"model: {type(error).__name__}: {error}\n"}
-        return {"code": done.code, "out": done.out, "err": done.err}
+                return "70", "", f"model: {type(error).__name__}: {error}\n"
+        return str(done.code), done.out, done.err
 
     def _passed(self, argv: list[str]) -> bool:
         """ethtool's questions about counts and rings go to the veth underneath."""
