@@ -43,9 +43,13 @@ def drawn(target: str, draw: random.Random) -> bytes:
             script.append(bytes([op, first, draw.randrange(256)]))
         return b"".join(script)
     if target == "fuzz_handshake":
-        script = [bytes([0x1F])]
+        # a channel comes up, for some scripts it ends again, and then who knows its keys says what he likes
+        script = [bytes([draw.choice((0, 0, 0x80, 0xC0)), 0x3F, 0x3F])]
+        script += [bytes([0x36, 0x3F, 0x3F])] if draw.randrange(2) else []
         for _ in range(8):
-            op = draw.choice((0, 0, 1, 1, 2, 3, 4, 5)) | draw.choice((0, 0x08, 0x10, 0x18))
+            op = draw.choice((0, 1, 2, 3, 4, 5, 7, 7, 8, 9, 9, 9, 10, 11, 11, 12, 13)) | draw.choice(
+                (0, 0x10, 0x20, 0x30, 0x30, 0x70)
+            )
             changes = [draw.choice((0, 0, 1)), draw.randrange(80), 1 << draw.randrange(8)]
             script.append(bytes([op, draw.randrange(4), 0, *changes, 0, 0]))
         return b"".join(script)
@@ -61,6 +65,23 @@ def drawn(target: str, draw: random.Random) -> bytes:
     return b"".join(frames)
 
 
+def greetings() -> dict[str, bytes]:
+    """Scripts of fuzz_handshake, one for each thing that a Lamp can be, unchanged: the fuzzer changes them."""
+    up, hail, end = bytes([0x3F, 0x3F]), bytes([1, 5, 0, 0, 0, 0]), bytes([0x36, 0x3F, 0x3F])
+    sealed = bytes([0, 1, 1, 0, 7, 3, 0, 0, 0])
+    signed = b"".join(bytes([0x30, 1, 5, 0, 0, 0, 0, how, 0]) for how in (0, 0, 0, 0, 1, 1, 3, 1))
+    return {
+        "drawn-rekey": bytes([0]) + up + bytes([0x3C]) + up + bytes([0x37, 0]) + hail + bytes([0, 0x3F, 0x7C]) + up,
+        "drawn-rekey-gone": bytes([0]) + up + bytes([0x37, 1]) + hail + bytes([0]) + up,
+        "drawn-rekey-crossing": bytes([0]) + up + bytes([0x0C, 0x4C]) + up + up,
+        "drawn-warm": bytes([0]) + up + end + bytes([0x3B, 50, 0x3F, 0x39]) + sealed + bytes([0x39]) + sealed,
+        "drawn-warm-back": bytes([0]) + up + end + bytes([0x7B, 50, 0x3F, 0x79]) + sealed + bytes([0x79]) + sealed,
+        "drawn-warm-answer": bytes([0]) + up + end + bytes([0x0B, 50, 0x3A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3F]),
+        "drawn-cookie": bytes([0x80, 0x0F, 0x38, 0, 0x3F]) + up + bytes([0x44]) + up,
+        "drawn-mac2": bytes([0xC0]) + signed + bytes([0x3D]) + up,
+    }
+
+
 def seeds() -> dict[str, dict[str, bytes]]:
     """{target: {name: content}}"""
     made = {
@@ -70,6 +91,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
     for target in ("fuzz_endpoint", "fuzz_handshake", "fuzz_ledger", "fuzz_script"):
         draw = random.Random(target)
         made[target] = {f"drawn-{number}": drawn(target, draw) for number in range(SCRIPTS)}
+    made["fuzz_handshake"] |= greetings()
     return made
 
 
