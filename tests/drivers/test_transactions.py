@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 
-from tests.drivers.ice.draws import Begin, Wish, begins, wishes
+from tests.drivers.ice.draws import Begin, Want, Wish, begins, wishes
 from tests.drivers.ice.law import Account, hold
 
 EXAMPLES = 25
@@ -25,3 +25,12 @@ def test_the_law(tmp_path: Path) -> None:
 
     check()
     assert account.applied >= EXAMPLES // 2, account
+
+
+def test_rules_that_came_with_the_package_stay_where_they_are(tmp_path: Path) -> None:
+    """In safe mode nobody knows the size of the table, by which rules find their places."""
+    one = Want(package="1.3.43.0", rules=((12, "drop", 3),))
+    two = Want(package="1.3.43.0", rules=((12, "drop", 3), (15, "queue", 0)))
+    account = Account()
+    hold(tmp_path / "host", Begin(package=None), [Wish((one, None)), Wish((two, None))], account)
+    assert account.applied == 2

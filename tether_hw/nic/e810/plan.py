@@ -110,12 +110,12 @@ def plan_card(serial: str, ports: Sequence[Port], scene: Scene) -> CardPlan:
             continue
         ntuple, flower = both
         at = (name, scene.config["functions"][name]["device"])
-        size = scene.status["functions"][name]["ntuple_size"]
         nic = by_function[name].name if name in by_function else None
-        for step in (set_ntuple(later, at, ntuple, size), set_flower(later, at, flower)):
+        for step in (set_ntuple(later, at, ntuple), set_flower(later, at, flower)):
             if step is not None:
                 plan.steps.append((nic, step))
-        for table, rules in ((ETHTOOL, ntuple_places(ntuple.wanted, size)), (FLOWER, flower_places(flower.wanted))):
+        filters = ntuple_places(ntuple.wanted, ntuple.size)
+        for table, rules in ((ETHTOOL, filters), (FLOWER, flower_places(flower.wanted))):
             if rules and nic is not None:
                 data = {"function": name, "table": _TABLES[table], "rules": rules}
                 plan.checks.append(Check(f"rules-{nic}", "rules", nic, data))

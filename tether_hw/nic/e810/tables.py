@@ -30,6 +30,7 @@ class TablePlan:
     notes: list[str] = field(default_factory=list)
     switches: dict[str, bool] = field(default_factory=dict)
     ours: set[str] = field(default_factory=set)
+    size: int | None = None  # of the table, by which rules find their places
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def clear_ntuple(
         f"{device}: the rule at location {place} is no longer what we set; it is left as it is"
         for place in _changed(owned, table)
     )
-    documents = ntuple_places(wanted, size)
+    plan.size = _size_of(plan.ours, size)
+    documents = ntuple_places(wanted, plan.size)
     foreign = {place: rule for place, rule in table["rules"].items() if place not in plan.ours}
     _foreign_ntuple(plan, device, documents, foreign, upheaval)
     moving = {place for place in documents if table["rules"].get(place) != documents[place]}
@@ -109,12 +111,18 @@ def clear_ntuple(
     return plan
 
 
-def set_ntuple(config: Config, at: tuple[str, str], plan: TablePlan, size: int | None) -> StepData | None:
+def _size_of(ours: set[str], size: int | None) -> int | None:
+    """Rules that were set in safe mode's wake, when nobody knew the size of the table, stay where they are."""
+    low = bool(ours) and size is not None and all(int(place) < size - MOST_RULES for place in ours)
+    return None if low else size
+
+
+def set_ntuple(config: Config, at: tuple[str, str], plan: TablePlan) -> StepData | None:
     """The step that sets what is wanted on a function that is in this config by then."""
     if not plan.wanted:
         return None
     table = config["functions"][at[0]]["ntuple"] or NO_NTUPLE
-    step = NicRulesNtuple.between(*at, table["rules"], plan.ours, ntuple_places(plan.wanted, size), True)
+    step = NicRulesNtuple.between(*at, table["rules"], plan.ours, ntuple_places(plan.wanted, plan.size), True)
     return step if step.put or step.gone or not table["on"] else None
 
 
