@@ -50,10 +50,8 @@ static int declare(struct sim_vertex *v, uint64_t now_ns)
     struct tether_window windows[TETHER_WINDOWS_MAX], table[TETHER_WINDOWS_MAX];
     int failed = 0;
     for (uint32_t i = 0; i < TETHER_WINDOWS_MAX; i++) {
-        windows[i] = v->windows[i];
-        windows[i].start_ns = sim_clock(v, windows[i].start_ns);
-        table[i] = v->table[i];
-        table[i].start_ns = sim_clock(v, table[i].start_ns);
+        windows[i] = (struct tether_window){sim_clock(v, v->windows[i].start_ns), v->windows[i].length_ns};
+        table[i] = (struct tether_window){sim_clock(v, v->table[i].start_ns), v->table[i].length_ns};
     }
     if (v->config.window_count)
         failed = v->ops.windows(v->context, now_ns, windows, v->config.window_count);
