@@ -143,12 +143,23 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
         ("extend", "extend needs a package"),
         ("device 8086-1592", "a vendor id should be a number"),
         ("device 8086", "':' should follow"),
+        (f"protocol {'L' * 64} = 7", "64 characters, at most 63 fit"),
+        ('node "a\0b"', "a package cannot hold"),
+        ('marker "\u20ac" = 9', "a package cannot hold"),
     ],
 )
 def test_each_mistake_is_named(line: str, words: str) -> None:
     found = mistakes(SMALL + line + "\n")
     assert any(words in text for text in found), found
     assert all(int(text.split(":")[0]) >= 10 for text in found), found
+
+
+def test_a_package_name_that_does_not_fit_is_told_with_its_line() -> None:
+    found = mistakes(SMALL.replace("Small", "n" * 28) + "frobnicate\n")
+    assert found == [
+        "1:9: the package's name has 28 characters, at most 27 fit",
+        "10:1: 'frobnicate' is no statement here",
+    ]
 
 
 def test_a_table_that_overflows_is_told() -> None:

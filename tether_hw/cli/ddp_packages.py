@@ -99,7 +99,7 @@ def _source(path: str, *, overlay: bool) -> str:
             raise TetherError(f"{path}: tether is null: there is nothing to lay over a package")
         return source_of(profile, overlay=overlay)
     try:
-        return read_file(path, MOST_SOURCE_BYTES).decode("utf-8")
+        return read_file(path, MOST_SOURCE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TetherError(f"{path}: byte {error.start} is no UTF-8") from None
 

@@ -29,6 +29,7 @@ _EXPECTED = {
 }
 _FORMS = {
     r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$": "expected a MAC address in lower case, like 02:74:00:00:00:01",
+    r"^[^\x00-\x1f\x7f]+$": "expected a path without control characters",
     r"^[0-9a-f]{64}$": "expected 64 hexadecimal digits in lower case",
     r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$": "expected a reference, never the secret itself: "
     "env:NAME, file:PATH or keyring:SERVICE/USER",

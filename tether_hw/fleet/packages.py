@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +42,16 @@ def load(inventory: Inventory) -> Packages:
                 continue
             path = inventory.path.parent / Path(nic.ddp.package).expanduser()
             try:
-                if path.stat().st_size > _MOST_BYTES:
-                    files[nic.ddp] = unreadable(nic.ddp, f"is larger than {_MOST_BYTES >> 20} MiB")
+                if not stat.S_ISREG(path.stat().st_mode):
+                    files[nic.ddp] = unreadable(nic.ddp, "is no regular file")
                     continue
-                data = path.read_bytes()
+                with path.open("rb") as opened:
+                    data = opened.read(_MOST_BYTES + 1)
             except OSError as error:
                 files[nic.ddp] = unreadable(nic.ddp, error.strerror or "cannot be read")
+                continue
+            if len(data) > _MOST_BYTES:
+                files[nic.ddp] = unreadable(nic.ddp, f"is larger than {_MOST_BYTES >> 20} MiB")
                 continue
             file, data = judge(nic.ddp, data, _overlay() if nic.ddp.extend else "")
             files[nic.ddp] = file

@@ -39,7 +39,7 @@ class E810Device(Device):
 class Ddp(Model):
     """The parser package of the card: a file of the user's own, which travels to the host and is checked there."""
 
-    package: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
+    package: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
         description="path of the package, beside the inventory"
     )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(description="its SHA-256, which must hold")

@@ -40,6 +40,8 @@ def packages(sysfs: _Sysfs, root: str, release: str, card: str) -> tuple[dict[st
 
 def _digest(path: Path) -> Optional[str]:
     try:
+        if not path.is_file():
+            return None
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None

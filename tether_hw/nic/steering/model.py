@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tether_hw.nic.model import Mac, Model, Name
 from tether_hw.nic.steering.rule import DROP, ETHERTYPE, EXACT, QUEUE, REDIRECT, MacMatch, Rule
@@ -14,6 +14,7 @@ _MASKED = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}(/[0-9a-f]{2}(:[0-9a-f]{2}){5})?$"
 MaskedMac = Annotated[str, Field(pattern=_MASKED)]
 #: A symbolic name is what a device is to its card; the host binds it when the device is there.
 PF_OF = "@pf{pf}vf{vf}.rep"
+_TAGS = (0x8100, 0x88A8, 0x9100)
 
 
 class Match(Model):
@@ -23,6 +24,13 @@ class Match(Model):
     source: MaskedMac | None = Field(None, description="source MAC address, perhaps /mask")
     vlan: int | None = Field(None, ge=1, le=4094, description="VLAN id of the one tag")
     ethertype: int = Field(ETHERTYPE, ge=0x0600, le=0xFFFF, description="EtherType, behind the tag where there is one")
+
+    @field_validator("ethertype")
+    @classmethod
+    def _no_tag(cls, value: int) -> int:
+        if value in _TAGS:
+            raise ValueError("expected what is behind the tag; the tag itself is asked for by vlan")
+        return value
 
 
 class Target(Model):

@@ -12,7 +12,7 @@ from tether_hw.nic.e810.ddp.build import Draft
 from tether_hw.nic.e810.ddp.errors import DdpError
 from tether_hw.nic.e810.ddp.fields import KEY_BUILDER, NO_MARKER, NO_PROTOCOL, Row
 from tether_hw.nic.e810.ddp.sections import BLOCKS, BY_NAME
-from tether_hw.nic.e810.ddp.source.names import DECLARED, Names
+from tether_hw.nic.e810.ddp.source.names import DECLARED, MOST_PACKAGE_NAME, Names, fits
 from tether_hw.nic.e810.ddp.source.statements import Block, alu, blank, boosted, graph_line, key, match, next_key
 from tether_hw.nic.e810.ddp.source.words import Line, Mistake, SourceError, Word, Wrong, lines, number
 from tether_hw.nic.e810.ddp.tables import Identity, Tables
@@ -187,6 +187,7 @@ class _Compiler:
         if self.base is not None:
             raise word.wrong("a source that is laid over a package begins with extend")
         name = line.name("the package's name")
+        fits(name, "the package's name", MOST_PACKAGE_NAME)
         line.expect("version")
         version = _version(line.take("a version"))
         line.expect("track")

@@ -30,6 +30,18 @@ REGISTERS = {"header": 64, "error": 84, "flags": 104, "tsr": 108, "node": 109, "
 VALUES = {"op": ALU_OPS, "offset_op": OFFSET_OPS, "source": REGISTERS, "target": REGISTERS}
 
 
+#: Characters that a label of a package file holds, and the package's own name there.
+MOST_LABEL, MOST_PACKAGE_NAME = 63, 27
+
+
+def fits(word: Word, what: str, most: int) -> None:
+    """Refuse a name that the package file cannot hold as it is."""
+    if len(word.text) > most:
+        raise word.wrong(f"{what} has {len(word.text)} characters, at most {most} fit")
+    if any(not 0x20 <= ord(one) <= 0xFF or 0x7F <= ord(one) < 0xA0 for one in word.text):
+        raise word.wrong(f"{what} has a character that a package cannot hold", "letters of Latin-1 are held")
+
+
 @dataclass
 class Names:
     """Label kind -> name -> number; `taken` has the numbers that are in use without a name."""
@@ -64,6 +76,7 @@ class Names:
     def _declare(self, keyword: str, words: Line, waiting: list[tuple[str, Word]]) -> None:
         kind, first, last = DECLARED[keyword]
         name = words.name(f"the name of a {keyword}")
+        fits(name, f"the name of a {keyword}", MOST_LABEL)
         if not words.skip("="):
             if keyword not in NUMBERED:
                 raise name.wrong(f"{keyword} {name.text} needs its number: {keyword} {name.text} = N")
