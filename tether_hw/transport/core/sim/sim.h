@@ -5,6 +5,7 @@
  *   run.c     a simulation from its description                heap.c    events by time, frames in flight
  *   loop.c    events one after another, progress, results      payload.c what applications send
  *   pipe.c    a directed link and what goes wrong on it        node.c    vertices: endpoints, clocks, when they act
+ *   core.c    the C core as a vertex
  *   app.c     channels and the script of what happens          stream.c  what applications send and check
  *   watch*.c  the observer on the wire                         check.c   invariants from the endpoints' own state
  *   unknown.c what a sender is told of messages that have no receipt
@@ -188,6 +189,9 @@ void sim_frames_free(struct tether_sim *sim);
 void sim_pipe_put(struct tether_sim *sim, uint32_t pipe, struct sim_frame *frame);
 struct sim_frame *sim_pipe_arrived(struct tether_sim *sim, uint32_t pipe);
 int sim_match(uint32_t match, const uint8_t *frame, uint32_t length);
+
+/* core.c */
+extern const struct tether_sim_ops sim_core_ops;
 
 /* node.c */
 int sim_vertex_open(struct tether_sim *sim, uint32_t index);
