@@ -24,6 +24,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 
 from tests.drivers.ice.draws import Begin, Wish, begins, wishes  # noqa: E402
 from tests.drivers.ice.law import Account, hold  # noqa: E402
+from tests.drivers.ice.mutants import judge  # noqa: E402
+from tests.drivers.ice.mutants_list import MUTANTS  # noqa: E402
 from tests.drivers.ice.rules import rules  # noqa: E402
 
 BATCH = 40
@@ -54,7 +56,19 @@ def batch(number: int, folder: Path, account: Account) -> list[str]:
     return failures
 
 
-def record(account: Account, machines: int, first: int, seconds: float, mutants: str) -> str:
+def mutants(folder: Path) -> tuple[str, list[str]]:
+    """A table of what noticed each mutant, and those that nothing did."""
+    rows, failures = "", []
+    for rule, mutant in MUTANTS.items():
+        verdict = judge(folder / rule, mutant, mutated=True)
+        if verdict.outcome not in ("fails", "wrong") or not verdict.bites[rule]:
+            failures.append(f"mutant of {rule}: {verdict.outcome}, {verdict.why}")
+        by = "the run was taken back" if verdict.outcome == "fails" else "only the model knows"
+        rows += f"| `{rule}` | {rules()[rule].source} | {rules()[rule].text} | {rules()[rule].mutant} | {by} |\n"
+    return rows, failures
+
+
+def record(account: Account, machines: int, first: int, seconds: float, caught: str) -> str:
     """The page."""
     git = ["git", "rev-parse", "--short=12", "HEAD"]
     commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
@@ -81,7 +95,11 @@ wish holds in the model, the second plan is empty, and taken back the machine is
 | refused plans | reason |
 |---|---|
 {reasons}
-{mutants}"""
+Every refusal and trap of the model, where it is from, and a planner or agent that is wrong in just that way:
+
+| rule | source | what it says | mutant | noticed |
+|---|---|---|---|---|
+{caught}"""
 
 
 def main() -> int:
@@ -100,11 +118,15 @@ def main() -> int:
             print(f"driver models: {account.applied} applied, {len(failures)} failed", flush=True)
             if account.applied >= arguments.applied or failures:
                 break
+        caught, missed = mutants(Path(folder))
+    failures += missed
+    print(f"driver models: {len(MUTANTS) - len(missed)} mutants caught, {len(missed)} not")
     for failure in failures:
         print(f"\n{failure}")
     print(f"{account.applied} plans held, {len(failures)} did not")
     if arguments.record is not None and not failures:
-        arguments.record.write_text(record(account, machines, first, time.monotonic() - began, ""), encoding="utf-8")
+        page = record(account, machines, first, time.monotonic() - began, caught)
+        arguments.record.write_text(page, encoding="utf-8")
     return 1 if failures else 0
 
 

@@ -58,7 +58,7 @@ Step = tuple[str, str, Callable[[], Optional[Outcome]]]
 TIERS = (
     Tier("unit", ("tests/unit", "tests/protocol"), "unit and not wheel and not soak", 900),
     Tier("cases", ("tests/cases",), "cases", 600),
-    Tier("drivers", ("tests/drivers",), "drivers and not soak", 480),
+    Tier("drivers", ("tests/drivers",), "drivers and not soak", 960),
     Tier("netns", ("tests/netns",), "netns and not soak", 1800, needs_root=True),
     Tier("wheel", ("tests",), "wheel", 900),
     Tier("soak", ("tests",), "soak", 600),

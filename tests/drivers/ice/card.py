@@ -142,7 +142,8 @@ class Function:
         machine = self.machine
         uplink = self._bound()
         for vf in range(len(self.representors), self.vfs):
-            made = NetDev(machine.free_name("eth"), REPRESENTOR, f"{self.mac[:-2]}{0x80 + vf:02x}", self.bdf, vf)
+            mac = f"{self.mac[:-5]}{0x10 + self.port:02x}:{0x80 + vf:02x}"
+            made = NetDev(machine.free_name("eth"), REPRESENTOR, mac, self.bdf, vf)
             self.representors.append(made)
             machine.plug(made)
             machine.rename(made, f"{uplink.name[:10]}_{vf}")

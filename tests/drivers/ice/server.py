@@ -57,7 +57,8 @@ class Inside:
         self.disk = disk
         self.lock = threading.RLock()
         self.own_links = self._links()
-        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        holder = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"]
+        self.holder = subprocess.Popen(holder, stdin=subprocess.DEVNULL)
         self.mounts: list[Mount] = []
         self.descriptors: list[int] = []
         self.server = socket.socket(socket.AF_UNIX)
