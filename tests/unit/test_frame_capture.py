@@ -183,3 +183,15 @@ def test_usage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert decode(capsys, SENT[1].frame.hex(), "--number", "1")[0] == 64
     code, _out, err = decode(capsys, str(tmp_path / "none.pcap"))
     assert code == 1 and "No such file" in err
+
+
+def test_a_directory_is_no_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "captures").mkdir()
+    for word in (str(tmp_path), "captures", "./captures"):
+        code, _, err = decode(capsys, word)
+        assert code == 1
+        assert f"{word}: is a directory" in err
+        assert "hint: name one capture in it" in err

@@ -81,9 +81,9 @@ def decode(args: argparse.Namespace) -> int:
 
 
 def is_file(word: str) -> bool:
-    """Whether a word names a capture: hexadecimal has neither dot nor slash, and is no file with another letter."""
+    """Whether a word names a capture: it has a dot or slash, or another letter and is there."""
     odd = word.strip("0123456789abcdefABCDEFx" + SEPARATORS)
-    return word != "-" and ("." in word or "/" in word or (bool(odd) and Path(word).is_file()))
+    return word != "-" and ("." in word or "/" in word or (bool(odd) and Path(word).exists()))
 
 
 def keylog(path: str | None) -> KeyLog | None:

@@ -68,12 +68,14 @@ def read(path: str) -> tuple[list[Packet], Problem | None]:
     """The packets of a file, and where it is damaged behind them."""
     from tether_hw.transport.protocol.pcap import CaptureError, packets
 
+    if Path(path).is_dir():
+        raise TetherError(f"{path}: is a directory", hint=f"name one capture in it, like {Path(path) / 'x.pcapng'}")
     try:
         if Path(path).stat().st_size > CAPTURE_MOST:
             raise TetherError(f"{path}: is larger than 1 GiB", hint="cut it with editcap or tcpdump -r")
         data = Path(path).read_bytes()
     except OSError as error:
-        raise TetherError(f"{path}: {error.strerror}", hint="HEX needs hexadecimal digits only") from None
+        raise TetherError(f"{path}: {error.strerror}", hint="name a capture, or a frame in hexadecimal") from None
     found: list[Packet] = []
     try:
         for packet in packets(data):

@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     run_parser = actions.add_parser("run", help="run a scenario", description=__doc__.split("\n\n", 1)[1])
     run_parser.add_argument("scenario", metavar="SCENARIO", help="a name of `tether sim list`, or a file .yaml")
-    run_parser.add_argument("--seed", metavar="N", type=int, default=1, help="which chance (default %(default)s)")
+    run_parser.add_argument("--seed", metavar="N", type=seed, default=1, help="which chance (default %(default)s)")
     run_parser.add_argument("--seeds", metavar="A..B", help="every seed from A to B, in the scaled form")
     run_parser.add_argument("--scaled", action="store_true", help="the scenario's small form")
     run_parser.add_argument("--variant", metavar="NAME", help="a variant that the scenario names")
@@ -48,6 +48,13 @@ def add_parser(subparsers: Any) -> None:
     show.add_argument("scenario", metavar="SCENARIO", help="a name of `tether sim list`, or a file .yaml")
     add_json(show)
     sim_draw.add_parser(actions)
+
+
+def seed(text: str) -> int:
+    """A seed: what the simulator's generator starts from."""
+    if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 2^64-1")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -139,9 +146,9 @@ def run_seeds(args: argparse.Namespace) -> int:
     """Many seeds of one scenario, in its scaled form; each that breaks is named with its command."""
     from tether_hw.sim import seeds
 
-    match = re.fullmatch(r"(\d+)\.\.(\d+)", args.seeds)
-    if not match or int(match[1]) > int(match[2]):
-        raise UsageError(f"--seeds {args.seeds}: expected A..B")
+    match = re.fullmatch(r"([0-9]{1,20})\.\.([0-9]{1,20})", args.seeds)
+    if not match or not int(match[1]) <= int(match[2]) < 1 << 64:
+        raise UsageError(f"--seeds {args.seeds}: expected A..B, from 0 to 2^64-1")
     numbers = range(int(match[1]), int(match[2]) + 1)
     jobs = [seeds.Job(args.scenario, seed, args.variant, tuple(args.set)) for seed in numbers]
     verdicts = list(seeds.judge_all(jobs, min(args.parallel, len(jobs))))

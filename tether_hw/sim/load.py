@@ -7,13 +7,13 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from tether_hw.errors import InputErrors, Problem, TetherError
+from tether_hw.errors import InputErrors, Problem, TetherError, UsageError
 from tether_hw.fleet import source
 from tether_hw.fleet.explain import explain
-from tether_hw.sim.model import Scenario
+from tether_hw.sim.check import check
+from tether_hw.sim.model import Direction, Scenario
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
 
@@ -56,10 +56,7 @@ def read(name: str, *, scaled: bool = False, variant: str | None = None, changes
     tree = source.read(path, problems)
     if problems:
         raise InputErrors(problems)
-    try:
-        whole = Scenario.model_validate(tree.plain())
-    except ValidationError as error:
-        raise InputErrors(explain(error, tree, Scenario)) from None
+    whole = validated(tree)
     plain = tree.plain()
     if variant is not None:
         if variant not in whole.variants:
@@ -68,18 +65,56 @@ def read(name: str, *, scaled: bool = False, variant: str | None = None, changes
     if scaled:
         apply(plain, whole.scaled, f"{path}: scaled")
     for change in changes:
-        where, equal, value = change.partition("=")
-        if not equal:
-            raise TetherError(f"{change!r} is not PATH=VALUE", hint="--set flows.0.size=10MB")
-        apply(plain, {where: yaml.safe_load(value)}, "--set")
+        apply(plain, dict([setting(change)]), "--set")
     if not (scaled or variant or changes):
         return whole
+    words = [f"--variant {variant}"] if variant else []
+    words += ["--scaled"] if scaled else []
+    words += [f"--set {change}" for change in changes]
+    return validated(planted(plain, source.Place(f"{name} with {' '.join(words)}", 0, 0)))
+
+
+def validated(tree: source.Tree) -> Scenario:
+    """The scenario of a tree. Raises InputErrors with every mistake."""
     try:
-        return Scenario.model_validate(plain)
+        scenario = Scenario.model_validate(tree.plain())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TetherError(f"{name}: after its overrides {where}: {first['msg']}") from None
+        raise InputErrors(explain(error, tree, Scenario)) from None
+    problems = []
+    for index, link in enumerate(scenario.links):
+        back = tree.get("links")
+        back = back.items[index].get("back") if back is not None and back.items is not None else None
+        try:
+            Direction.model_validate(link.back)
+        except ValidationError as error:
+            problems += explain(error, back or tree, Direction, ("links", str(index), "back"))
+    for mistake in check(scenario):
+        path = ".".join(str(part) for part in mistake.path)
+        problems.append(tree.find(mistake.path).problem(path, mistake.message, mistake.hint))
+    if problems:
+        raise InputErrors(problems)
+    return scenario
+
+
+def planted(value: Any, place: source.Place) -> source.Tree:
+    """The tree of a value that stands in no file."""
+    if isinstance(value, dict):
+        return source.Tree(place, fields={name: (place, planted(each, place)) for name, each in value.items()})
+    if isinstance(value, list):
+        return source.Tree(place, items=[planted(each, place) for each in value])
+    return source.Tree(place, value=value)
+
+
+def setting(change: str) -> tuple[str, Any]:
+    """Path and value of one `--set`. Raises UsageError, and InputErrors for a value that is no YAML."""
+    path, equal, text = change.partition("=")
+    if not equal or not all(path.split(".")):
+        raise UsageError(f"--set {change}: expected PATH=VALUE", hint="--set flows.0.size=10MB")
+    problems: list[Problem] = []
+    value = source.parse(text.encode(), f"--set {change}", problems).plain() if text.strip() else None
+    if problems:
+        raise InputErrors(problems)
+    return path, value
 
 
 def apply(plain: Any, changes: dict[str, Any], what: str) -> None:

@@ -7,10 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tether_hw.sim.units import Count, Rate, Share, Size, Span, Time
+from tether_hw.sim.units import Count, Rate, Share, Size, Span, Time, within
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+Cells = Annotated[Count, within(2, 1 << 22, "2 to 4194304 frames")]
+Ring = Annotated[Count, within(4, 1 << 24, "4 to 16777216 frames")]
+Blocks = Annotated[Count, within(5, 1023, "5 to 1023 blocks of 64 bytes")]
+Drift = Annotated[Share, within(0, 100_000, "at most 10%")]
+Some = Annotated[Time, within(1, 1 << 63, "more than 0")]
 NOTHING = Span(0, 0)
+LEAST_WINDOW, MOST_WINDOW = 64, 65536  # of the replay window, in frames
 
 
 class Model(BaseModel):
@@ -27,22 +33,22 @@ class Node(Model):
     lanes: int = Field(1, ge=1, le=16)
     max_channels: int = Field(2, ge=1, le=4096)
     max_flows: int = Field(4, ge=1, le=4096)
-    rx_cells: Count = Span(1024, 1024)
-    tx_cells: Count = Span(1024, 1024)
-    ring_frames: Count | None = Field(None, description="a third more than rx_cells when left out")
-    frame_blocks: Count = Span(22, 22)
+    rx_cells: Cells = Span(1024, 1024)
+    tx_cells: Cells = Span(1024, 1024)
+    ring_frames: Ring | None = Field(None, description="a third more than rx_cells when left out")
+    frame_blocks: Blocks = Span(22, 22)
     max_message: Size = Span(1 << 20, 1 << 20)
     rtt: Time | None = Field(None, description="declared; the scenario's when left out")
     rate: Rate | None = Field(None, description="declared; the scenario's when left out")
     silence: Time = Span(1_000_000, 1_000_000)
     clock: Time = Span(10**9, 10**9)
-    drift: Share = Field(NOTHING, description="its clock is faster by so much")
-    slow: Share = Field(NOTHING, description="its clock is slower by so much")
+    drift: Drift = Field(NOTHING, description="its clock is faster by so much")
+    slow: Drift = Field(NOTHING, description="its clock is slower by so much")
     cipher: Literal["any", "chacha20", "aes256"] = "any"
     policy: Literal["fair", "srpt", "reserved"] = "fair"
-    replay_window: int = 0
-    purse_frames: int = 0
-    purse_per_s: int = 0
+    replay_window: int = Field(0, ge=0, description="a power of two; 0: the core's own choice")
+    purse_frames: int = Field(0, ge=0, lt=1 << 32)
+    purse_per_s: int = Field(0, ge=0, lt=1 << 32)
     rekey_s: Count = Field(NOTHING, description="age at which a channel gets new keys; 0: the core's own choice")
     # attackers
     victim: Name | None = None
@@ -66,7 +72,7 @@ class Direction(Model):
     delay: Time = NOTHING
     rate: Rate = NOTHING
     queue: Size = Field(NOTHING, description="bytes that wait before the link; 0: no bound")
-    overhead: int = 38
+    overhead: int = Field(38, ge=0, le=65536)
     loss: Share = NOTHING
     burst: Burst | None = None
     duplicate: Share = NOTHING
@@ -88,14 +94,14 @@ class Window(Model):
     """A time of contact."""
 
     at: Time
-    for_: Time = Field(alias="for")
+    for_: Some = Field(alias="for")
 
 
 class Turn(Model):
     """From here on the round trip of every link is this."""
 
     at: Time
-    rtt: Time
+    rtt: Some
 
 
 class Channel(Model):
@@ -112,7 +118,7 @@ class Flow(Model):
 
     from_: Name = Field(alias="from")
     to: Name
-    lane: int = 0
+    lane: int = Field(0, ge=0)
     count: int = Field(1, ge=1, le=1024)
     kind: Literal["bytes", "messages"] = "bytes"
     size: Size = Field(NOTHING, description="byte flow: all of it; message flow: of one message")
@@ -141,7 +147,7 @@ class Outage(Model):
     at: Time = NOTHING
     for_: Time | None = Field(None, alias="for", description="for ever when left out")
     what: Literal["all", "header-only", "data", "blocked", "grant", "nack", "lamp", "end", "control", "receipt"] = "all"
-    count: int = Field(0, ge=0, description="at most so many frames; 0: all")
+    count: int = Field(0, ge=0, lt=1 << 32, description="at most so many frames; 0: all")
 
 
 class Event(Model):
@@ -152,10 +158,10 @@ class Event(Model):
     for_: Time = Field(Span(10**9, 10**9), alias="for")
     step: Name | None = None
     by: Time = NOTHING
-    cancel: int | None = None
-    close_flow: int | None = None
-    close_channel: int | None = None
-    hail: int | None = None
+    cancel: int | None = Field(None, ge=0)
+    close_flow: int | None = Field(None, ge=0)
+    close_channel: int | None = Field(None, ge=0)
+    hail: int | None = Field(None, ge=0)
     delay: list[Name] | None = None
     rate: list[Name] | None = None
     to: Time | Rate | None = None
@@ -169,7 +175,7 @@ class Scenario(Model):
     rtt: Time = Field(description="round trip of the link, declared by all nodes that declare no other")
     rate: Rate = Field(Span(10**10, 10**10), description="declared rate of the link")
     limit: Time = Field(description="virtual time after which the run is given up")
-    frames: int = Field(0, ge=0, description="frames after which it is given up; 0: none")
+    frames: int = Field(0, ge=0, lt=1 << 63, description="frames after which it is given up; 0: none")
     quiet: Time = NOTHING
     measure: Literal["share", "incast"] | None = None
     blind: bool = Field(False, description="the same traffic by senders without credit, beside it")

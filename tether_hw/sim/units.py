@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)\Z")
 TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
@@ -49,8 +49,19 @@ def _of(units: Mapping[str, int], example: str) -> BeforeValidator:
     return BeforeValidator(lambda value: quantity(value, units, example))
 
 
-Time = Annotated[Span, _of(TIMES, "20us")]
-Rate = Annotated[Span, _of(RATES, "1Gbit")]
-Size = Annotated[Span, _of(SIZES, "64KiB")]
-Share = Annotated[Span, _of(SHARES, "1%")]
-Count = Annotated[Span, _of(COUNTS, "100")]
+def within(least: int, most: int, words: str) -> AfterValidator:
+    """Both ends of a span are `least` to `most`, which `words` say in the units of the file."""
+
+    def check(span: Span) -> Span:
+        if span.low < least or span.high > most:
+            raise ValueError(f"expected {words}")
+        return span
+
+    return AfterValidator(check)
+
+
+Time = Annotated[Span, _of(TIMES, "20us"), within(0, 876_000 * TIMES["h"], "at most 876000h, which are 100 years")]
+Rate = Annotated[Span, _of(RATES, "1Gbit"), within(0, 10_000 * RATES["Gbit"], "at most 10000Gbit")]
+Size = Annotated[Span, _of(SIZES, "64KiB"), within(0, 1024 * SIZES["GiB"], "at most 1024GiB")]
+Share = Annotated[Span, _of(SHARES, "1%"), within(0, 100 * SHARES["%"], "at most 100%")]
+Count = Annotated[Span, _of(COUNTS, "100"), within(0, (1 << 32) - 1, "at most 4294967295")]
