@@ -129,11 +129,16 @@ static void reserve_whole(struct tether_endpoint *ep, struct tether_flow *flow, 
     }
 }
 
-/* Frames after which the flow is granted again: a part of what it has, but not so few that each costs a frame back. */
-static uint32_t step_of(uint32_t outstanding)
+/*
+ * Frames after which the flow is granted again: a part of what it has, but not so few that each costs a frame back.
+ * Frames that go back anyway name open gaps again, so while there are gaps they do not become fewer.
+ */
+static uint32_t step_of(const struct tether_flow_rx *rx, uint32_t outstanding)
 {
     if (outstanding / 4 <= STEP_FRAMES)
         return outstanding / 4;
+    if (rx->gaps.count)
+        return STEP_FRAMES;
     outstanding /= 8;
     return outstanding < STEP_FRAMES ? STEP_FRAMES : outstanding < 4 * STEP_FRAMES ? outstanding : 4 * STEP_FRAMES;
 }
@@ -153,7 +158,7 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
     if (rx->outstanding == 0)
         rx->fed_ns = now_ns;
     tether_count_outstanding(ep, flow, frames);
-    step = step_of(rx->outstanding);
+    step = step_of(rx, rx->outstanding);
     rx->tell_after = step < TETHER_RECEIPT_FRAMES ? TETHER_RECEIPT_FRAMES : step;
     rx->regrant_at = rx->outstanding - step - (step == 0 && rx->outstanding);
     tether_grant_tell(ep, flow);
