@@ -32,7 +32,7 @@ PLANNERS = (planner, planner_engine, planner_e810, generic_plan, e810_plan, stee
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_plan(case: Case, tmp_path: Path) -> None:
     _inventory, facts, plan = run(case, tmp_path)
-    assert seen(plan, sorted(facts)) == case.document["expect"]
+    assert seen(plan, sorted(facts), tmp_path) == case.document["expect"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -163,8 +163,8 @@ def setting_of(case: Case, inventory: Inventory) -> Setting:
     return replace(setting, packages=found)
 
 
-def seen(plan: Plan, names: list[str]) -> dict[str, Any]:
-    """The plan as cases spell it."""
+def seen(plan: Plan, names: list[str], folder: Path) -> dict[str, Any]:
+    """The plan as cases spell it: digests as ..., files of the case by their names."""
     result: dict[str, Any] = {}
     for name in names:
         entry: dict[str, Any] = {"steps": []}
@@ -181,7 +181,9 @@ def seen(plan: Plan, names: list[str]) -> dict[str, Any]:
                     }
                 )
         entry["refusals"] = [
-            SHA256.sub("...", refusal["reason"]) for refusal in plan.refusals if refusal["host"] == name
+            SHA256.sub("...", refusal["reason"]).replace(f"{folder}/", "")
+            for refusal in plan.refusals
+            if refusal["host"] == name
         ]
         entry["notes"] = [note["note"] for note in plan.notes if note["host"] == name]
         result[name] = {key: value for key, value in entry.items() if value}

@@ -100,6 +100,21 @@ def test_a_source_with_mistakes_makes_nothing(capsys: pytest.CaptureFixture[str]
     assert [(item["line"], item["col"]) for item in found["problems"]] == [(1, 1), (3, 13), (4, 10)]
 
 
+def test_a_source_may_begin_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = 'package "X" version 1.3.0.0 track 1\nstart node A program P\nprogram P\nnode A\n    otherwise -> stop\n'
+    built = []
+    for name, mark in (("without", b""), ("with", b"\xef\xbb\xbf")):
+        (tmp_path / name).write_bytes(mark + text.encode())
+        code, _ = document(capsys, "build", str(tmp_path / name), "-o", str(tmp_path / f"{name}.pkg"))
+        assert code == 0
+        built.append((tmp_path / f"{name}.pkg").read_bytes())
+    assert built[0] == built[1]
+    (tmp_path / "bad").write_bytes(b"\xef\xbb\xbf" + text.replace("package", "pakage").encode())
+    code, found = document(capsys, "build", str(tmp_path / "bad"), "-o", str(tmp_path / "bad.pkg"))
+    assert code == 1
+    assert (found["problems"][0]["line"], found["problems"][0]["col"]) == (1, 1)
+
+
 def test_simulate_explains_a_frame(capsys: pytest.CaptureFixture[str], package: str) -> None:
     capsys.readouterr()
     code, found = document(capsys, "simulate", package, "--frame", TETHER, "--trace")

@@ -104,7 +104,6 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
         "6:18: no node is named NOWHERE",
         "11:5: 'next' is no statement here",
         "12:1: 'frobnicate' is no statement here",
-        "13:7: no ptype is named BAD",
         "13:13: the number of ptype BAD is 2000, 0 to 1023 can be",
         "14:8: 4 is marker M already",
         "16:17: a node, or stop should follow",
@@ -152,6 +151,17 @@ def test_each_mistake_is_named(line: str, words: str) -> None:
     found = mistakes(SMALL + line + "\n")
     assert any(words in text for text in found), found
     assert all(int(text.split(":")[0]) >= 10 for text in found), found
+
+
+def test_what_only_follows_from_a_mistake_is_not_told() -> None:
+    source = SMALL.replace("start node A program P", "start node A program Q").replace("marker M = 4", "marker M = 400")
+    source += "program Q = 900\n    next none\nnode B = 5000\n    on 1 -> A\n    otherwise -> stop\nxlt1 sw NONE = 1\n"
+    assert mistakes(source) == [
+        "8:12: the number of marker M is 400, 0 to 70 can be",
+        "10:13: the number of program Q is 900, 0 to 191 can be",
+        "12:10: the number of node B is 5000, 0 to 2047 can be",
+        "15:9: no ptype is named NONE",
+    ]
 
 
 def test_a_package_name_that_does_not_fit_is_told_with_its_line() -> None:

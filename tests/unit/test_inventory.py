@@ -129,6 +129,8 @@ HOST = "tether: 1\nhosts:\n  a:\n    address: 192.0.2.1\n"
 E810 = HOST + "    nics:\n      d: {family: e810, "
 RULE = E810 + "device: {pci: 'x'}, steering: {rules: [{name: r, match: {}, action: "
 RULES = "hosts.a.nics.d.steering.rules.0"
+MATCH = E810 + "device: {name: x}, steering: {rules: [{name: r, match: {%s}, action: drop}]}}\n"
+MANY = E810 + "device: {name: x}, steering: {rules: [" + "{name: r, match: {}, action: drop}, " * 600 + "]}}\n"
 PAIR = """\
 tether: 1
 hosts:
@@ -179,6 +181,15 @@ LANES = "lanes: {queues: [0]}"
         (RULE + "{redirect: {vf: 3}}}]}, eswitch: switchdev, vfs: 2}\n", f"{RULES}.action.redirect.vf", "VF 3 of"),
         (RULE + "drop}, {name: r, match: {vlan: 5}, action: drop}]}}\n", RULES[:-1] + "1.name", "name of rule 0 too"),
         (RULE + "drop}, {name: s, match: {}, action: drop}]}}\n", RULES[:-1] + "1.match", "frames that r fits too"),
+        (MATCH % "ethertype: 0x0800", f"{RULES}.match.ethertype", "0x0800 is IPv4: a rule could cut off the"),
+        (MATCH % "ethertype: 0x86dd", f"{RULES}.match.ethertype", "0x86dd is IPv6"),
+        (MATCH % "ethertype: 0x0806, vlan: 5", f"{RULES}.match.ethertype", "0x0806 is ARP"),
+        (MATCH % "ethertype: 0x8809", f"{RULES}.match.ethertype", "0x8809 is LACP"),
+        (MATCH % "destination: '02:00:00:00:00:01/ff:ff:00:00:00:00'", f"{RULES}.match.destination",
+         "has bits outside of its mask: say 02:00:00:00:00:00/ff:ff:00:00:00:00"),
+        (MATCH % "source: '02:00:00:00:00:00/00:00:00:00:00:00'", f"{RULES}.match.source", "mask is all zero"),
+        (MATCH % "source: '01:80:c2:00:00:0e'", f"{RULES}.match.source", "multicast"),
+        (MANY, "hosts.a.nics.d.steering.rules", "at most 512 rules, this has 600"),
         (RULE + "drop}]}, mode: dpdk}\n", "hosts.a.nics.d.device.pci", "PCI address"),
         (
             HOST + "    nics:\n" + "".join(
@@ -221,6 +232,13 @@ LANES = "lanes: {queues: [0]}"
 def test_mistakes(tmp_path: Path, text: str, path: str, words: str) -> None:
     found = problems(tmp_path, text)
     assert any(problem.path == path and words in problem.message and problem.line for problem in found), found
+
+
+def test_a_mistake_of_a_match_has_its_column(tmp_path: Path) -> None:
+    text = MATCH % "source: '01:80:c2:00:00:0e', destination: '02:00:00:00:00:00/00:00:00:00:00:00'"
+    found = sorted((problem.line, problem.col) for problem in problems(tmp_path, text))
+    row = text.splitlines()[-1]
+    assert found == [(6, row.index(f"'{start}") + 1) for start in ("01:80", "02:00")]
 
 
 CONTACT = """\

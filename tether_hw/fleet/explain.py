@@ -121,6 +121,8 @@ def _words(
         return f"expected {context.get('expected')}", None
     if kind == "union_tag_invalid":
         return "unknown family", f"NIC families of this version: {', '.join(sorted(FAMILIES))}"
+    if kind == "too_long" and context.get("actual_length") is not None:
+        return f"at most {context['max_length']} {path[-1]}, this has {context['actual_length']}", None
     if kind == "value_error":
         return str(context.get("error", detail["msg"])), None
     message = detail["msg"].removeprefix("Input ").removeprefix("Value ")

@@ -19,6 +19,7 @@ from tether_hw.fleet.lanes import PlannedLane, lanes_of
 from tether_hw.fleet.mend import mended
 from tether_hw.fleet.models import Access, Apply, Host, KeysFile, Link, Top
 from tether_hw.fleet.source import Tree
+from tether_hw.nic.e810.model import E810Nic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,13 @@ class Inventory:
     known_hosts: Path
     state: Path | None
     apply: Apply = field(default_factory=Apply)
+    packages_at: Mapping[tuple[str, str, str], source.Place] = field(default_factory=dict)
+
+    def ddp_place(self, host: str, nic: str, name: str) -> str:
+        """Where a field of a NIC's `ddp` stands, as mistakes say it."""
+        path = f"hosts.{host}.nics.{nic}.ddp.{name}"
+        place = self.packages_at.get((host, nic, name))
+        return path if place is None else f"{place.file}:{place.line}:{place.col}: {path}"
 
     @cached_property
     def link_of(self) -> dict[str, dict[str, str]]:
@@ -120,6 +128,13 @@ class Loader:
             known_hosts=self._beside(top.known_hosts, Path("~/.ssh/known_hosts").expanduser()),
             state=None if top.state is None else self._beside(top.state, Path()),
             apply=top.apply,
+            packages_at={
+                (name, nic, part): self.place("hosts", name, "nics", nic, "ddp", part)
+                for name, host in hosts.items()
+                for nic, model in host.nics.items()
+                if isinstance(model, E810Nic) and model.ddp is not None
+                for part in ("package", "sha256")
+            },
         )
         inventory = check(inventory, self)
         if self.problems:

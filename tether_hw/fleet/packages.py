@@ -32,6 +32,11 @@ class Packages:
         return self.files.get(asked) or unreadable(asked, "was not read")
 
 
+def path_of(inventory: Inventory, asked: Ddp) -> Path:
+    """Where the file of a reference is."""
+    return inventory.path.parent / Path(asked.package).expanduser()
+
+
 def load(inventory: Inventory) -> Packages:
     """Read every package that a NIC of the inventory refers to. What is wrong with one is in its refusals."""
     files: dict[Ddp, PackageFile] = {}
@@ -40,7 +45,7 @@ def load(inventory: Inventory) -> Packages:
         for nic in host.nics.values():
             if not isinstance(nic, E810Nic) or nic.ddp is None or nic.ddp in files:
                 continue
-            path = inventory.path.parent / Path(nic.ddp.package).expanduser()
+            path = path_of(inventory, nic.ddp)
             try:
                 if not stat.S_ISREG(path.stat().st_mode):
                     files[nic.ddp] = unreadable(nic.ddp, "is no regular file")

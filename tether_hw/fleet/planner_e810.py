@@ -8,6 +8,7 @@ from typing import Any
 
 from tether_hw.fleet.draft import HostDraft, Setting
 from tether_hw.fleet.inventory import Inventory
+from tether_hw.fleet.packages import path_of
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.e810.plan import Scene, plan_card
 from tether_hw.nic.e810.steer import LaneAt, Port
@@ -60,7 +61,9 @@ def plan_e810(inventory: Inventory, name: str, draft: HostDraft, setting: Settin
             continue
         cards.setdefault(serial, []).append(port)
         if nic.ddp is not None:
-            packages[nic_name] = setting.packages.of(nic.ddp)
+            file = setting.packages.of(nic.ddp)
+            place = inventory.ddp_place(name, nic_name, file.field)
+            packages[nic_name] = file.told(place, str(path_of(inventory, nic.ddp)))
         if nic.mode == "dpdk":
             draft.not_for_apply.append(f"{name}: NIC {nic_name} is in mode dpdk, and no bundle has a carrier dpdk")
     for serial in sorted(cards):

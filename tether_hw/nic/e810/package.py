@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tether_hw.nic.e810.ddp.build import lay_over, refuse_signed
 from tether_hw.nic.e810.ddp.container import Package
@@ -21,6 +21,7 @@ class PackageFile:
     """`sha256`: of the bytes that travel. `name` and `version`: what the driver shows once it works with them.
 
     `refusals`: why it cannot be used as asked. `notes`: what whoever uses it must know.
+    `field`: the field of the inventory's `ddp` that the file does not bear out, which the refusals are to name.
     """
 
     path: str
@@ -29,6 +30,18 @@ class PackageFile:
     version: str = ""
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    field: str = ""
+
+    def told(self, place: str, path: str) -> PackageFile:
+        """The same with its refusals complete. place: where the inventory says `field`; path: where the file is."""
+        if not self.field:
+            return self
+        step = (
+            f"sha256sum {path} shows what it is: name the file that is meant, or say its digest"
+            if self.field == "sha256"
+            else f"put the file at {path}, or name the one that is meant; sha256sum FILE gives its digest"
+        )
+        return replace(self, refusals=tuple(f"{reason} ({place}); {step}" for reason in self.refusals))
 
     @property
     def shown(self) -> dict[str, str]:
@@ -38,7 +51,7 @@ class PackageFile:
 
 def unreadable(asked: Ddp, why: str) -> PackageFile:
     """A file that is not there."""
-    return PackageFile(asked.package, refusals=(f"package {asked.package}: {why}",))
+    return PackageFile(asked.package, refusals=(f"package {asked.package}: {why}",), field="package")
 
 
 def judge(asked: Ddp, data: bytes, overlay: str) -> tuple[PackageFile, bytes]:
@@ -47,7 +60,7 @@ def judge(asked: Ddp, data: bytes, overlay: str) -> tuple[PackageFile, bytes]:
     found = hashlib.sha256(data).hexdigest()
     if found != asked.sha256:
         refusals.append(f"package {asked.package}: its SHA-256 is {found}, the inventory says {asked.sha256}")
-        return PackageFile(asked.package, refusals=tuple(refusals)), data
+        return PackageFile(asked.package, refusals=tuple(refusals), field="sha256"), data
     try:
         if asked.extend:
             data = _extended(data, overlay)

@@ -80,6 +80,12 @@ def steer(port: Port, ground: Ground, can: Capabilities) -> Steer:
     else:
         _rules(plan, port, wanted, asked or "required")
         _limits(plan, port, wanted, ground, can)
+        plan.notes.extend(
+            f"rule {rule.name} says no address: it takes every frame of EtherType {rule.match.ethertype:#06x} "
+            + ("without a tag" if rule.match.vlan is None else f"of VLAN {rule.match.vlan}")
+            for rule in wanted
+            if not rule.match.narrow
+        )
     _note(plan, sum(not lane.delivered for lane in port.lanes))
     return plan
 

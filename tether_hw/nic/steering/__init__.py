@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steering of EtherType 0x88B5, the same rules for every family: what they are, how each tool writes and reads them.
+"""Steering by EtherType and MAC address, 0x88B5 when none is said: what rules are, how each tool writes and reads them.
+
+The rules are made for every family; of those of this version `e810` uses them, and `generic` has none.
 
     rule.py      one rule, bound to a device            ntuple.py   as ethtool's flow classification
     model.py     as an inventory says it                flower.py   as tc's flower classifier

@@ -15,6 +15,17 @@ MaskedMac = Annotated[str, Field(pattern=_MASKED)]
 #: A symbolic name is what a device is to its card; the host binds it when the device is there.
 PF_OF = "@pf{pf}vf{vf}.rep"
 _TAGS = (0x8100, 0x88A8, 0x9100)
+#: What a host itself lives on, wherever a rule would send it.
+_OF_THE_HOST = {
+    0x0800: "IPv4",
+    0x0806: "ARP",
+    0x86DD: "IPv6",
+    0x8809: "LACP",
+    0x8863: "PPPoE",
+    0x8864: "PPPoE",
+    0x888E: "802.1X",
+    0x88E5: "MACsec",
+}
 
 
 class Match(Model):
@@ -30,7 +41,34 @@ class Match(Model):
     def _no_tag(cls, value: int) -> int:
         if value in _TAGS:
             raise ValueError("expected what is behind the tag; the tag itself is asked for by vlan")
+        if value in _OF_THE_HOST:
+            raise ValueError(f"{value:#06x} is {_OF_THE_HOST[value]}: a rule could cut off the host's own traffic")
         return value
+
+    @field_validator("destination", "source")
+    @classmethod
+    def _mask(cls, value: str | None) -> str | None:
+        match = _mac(value)
+        if match is None:
+            return value
+        if not _bits(match.mask):
+            raise ValueError("the mask is all zero, which every address fits: leave it out")
+        address = str(value).partition("/")[0]
+        if address != match.address:
+            raise ValueError(f"{address} has bits outside of its mask: say {match.address}/{match.mask}")
+        return value
+
+    @field_validator("source")
+    @classmethod
+    def _unicast(cls, value: str | None) -> str | None:
+        if value is not None and int(value[:2], 16) & 1:
+            raise ValueError("is a multicast address, which no frame comes from")
+        return value
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it says anything of the frame but its type."""
+        return self.destination is not None or self.source is not None
 
 
 class Target(Model):

@@ -14,7 +14,7 @@ from tether_hw.nic.e810.ddp.fields import KEY_BUILDER, NO_MARKER, NO_PROTOCOL, R
 from tether_hw.nic.e810.ddp.sections import BLOCKS, BY_NAME
 from tether_hw.nic.e810.ddp.source.names import DECLARED, MOST_PACKAGE_NAME, Names, fits
 from tether_hw.nic.e810.ddp.source.statements import Block, alu, blank, boosted, graph_line, key, match, next_key
-from tether_hw.nic.e810.ddp.source.words import Line, Mistake, SourceError, Word, Wrong, lines, number
+from tether_hw.nic.e810.ddp.source.words import Line, Mistake, SourceError, Told, Word, Wrong, lines, number
 from tether_hw.nic.e810.ddp.tables import Identity, Tables
 
 _IN_BLOCK = {
@@ -37,6 +37,8 @@ def compile_source(text: str, base: Tables | None = None) -> Draft:
     for line in found:
         try:
             compiler.line(line)
+        except Told:
+            continue
         except Wrong as wrong:
             mistakes.append(wrong.mistake)
     mistakes += compiler.finish()
@@ -57,6 +59,8 @@ class _Compiler:
         self.draft = Draft()
         self.names = Names()
         self.block: Block | None = None
+        self.lost = ""  # the block whose first line has a mistake: what stands in it is not read
+        self.starts = False
         self.header: Line | None = None
         self.late: list[Callable[[], None]] = []
         self.taken: dict[str, set[int]] = {}
@@ -87,10 +91,14 @@ class _Compiler:
         statement = getattr(self, f"_{keyword}", None) if keyword in _STATEMENTS else None
         if statement is not None:
             self._close()
+            self.lost = keyword if keyword in _IN_BLOCK else ""
+            self.starts |= keyword == "start"
             statement(line, word)
             line.end()
             return
         block = self.block
+        if block is None and keyword in _IN_BLOCK.get(self.lost, ()):
+            return
         if block is None or keyword not in _IN_BLOCK[block.keyword]:
             where = next((name for name, inside in _IN_BLOCK.items() if keyword in inside), None)
             hint = f"it belongs below a {where}" if where else f"statements are {', '.join(sorted(_STATEMENTS))}"
@@ -173,7 +181,7 @@ class _Compiler:
         if self.header is None:
             what = "extend" if self.base is not None else 'package "NAME" version A.B.C.D track N'
             raise Wrong(Mistake(1, 1, f"the source should begin with {what}"))
-        if self.base is None and 0 not in self.draft.entries.get("start", {}):
+        if self.base is None and not self.starts and 0 not in self.draft.entries.get("start", {}):
             raise Wrong(
                 Mistake(self.header.number, 1, "nothing says where the parser starts", "start node N program P")
             )

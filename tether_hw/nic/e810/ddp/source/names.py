@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tether_hw.nic.e810.ddp.fields import NO_MARKER
-from tether_hw.nic.e810.ddp.source.words import Line, Mistake, Word, Wrong, number
+from tether_hw.nic.e810.ddp.source.words import Line, Mistake, Told, Word, Wrong, number
 
 #: Declaring keyword -> label kind, first and last number.
 DECLARED = {
@@ -48,6 +48,8 @@ class Names:
 
     numbers: dict[str, dict[str, int]] = field(default_factory=dict)
     taken: dict[str, set[int]] = field(default_factory=dict)
+    #: (kind, name) of declarations with a mistake: what refers to them needs no mistake of its own.
+    broken: set[tuple[str, str]] = field(default_factory=set)
 
     def declare(self, lines: list[Line], mistakes: list[Mistake]) -> None:
         """Collect every `KEYWORD NAME = NUMBER`, then number the ones without a number in the order of the source."""
@@ -62,6 +64,8 @@ class Names:
                 self._declare(keyword, words, waiting)
             except Wrong as wrong:
                 mistakes.append(wrong.mistake)
+                if len(line.words) > 1:
+                    self.broken.add((DECLARED[keyword][0], line.words[1].text))
         for keyword, word in waiting:
             kind, first, last = DECLARED[keyword]
             known = self.numbers.setdefault(kind, {})
@@ -70,6 +74,7 @@ class Names:
             free = self._free(kind, first + (keyword == "node"), last)
             if free is None:
                 mistakes.append(Mistake(word.line, word.col, f"no number is free for {keyword} {word.text}"))
+                self.broken.add((kind, word.text))
             else:
                 known[word.text] = free
 
@@ -103,6 +108,8 @@ class Names:
             return known[word.text]
         if not word.quoted and word.text[:1].isdigit():
             return number(word, f"a {keyword}", first, last)
+        if (kind, word.text) in self.broken:
+            raise Told(Mistake(word.line, word.col, f"no {keyword} is named {word.text}"))
         near = sorted(name for name in known if name.lower() == word.text.lower())
         raise word.wrong(f"no {keyword} is named {word.text}", f"there is {near[0]}" if near else None)
 

@@ -42,6 +42,10 @@ class Wrong(Exception):
         self.mistake = mistake
 
 
+class Told(Wrong):
+    """What ends the reading of a line for a mistake that is told where it was made."""
+
+
 @dataclass(frozen=True)
 class Word:
     """One word; `quoted` words are names whatever they look like."""
