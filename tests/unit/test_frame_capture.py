@@ -195,3 +195,8 @@ def test_a_directory_is_no_capture(
         assert code == 1
         assert f"{word}: is a directory" in err
         assert "hint: name one capture in it" in err
+
+
+def test_long_words_are_no_names_of_files(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = decode(capsys, "0z" * 5000)
+    assert code == 1 and "HEX:1:2" in err

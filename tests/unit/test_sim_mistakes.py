@@ -9,7 +9,7 @@ import pytest
 
 from tether_hw.cli.main import main
 from tether_hw.errors import InputErrors, UsageError
-from tether_hw.sim import load
+from tether_hw.sim import build, load, run
 
 pytestmark = pytest.mark.unit
 TEXT = """\
@@ -125,3 +125,10 @@ def test_seeds_have_64_bits(seed: str, capsys: pytest.CaptureFixture[str]) -> No
 def test_the_last_seed_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sim", "run", "rack", "--scaled", "--seed", str((1 << 64) - 1)]) == 0
     assert f"seed {(1 << 64) - 1}: done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", load.names())
+def test_every_scenario_can_begin_in_its_full_form(name: str) -> None:
+    scenario = load.read(name, changes=("limit=1ns",))
+    outcome = run.run_built(build.build(scenario, 1))
+    assert outcome.verdict == "unfinished"

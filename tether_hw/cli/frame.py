@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -83,7 +84,7 @@ def decode(args: argparse.Namespace) -> int:
 def is_file(word: str) -> bool:
     """Whether a word names a capture: it has a dot or slash, or another letter and is there."""
     odd = word.strip("0123456789abcdefABCDEFx" + SEPARATORS)
-    return word != "-" and ("." in word or "/" in word or (bool(odd) and Path(word).exists()))
+    return word != "-" and ("." in word or "/" in word or (bool(odd) and os.path.lexists(word)))
 
 
 def keylog(path: str | None) -> KeyLog | None:

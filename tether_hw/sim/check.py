@@ -131,18 +131,16 @@ class Check:
             yield Mistake((*at, "bound"), "smaller than the flow's largest message", "leave it out: `size` says it")
         field = "size" if flow.bound is None else "bound"
         bound = flow.size.high if flow.bound is None else flow.bound.high
-        for name in (flow.from_, flow.to):
-            node = self.nodes.get(name)
-            if node is not None and bound > node.max_message.low:
-                written = next(each for each in self.scenario.nodes if name in (each, *self.copies[each]))
+        ends = {name: self.nodes[name] for name in (flow.from_, flow.to) if name in self.nodes}
+        blocks = min((node.frame_blocks.low for node in ends.values()), default=1)
+        for name, node in ends.items():  # a flow has both directions, so both must have room (T-MSG-7)
+            written = next(each for each in self.scenario.nodes if name in (each, *self.copies[each]))
+            if bound > node.max_message.low:
                 hint = f"set nodes.{written}.max_message to {bound}B or more"
                 yield Mistake((*at, field), f"larger than the largest message that {name} is told to allow", hint)
-        to = self.nodes.get(flow.from_ if flow.reverse else flow.to)
-        blocks = min((node.frame_blocks.low for node in map(self.nodes.get, (flow.from_, flow.to)) if node), default=0)
-        if to is not None and flow.size.low > to.rx_cells.high * to.frame_blocks.high * BLOCK:
-            least = -(-flow.size.high // (BLOCK * blocks))
-            hint = f"rx_cells of {least} or more"
-            yield Mistake((*at, field), "no message of it fits into the receive buffer of its receiver", hint)
+            if bound > node.rx_cells.low * blocks * BLOCK:
+                hint = f"set nodes.{written}.rx_cells to {-(-bound // (blocks * BLOCK))} or more"
+                yield Mistake((*at, field), f"larger than the receive buffer of {name}", hint)
 
     def between(self, at: Path, one: str, other: str, fields: tuple[str | int, str | int]) -> Iterator[Mistake]:
         """Two nodes that need a link of their own."""
