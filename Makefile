@@ -11,7 +11,7 @@ VENV := .venv/bin
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
 	@echo "make demo     the main job on two hosts of the lab: plan, apply, verify, a file over Tether, take it back"
-	@echo "make build    the C library in build/native"
+	@echo "make build    the C library in build/native, and the packages of the E810 examples"
 	@echo "make test     every tier that this machine can run, each with its count"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    benchmarks, results in build/bench"
@@ -33,7 +33,13 @@ setup:
 lock:
 	$(or $(PYTHON),python3) tools/lock.py
 
-build: setup
+# The packages of the E810 examples: made here of the profile, never tracked.
+E810_PACKAGES := $(addprefix tests/cases/e810/,dpdk/own.pkg package/own.pkg signed-package/signed.pkg wrong-version/own.pkg)
+$(E810_PACKAGES) &: profiles/e810/tether.yaml templates/e810/parser.ddp.j2 tests/support/e810_packages.py \
+  $(wildcard tests/cases/e810/*/packages.yaml) | setup
+	@nice $(VENV)/python -m tests.cases.test_e810_folders
+
+build: setup $(E810_PACKAGES)
 	@cmake --preset native --log-level=WARNING >/dev/null
 	@$(NINJA) -C build/native --quiet
 

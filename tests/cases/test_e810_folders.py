@@ -2,12 +2,13 @@
 """`tether plan --facts` and `tether render --facts` on every folder of tests/cases/e810, through the command line.
 
 Each folder has an inventory, its keys, the recorded facts of its host and what the verbs say of them. Packages are
-binaries and are not kept: `packages.yaml` says how they are made, here and by
-`python -m tests.cases.test_e810_folders`, which puts them beside the inventories.
+binaries and are not kept: `packages.yaml` says how they are made, here and by `make build`, which puts them beside the
+inventories, so that the verbs work on the folders where they are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +24,20 @@ from tether_hw.cli.main import main
 from tether_hw.fleet import packages, planning
 
 FOLDER = Path(__file__).resolve().parent / "e810"
+ROOT = FOLDER.parents[2]
 FOLDERS = sorted(path.parent for path in FOLDER.glob("*/inventory.yaml"))
 WANTED = {"old-kernel", "new-kernel", "dpdk", "switchdev", "safe-mode", "wrong-version", "signed-package", "package"}
 
 
+def packages_of(folder: Path) -> dict[str, Any]:
+    """How the packages that an inventory refers to are made."""
+    file = folder / "packages.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
 def make_packages(folder: Path) -> None:
     """The packages that an inventory refers to, beside it."""
-    file = folder / "packages.yaml"
-    for name, spec in (yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}).items():
+    for name, spec in packages_of(folder).items():
         (folder / name).write_bytes(package_bytes(spec["make"], spec.get("version")))
 
 
@@ -50,6 +57,29 @@ def copied(folder: Path, to: Path) -> Path:
     shutil.copytree(folder, there)
     make_packages(there)
     return there
+
+
+def test_every_package_is_made_by_the_build_and_is_the_one_that_its_inventory_says() -> None:
+    made = {}
+    for file in FOLDER.glob("*/packages.yaml"):
+        inventory = (file.parent / "inventory.yaml").read_text(encoding="utf-8")
+        for name, spec in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            path, data = file.parent / name, package_bytes(spec["make"], spec.get("version"))
+            made[f"{file.parent.name}/{name}"] = path
+            assert hashlib.sha256(data).hexdigest() in inventory, path
+            assert not path.exists() or path.read_bytes() == data, f"{path}: make build makes it again"
+    (line,) = (line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("E810_PACKAGES :="))
+    assert set(line.split("e810/,")[1].rstrip(")").split()) == set(made)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_plan_in_place(folder: Path, bundles: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a person who has run `make build` says it, in the tree."""
+    if any(not (folder / name).exists() for name in packages_of(folder)):
+        pytest.skip("make build makes the packages of the examples")
+    code = main(["plan", "-i", str(folder / "inventory.yaml"), "--facts", str(folder / "facts")])
+    said = capsys.readouterr().out
+    assert DIGEST.sub("...", f"exit {code}\n{said}") == (folder / "plan.txt").read_text(encoding="utf-8")
 
 
 def test_the_folders_are_those_that_were_asked_for() -> None:

@@ -59,8 +59,7 @@ class _Compiler:
         self.draft = Draft()
         self.names = Names()
         self.block: Block | None = None
-        self.lost = ""  # the block whose first line has a mistake: what stands in it is not read
-        self.starts = False
+        self.lost, self.starts = "", False  # lost: the block whose first line has a mistake and that is not read
         self.header: Line | None = None
         self.late: list[Callable[[], None]] = []
         self.taken: dict[str, set[int]] = {}
