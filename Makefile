@@ -106,4 +106,4 @@ spin: setup
 	@$(VENV)/python tools/model.py --large
 
 clean:
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/cases/e810/*/*.pkg
