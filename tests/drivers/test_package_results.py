@@ -104,7 +104,12 @@ FAILS: list[tuple[str, bytes, str, str]] = [
     ),
     ("too-new", sign.signed(variant(version=(1, 4, 0, 0)), 2), "required", "too new for this driver"),
     ("too-old", sign.signed(variant(version=(1, 2, 0, 0)), 2), "required", "too old for this driver"),
-    ("firmware", sign.signed(variant(version=NEW, segment_format=(2, 0)), 2), "required", "firmware (NVM) does not go with"),
+    (
+        "firmware",
+        sign.signed(variant(version=NEW, segment_format=(2, 0)), 2),
+        "required",
+        "firmware (NVM) does not go with",
+    ),
     ("invalid", sign.signed(without_metadata(), 2), "required", "no package that this driver can read"),
 ]
 
