@@ -168,7 +168,7 @@ class Exchange(FlowSteps):
             party = side.party
             if isinstance(party, Endpoint):
                 assert party.outstanding_slots == party.standing_slots
-                assert party.node.cells.free == party.node.cells.total - 9 * party.channel_count
+                assert party.node.cells.free == party.node.cells.total
             else:
                 assert party.statistics.grants_outstanding_slots == party.statistics.standing_slots
         count = len(self.wire.seen)

@@ -101,6 +101,14 @@ def test_the_reference_takes_the_place_of_a_node(name: str, node: str) -> None:
     assert (outcome.verdict, outcome.message) == ("done", "")
 
 
+@pytest.mark.proves("T-MSG-2", "T-MSG-8")
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_the_reference_takes_messages_that_need_most_of_its_buffer(node: str) -> None:
+    for seed in (2, 4):
+        outcome = ran("two-large-messages", seed, f"nodes.{node}.kind=python")
+        assert (outcome.verdict, outcome.message) == ("done", "")
+
+
 def test_nothing_is_sent_where_there_is_no_contact() -> None:
     for seed in range(1, 11):
         outcome = ran("contact", seed)

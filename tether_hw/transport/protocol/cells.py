@@ -5,11 +5,16 @@ from __future__ import annotations
 
 
 class Cells:
-    """Cells of one endpoint. What is reserved serves nothing else (T-GRT-7)."""
+    """Cells for what the applications of one endpoint receive. What is reserved serves nothing else (T-GRT-7).
 
-    def __init__(self, total: int) -> None:
+    Beside them every channel has Flow 0's and one for an ember (T-STA-4). An ember's cell comes to these with its data,
+    and another goes for it: `standing` of them may be here at a time.
+    """
+
+    def __init__(self, total: int, standing: int = 0) -> None:
         self.total = total
         self.free = total
+        self.standing = standing
 
     def reserve(self, count: int = 1) -> bool:
         """Take `count` free cells, or none."""
@@ -25,7 +30,11 @@ class Cells:
         self.free -= 1
         return True
 
+    def owe(self) -> None:
+        """One goes for an ember whose channel is gone, as soon as one is there."""
+        self.free -= 1
+
     def release(self, count: int = 1) -> None:
         """Give cells back."""
         self.free += count
-        assert self.free <= self.total
+        assert self.free <= self.total + self.standing

@@ -10,7 +10,7 @@ from enum import Enum
 
 from tether_hw.transport.protocol import control
 from tether_hw.transport.protocol.clocks import Link
-from tether_hw.transport.protocol.config import POOL_FRAMES, SECOND, Address, FlowOptions, Happened, Peer
+from tether_hw.transport.protocol.config import SECOND, Address, FlowOptions, Happened, Peer
 from tether_hw.transport.protocol.contact import Contact, later
 from tether_hw.transport.protocol.delivery import TagFrames, TooLarge
 from tether_hw.transport.protocol.flow import CLOSED, REFUSED, Flow
@@ -32,7 +32,6 @@ from tether_hw.transport.protocol.warm import HEAD_SIZE
 
 BYE_CLOSED, BYE_PROTOCOL, BYE_HOARD, BYE_ROSTER, BYE_PATH = range(5)
 BYE_TIMER_FRAMES = 4
-CHANNEL_CELLS = POOL_FRAMES + 1  # reserved for Flow 0 and the ember as long as a channel lives
 
 
 class State(Enum):
@@ -53,10 +52,7 @@ class Channel:
         initiator: bool, keys: tuple[bytes, bytes], cipher: int, manifest: Manifest, peer_key: bytes, born: int,
         hail_blocks: int,
     ) -> None:  # fmt: skip
-        """`keys` as Split() gives them; `manifest` is the peer's of the handshake; `born` orders channels by age.
-
-        The caller has reserved CHANNEL_CELLS.
-        """
+        """`keys` as Split() gives them; `manifest` is the peer's of the handshake; `born` orders channels by age."""
         config = node.config
         self.node = node
         self.index = index  # the name that the application knows
@@ -371,5 +367,6 @@ class Channel:
             self.node.tell(Happened.CHANNEL_DOWN, self.index, status=status, peer=self.peer.id)
         self.state = State.GONE
         self.flows.clear()
-        self.node.cells.release(POOL_FRAMES + int(self.ember_held))
+        if not self.ember_held:
+            self.node.cells.owe()
         self.ember_held = False

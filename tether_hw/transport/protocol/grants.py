@@ -35,6 +35,12 @@ class Asking:
         return self.channel.peer.id
 
 
+def _waits_over_ember(flow: Flow) -> bool:
+    """An ember has arrived in it, and its grant has still to rise over that."""
+    receiver = flow.receiver
+    return flow.number != 0 and receiver.ember_end > receiver.granted and receiver.unmet and not receiver.discards
+
+
 class Granter:
     """The grants of one endpoint. run() is called after anything that may have changed demand or freed a cell."""
 
@@ -55,6 +61,12 @@ class Granter:
             self._gathers = None
         for each in self._ordered(waiting):
             receiver, before = each.flow.receiver, each.flow.receiver.granted
+            # The next ember's cell comes with the grant over the last one (T-STA-5), and not for who has to wait.
+            lent = receiver.ember_end > before and not each.channel.ember_held
+            if lent:
+                each.channel.ember_held = self.node.cells.reserve()
+                if not each.channel.ember_held:
+                    continue
             room = self._room(each, asking)
             if each.flow.kind == MESSAGES:
                 self._message(each, asking, room, now_ns)
@@ -63,20 +75,22 @@ class Granter:
             if receiver.granted > before:
                 self.shares.changed()
                 receiver.waits_since = self._round  # behind those who got nothing
+            elif lent:
+                each.channel.ember_held = False
+                self.node.cells.release()
         self.starved = {each.peer for each in asking if each.flow.receiver.unmet and not each.flow.receiver.discards}
 
     def _asking(self, channels: list[Channel]) -> Iterable[Asking]:
         for channel in channels:
             if channel.state is not State.UP:
                 continue
-            if not channel.ember_held:  # the next ember's cell comes before the grant over the last one (T-STA-5)
+            if not channel.ember_held and not any(map(_waits_over_ember, channel.flows.values())):
                 channel.ember_held = self.node.cells.reserve()
             for flow in channel.flows.values():
                 receiver = flow.receiver
                 unmet = flow.number != 0 and receiver.unmet and not receiver.discards
-                waits = unmet and (channel.ember_held or receiver.ember_end <= receiver.granted)
                 if flow.number and (unmet or receiver.outstanding):
-                    yield Asking(channel, flow, waits)
+                    yield Asking(channel, flow, unmet)
 
     def _ordered(self, waiting: list[Asking]) -> list[Asking]:
         """Who waits longest first; `srpt` and `reserved` have an order of their own (T-SCH-5, T-SCH-6)."""
@@ -140,30 +154,38 @@ class Granter:
     # granting
 
     def _message(self, each: Asking, asking: list[Asking], room: int, now_ns: int) -> None:
-        """Whole messages: cells for all that is declared before any of it is granted (T-MSG-2)."""
-        receiver, cells = each.flow.receiver, self.node.cells
+        """Whole messages: cells for all that is declared before any of it is granted (T-MSG-2).
+
+        What has its cells is granted, also while what was declared since then waits for its own.
+        """
+        receiver = each.flow.receiver
         target = min(max(receiver.reserve_end, receiver.demand), receiver.granted + receiver.span, receiver.grant_most)
         if target > receiver.reserved_to:
-            lacking = receiver.cells_for(target) - receiver.reserved
-            if not self._may_reserve(each, asking, max(0, lacking)):
-                if self._gathers is each.flow:
-                    receiver.settle()  # what it has gathered goes back: another peer's turn (T-SCH-3)
-                    self._gathers = None
-                return
-            if self._gathers is not None and self._gathers is not each.flow:
-                return
-            free = self._free(each, asking)
-            if lacking > free:
-                self._gathers = each.flow
-                gathered = max(0, free - cells.total // SPARE_PART)
-                cells.reserve(gathered)
-                receiver.reserved += gathered
-                return
-            cells.reserve(max(0, lacking))
-            receiver.reserved += max(0, lacking)
-            receiver.reserved_to = target
-            self._gathers = None
+            self._reserve(each, asking, target)
         self._raise(receiver, min(receiver.demand, receiver.reserved_to), room, now_ns)
+
+    def _reserve(self, each: Asking, asking: list[Asking], target: int) -> None:
+        """Cells up to `target`, or the flow waits, and perhaps gathers them (T-MSG-10)."""
+        receiver, cells = each.flow.receiver, self.node.cells
+        lacking = receiver.cells_for(target) - receiver.reserved
+        if not self._may_reserve(each, asking, max(0, lacking)):
+            if self._gathers is each.flow:
+                receiver.settle()  # what it has gathered goes back: another peer's turn (T-SCH-3)
+                self._gathers = None
+            return
+        if self._gathers is not None and self._gathers is not each.flow:
+            return
+        free = self._free(each, asking)
+        if lacking > free:
+            self._gathers = each.flow
+            gathered = max(0, free - cells.total // SPARE_PART)
+            cells.reserve(gathered)
+            receiver.reserved += gathered
+            return
+        cells.reserve(max(0, lacking))
+        receiver.reserved += max(0, lacking)
+        receiver.reserved_to = target
+        self._gathers = None
 
     def _bytes(self, each: Asking, asking: list[Asking], room: int, now_ns: int) -> None:
         """Bytes: what is free, up to a fair part; only a trickle while a message gathers cells (T-MSG-4)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tether_hw.transport.protocol import cookie, hail, tags
 from tether_hw.transport.protocol.answers import Answers, Offer
 from tether_hw.transport.protocol.attempts import HAIL_FRAMES, Attempt, Hailer
-from tether_hw.transport.protocol.channel import BYE_PATH, CHANNEL_CELLS, Channel, State
+from tether_hw.transport.protocol.channel import BYE_PATH, Channel, State
 from tether_hw.transport.protocol.clocks import Link
 from tether_hw.transport.protocol.config import NEVER, SECOND, Address, Happened, Peer
 from tether_hw.transport.protocol.contact import Contact, value_at, window_at
@@ -70,7 +70,7 @@ class Hailing:
         return index
 
     def _claim(self, now_ns: int, peer: Peer | None) -> int:
-        """An index and the cells of a channel. Half-open ones may have to make room (T-CNF-7)."""
+        """An index for a channel. Half-open ones may have to make room (T-CNF-7)."""
         held = len(self.channels()) + len(self.channel_attempts())
         if held >= self.node.config.max_channels:
             waiting = [channel for channel in self.channels() if channel.state is State.HALF_OPEN]
@@ -82,7 +82,7 @@ class Hailing:
             oldest.fall()
             self.remove(oldest)
         index = self.entries.claim()
-        if index is None or not self.node.cells.reserve(CHANNEL_CELLS):
+        if index is None:
             raise OSError(errno.ENOSPC, "no free channel")
         return index
 
@@ -97,7 +97,6 @@ class Hailing:
         """The attempt ends without a channel of its own; a channel that asked for new keys keeps those it has."""
         self.entries.remove(attempt.index)
         if attempt.rekey is None:
-            self.node.cells.release(CHANNEL_CELLS)
             self.node.tell(Happened.CHANNEL_DOWN, attempt.index, status=status, value=value, peer=attempt.peer.id)
 
     def next_hail(self, attempt: Attempt, now_ns: int) -> tuple[bytes, Address] | None:

@@ -28,7 +28,7 @@ class Node:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.public = public_key(config.static_secret)
-        self.cells = Cells(config.rx_cells)
+        self.cells = Cells(config.rx_cells, config.max_channels)
         self.purse = Bucket(config.purse_frames, config.purse_per_s)
         self.guard = Guard(config.lamp_per_s, config.lamp_source_per_s, config.agreement_per_s, config.entropy)
         self.replies = Bucket(config.agreement_per_s // 2 + 16, config.agreement_per_s)  # T-LMP-9
@@ -64,9 +64,9 @@ class Node:
         return self.largest_message(self.config.frame_blocks)
 
     def largest_message(self, blocks: int) -> int:
-        """The largest message in frames of `blocks` that half of our cells could hold."""
-        cells = (self.cells.total - POOL_FRAMES - 1) // 2
-        frames = cells * self.config.floor_slots // max(self.config.floor_slots, blocks)
+        """The largest message in frames of `blocks` that our cells could hold, and slots that do not alias."""
+        slots = max(self.config.floor_slots, blocks)  # that one of them may take
+        frames = min(self.cells.total * self.config.floor_slots // slots, (1 << 31) // slots - 1)
         return max(BLOCK_SIZE, min(self.config.max_message, frames * BLOCK_SIZE * blocks))
 
     def manifest(self, peer: Peer, lanes: list[LaneAddress] | None = None, blocks: int = 0) -> Manifest:
