@@ -227,6 +227,8 @@ def main() -> int:
     unknown = [name for name in wanted if name not in known]
     if unknown:
         parser.error(f"no tier {', '.join(unknown)}; there are {', '.join(known)}")
+    # A shell's background job ignores interrupts, and so would everything that is started here; tests send some.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     RESULTS.mkdir(parents=True, exist_ok=True)
     steps: list[Step] = [("lint", "ruff, mypy", partial(lint, Path(sys.executable).parent))]
     steps += [(f"core-{folder}", proof, partial(core, folder)) for folder, proof in CORE.items()]
