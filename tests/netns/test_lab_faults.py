@@ -139,3 +139,18 @@ def test_sshd_that_was_killed_on_the_host_stays_dead_until_healed(own: Lab) -> N
 def test_unknown_host_is_named(own: Lab) -> None:
     done = own.run("fault", "cut-link", "z", check=False)
     assert done.returncode == 1 and "no host z" in done.stderr and "a, b" in done.stderr
+
+
+def test_power_cut_lasts_until_heal_and_the_disk_stays(own: Lab) -> None:
+    own.ssh("a", "echo kept >/var/kept; echo lost >/run/lost")
+    own.fault("a", "power-cut")
+    host = own.host("a")
+    assert (host["running"], host["ssh"], host["faults"]) == (False, False, ["power-cut"])
+    assert own.status()["state"] == "up"
+    again = own.run("fault", "cut-link", "a", check=False)
+    assert again.returncode == 1 and "host a is off" in again.stderr
+    own.fault("b", "wrong-queue")  # the switch is set anew while a port is missing
+    own.heal("b")
+    own.heal("a")
+    assert own.ssh("a", "cat /var/kept; ls /run/lost", check=False).stdout == "kept\n"
+    assert own.host("a")["faults"] == []

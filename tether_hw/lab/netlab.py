@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tether_hw.lab.errors import LabError
-from tether_hw.lab.faults import CUT_LINK, CUT_SSH, SSH_ALL, SSH_SILENT, WRONG_QUEUE
+from tether_hw.lab.faults import CUT_LINK, CUT_SSH, POWER_CUT, SSH_ALL, SSH_SILENT, WRONG_QUEUE
 from tether_hw.lab.host import SSH_PORT, Host, PoweringOn
 from tether_hw.lab.image import cache_lock, ensure_image, image_path
 from tether_hw.lab.inventory import inventory_text, lanes_of
@@ -90,14 +90,13 @@ class NetLab:
 
     def complete(self, state: LabState) -> bool:
         """True when every part that should be there is."""
-        hosts = [self.host(name).pid() for name in [BASTION, *state.hosts]]
+        hosts = [self.host(name).pid() for name in [BASTION, *state.hosts] if not state.is_off(name)]
         return state.phase == UP and None not in hosts and self._switch_pid() is not None
 
     def reboot(self, state: LabState, name: str) -> None:
         """Ends all processes of a host and powers it on again with the same disk; its faults are healed by it."""
         switch = self.switch()
-        self.host(name).power_off()
-        switch.unplug(name)
+        self._pull_plug(switch, name)
         state.faults.pop(name, None)
         begun = self._power_on(state, switch, name)
         begun.wait()
@@ -107,7 +106,12 @@ class NetLab:
     def fault(self, state: LabState, name: str, fault: str, cut: str) -> None:
         """Breaks something of a host; it stays so until `heal` or `reboot`."""
         known = set(state.faults.get(name, []))
-        if fault == CUT_SSH:
+        if POWER_CUT in known:
+            raise LabError(f"host {name} is off", hint=f"tether lab reboot {name}")
+        if fault == POWER_CUT:
+            self._pull_plug(self.switch(), name)
+            known = {POWER_CUT}
+        elif fault == CUT_SSH:
             self._cut_ssh(name, cut)
             known.add(f"{CUT_SSH}={cut}")
         elif fault == CUT_LINK:
@@ -122,6 +126,10 @@ class NetLab:
             self._steer(state, self.switch())
         self.folder.write(state)
 
+    def _pull_plug(self, switch: Switch, name: str) -> None:
+        self.host(name).power_off()
+        switch.unplug(name)
+
     def _cut_ssh(self, name: str, cut: str) -> None:
         if cut == SSH_SILENT:
             self.switch().set_port(f"{name}-mgmt0", up=False)
@@ -130,6 +138,9 @@ class NetLab:
 
     def heal(self, state: LabState, name: str) -> list[str]:
         """Takes all faults of a host back; returns their names."""
+        if state.is_off(name):
+            self.reboot(state, name)
+            return [POWER_CUT]
         healed = state.faults.pop(name, [])
         switch = self.switch()
         if name != BASTION:
@@ -160,7 +171,8 @@ class NetLab:
         return table
 
     def _steer(self, state: LabState, switch: Switch) -> None:
-        switch.steer(self.table(state), {name: FIRST_PORT_INDEX + i for i, name in enumerate(state.hosts)})
+        ports = {name: FIRST_PORT_INDEX + i for i, name in enumerate(state.hosts) if not state.is_off(name)}
+        switch.steer(self.table(state), ports)
 
     def _free_slice(self) -> int:
         used = addresses_in_use()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tether_hw.lab.errors import LabError
+from tether_hw.lab.faults import POWER_CUT
 
 SCHEMA = "tether.lab/1"
 RECORD = "lab.json"
@@ -45,6 +46,10 @@ class LabState:
     phase: str = STARTING
     faults: dict[str, list[str]] = field(default_factory=dict)
     boots: dict[str, int] = field(default_factory=dict)
+
+    def is_off(self, host: str) -> bool:
+        """True for a host whose power was cut and not given back."""
+        return POWER_CUT in self.faults.get(host, [])
 
     def to_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}

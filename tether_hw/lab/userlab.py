@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tether_hw.lab.errors import LabError
-from tether_hw.lab.faults import CUT_SSH, SSH_ALL, SSH_SILENT, need_root
+from tether_hw.lab.faults import CUT_SSH, POWER_CUT, SSH_ALL, SSH_SILENT, need_root
 from tether_hw.lab.inventory import inventory_text
 from tether_hw.lab.keys import known_hosts_line, make_key, public_key
 from tether_hw.lab.names import (
@@ -95,7 +95,7 @@ class UserLab:
         return [f"process {pid}" for pid in marked(self.names.lab_id)]
 
     def complete(self, state: LabState) -> bool:
-        return state.phase == UP and all(self._pid(name) is not None for name in state.hosts)
+        return state.phase == UP and all(self._pid(name) is not None for name in state.hosts if not state.is_off(name))
 
     def reboot(self, state: LabState, name: str) -> None:
         """Ends every process of the host, empties its run and tmp folders, and starts its sshd again."""
@@ -107,6 +107,13 @@ class UserLab:
         self.folder.write(state)
 
     def fault(self, state: LabState, name: str, fault: str, cut: str) -> None:
+        if state.is_off(name):
+            raise LabError(f"host {name} is off", hint=f"tether lab reboot {name}")
+        if fault == POWER_CUT:
+            self._power_off(name)
+            state.faults[name] = [POWER_CUT]
+            self.folder.write(state)
+            return
         if fault != CUT_SSH:
             raise need_root(f"fault {fault}", "loopback has no switch and no link to cut")
         if cut == SSH_SILENT:
@@ -121,6 +128,9 @@ class UserLab:
         self.folder.write(state)
 
     def heal(self, state: LabState, name: str) -> list[str]:
+        if state.is_off(name):
+            self.reboot(state, name)
+            return [POWER_CUT]
         healed = state.faults.pop(name, [])
         pid = self._pid(name)
         if pid is None:
