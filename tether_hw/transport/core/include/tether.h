@@ -256,6 +256,9 @@ TETHER_API void tether_endpoint_free(tether_endpoint *endpoint);
 
 /* X25519 public key of a static secret (both 32 bytes). */
 TETHER_API int tether_public_key(const uint8_t secret[32], uint8_t public_key[32]);
+/* Ed25519, no part of the protocol: what operators of a fleet signed. 0, -EBADMSG (not by this key), -EIO. */
+TETHER_API int tether_signature_check(const uint8_t public_key[32], const uint8_t *message, size_t length,
+                                      const uint8_t signature[64]);
 
 struct tether_peer {
     uint32_t id;        /* caller's name for the peer in calls and events; stable, unique */
