@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tether_hw.nic.steering import flower, grammar, ntuple, rte_flow
 from tether_hw.nic.steering.compare import not_in_hardware, with_flower, with_ntuple
-from tether_hw.nic.steering.rule import EXACT, MOST_RULES, MacMatch, Rule, same_mask
+from tether_hw.nic.steering.rule import EXACT, MOST_CHAIN, MOST_RULES, MacMatch, Police, Rule, same_mask
+from tether_hw.plan.rule_police import shown_rate
 from tether_hw.plan.shape import ShapeError
 
 pytestmark = pytest.mark.unit
@@ -24,12 +25,18 @@ REDIRECT = Rule("up", "eth0", 1, "redirect", destination=MacMatch("02:00:00:00:0
 macs = st.builds(lambda raw: ":".join(f"{byte:02x}" for byte in raw), st.binary(min_size=6, max_size=6))
 matches = st.builds(lambda a, m: MacMatch(a, m).normal(), macs, st.just(EXACT) | macs)
 devices = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", fullmatch=True)
-actions = st.sampled_from(["queue", "drop", "redirect"])
+actions = st.sampled_from(["queue", "drop", "redirect", "goto"])
+polices = st.builds(
+    lambda rate, burst: Police(shown_rate(rate), burst), st.integers(8, 800 * 10**9), st.integers(1, 1 << 30)
+)
 
 
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     action = draw(actions)
+    chain = draw(st.just(0) | st.integers(1, MOST_CHAIN - 1))
+    target = draw(devices) if action == "redirect" else None
+    copies = st.lists(devices.filter(lambda name: name != target), unique=True, max_size=4)
     return Rule(
         name="r",
         device=draw(devices),
@@ -40,8 +47,12 @@ def rules(draw: st.DrawFn) -> Rule:
         source=draw(st.none() | matches),
         vlan=draw(st.none() | st.integers(0, 4095)),
         queue=draw(st.integers(0, 65535)) if action == "queue" else None,
-        target=draw(devices) if action == "redirect" else None,
+        target=target,
         offload=draw(st.sampled_from(["required", "preferred", "software"])),
+        chain=chain,
+        goto=draw(st.integers(chain + 1, MOST_CHAIN)) if action == "goto" else None,
+        mirror=tuple(draw(copies)) if action == "redirect" else (),
+        police=draw(st.none() | polices) if action in ("redirect", "goto") else None,
     )
 
 
@@ -62,13 +73,13 @@ def test_what_tc_gets_is_parsed_to_the_same_rules(wanted: list[Rule]) -> None:
         (r.device, r.number, r.offload, r.meaning()) for r in wanted
     ]
     removals = grammar.tc_batch("".join(flower.remove_line(rule) + "\n" for rule in wanted))
-    assert [(verb, r.device, r.number) for verb, r in removals if isinstance(r, Rule)] == [
-        ("del", r.device, r.number) for r in wanted
+    assert [(verb, r.device, r.number, r.chain) for verb, r in removals if isinstance(r, Rule)] == [
+        ("del", r.device, r.number, r.chain) for r in wanted
     ]
 
 
 @settings(deadline=None)
-@given(rules().filter(lambda rule: rule.action != "redirect"))
+@given(rules().filter(lambda rule: rule.action in ("queue", "drop") and not rule.chain))
 def test_what_ethtool_gets_is_parsed_to_the_same_rule(rule: Rule) -> None:
     parsed = grammar.ethtool_command(ntuple.add(rule, SIZE))
     assert isinstance(parsed, Rule)
@@ -89,6 +100,37 @@ BATCHES = [
     "filter replace dev eth0 egress protocol 0x88b5 pref 1205 handle 0x88b50000 flower action drop\n",
     "filter replace dev eth0 ingress protocol 0x88b5 pref 1205 handle 0x88b50000 flower dst_mac 'x' action drop\n",
     "filter replace dev eth0 ingress protocol 0x88b5 pref 1205 handle 0x88b50000 flower action pedit\n",
+    *(
+        f"filter replace dev eth0 ingress protocol 0x88b5 pref 1205 {words}\n"
+        for words in (
+            "chain 0 handle 0x88b50000 flower action drop",
+            "chain 268435456 handle 0x88b50000 flower action drop",
+            "handle 0x88b50000 chain 3 flower action drop",
+            "chain 3 handle 0x88b50000 flower action goto chain 3",
+            "chain 3 handle 0x88b50000 flower action goto chain 2",
+            "handle 0x88b50000 flower action goto 2",
+            "handle 0x88b50000 flower action mirred egress mirror dev eth1",
+            "handle 0x88b50000 flower action mirred egress mirror dev eth1 action drop",
+            "handle 0x88b50000 flower action mirred ingress mirror dev eth1 action mirred egress redirect dev eth2",
+            "handle 0x88b50000 flower action mirred egress mirror dev eth1 action mirred egress redirect dev eth1",
+            "handle 0x88b50000 flower action mirred egress redirect dev eth1 action mirred egress redirect dev eth2",
+            *(
+                f"handle 0x88b50000 flower action police {police}"
+                for police in (
+                    "rate 8bit burst 16384 mtu 65535 conform-exceed drop/pipe",
+                    "rate 8bit burst 16384 mtu 65535 conform-exceed drop/pipe action drop",
+                    "rate 8bit burst 16384 mtu 65535 conform-exceed drop/ok action goto chain 1",
+                    "rate 8bit burst 16384 mtu 2040 conform-exceed drop/pipe action goto chain 1",
+                    "rate 9bit burst 16384 mtu 65535 conform-exceed drop/pipe action goto chain 1",
+                    "rate 1gbit burst 16384 mtu 65535 conform-exceed drop/pipe action goto chain 1",
+                    "rate 8bit burst 0 mtu 65535 conform-exceed drop/pipe action goto chain 1",
+                    "rate 8bit burst 16384 peakrate 8bit mtu 65535 conform-exceed drop/pipe action goto chain 1",
+                    "rate 8bit burst 16384 mtu 65535 conform-exceed drop/pipe action police rate 8bit burst 1 mtu 65535"
+                    " conform-exceed drop/pipe action goto chain 1",
+                )
+            ),
+        )
+    ),
     "qdisc add dev eth0 clsact extra\n",
     "qdisc del dev eth0 clsact\n",
     "qdisc add dev eth0 clsact",

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 from tether_hw.agent import cards, command, kernel_log, waiting
 from tether_hw.agent.errors import AgentError
 from tether_hw.nic.steering.grammar import GrammarError, bound, ethtool_command
+from tether_hw.plan.kinds.nic_rules_flower import forward
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
-from tether_hw.plan.rule import LOST, SYMBOLIC
+from tether_hw.plan.rule import SYMBOLIC, lost
 from tether_hw.plan.rule_commands import ntuple_remove, ntuple_switch, tc_hook, tc_offload, tc_remove, tc_replace
+from tether_hw.plan.rules_table import flower_place
 
 if TYPE_CHECKING:
     from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
@@ -103,14 +105,14 @@ def _flower(data: NicRulesFlower, paths: HostPaths, timeout_s: float) -> None:
     away = _in_the_way(data, rules)
     if not data.hook and now["hook"]:
         _nothing_else(data, set(rules) - set(away))
-    wanted = [rule for place, rule in zip(sorted(data.put), data.rules()) if rules.get(place) != data.put[place]]
-    targets = {str(rule.target) for rule in wanted if SYMBOLIC.match(rule.target or "")}
+    wanted = [rule for rule in data.rules() if rules.get(flower_place(rule)) != rule.document()]
+    targets = {target for rule in wanted for target in rule.targets if SYMBOLIC.match(target)}
     names = _representors(data, targets, found.status["representors"], paths, timeout_s)
     if data.offload and not now["offload"]:
         _run(tc_offload(data.device, True), timeout_s)
     if data.hook and not now["hook"]:
         _run(tc_hook(data.device, True), timeout_s)
-    commands = [tc_remove(data.leaving(place)) for place in away] + [tc_replace(rule) for rule in wanted]
+    commands = [tc_remove(data.leaving(place)) for place in forward(away)] + [tc_replace(rule) for rule in wanted]
     said = _batch("".join(" ".join(argv[1:]) + "\n" for argv in commands), names, timeout_s)
     if not data.hook and now["hook"]:
         _run(tc_hook(data.device, False), timeout_s)
@@ -170,12 +172,12 @@ def not_proved(data: dict[str, Any], paths: HostPaths) -> tuple[list[str], list[
         now = table["rules"].get(place)
         if now is None:
             wrong.append("%s is not there" % place)
-        elif now.get("target") == LOST:
+        elif lost(now):
             wrong.append("%s has lost its target" % place)
         elif now != wanted[place]:
             wrong.append("%s is not as planned" % place)
     if data["table"] == "ntuple" or found.config["device"] is None:
         return wrong, []
-    hardware = {"%d/%08x" % (item.pref, item.handle) for item in cards.filters(found.config["device"]) if item.in_hw}
+    hardware = {item.place for item in cards.filters(found.config["device"]) if item.in_hw}
     slow = [place for place in sorted(wanted) if wanted[place]["offload"] != "software" and place not in hardware]
     return wrong, slow

@@ -83,9 +83,14 @@ def _action(loader: Loader, where: Where, nic: E810Nic, rule: WantedRule) -> Non
         elif nic.eswitch != "switchdev":
             hint = "say eswitch: switchdev: only there VFs have representors"
             loader.problem((*where, "redirect"), "there is no representor without switchdev", hint)
+        elif vf is None:
+            loader.problem((*where, "redirect", "sf"), "a port of the family e810 is made without SFs", "say vf: N")
         elif nic.vfs is not None and vf >= nic.vfs:
             hint = f"VFs are 0 to {nic.vfs - 1}" if nic.vfs else "say vfs: N"
             loader.problem((*where, "redirect", "vf"), f"VF {vf} of a NIC with {nic.vfs}", hint)
+    if rule.action.mirror or rule.action.police is not None:
+        word = "mirror" if rule.action.mirror else "police"
+        loader.problem((*where, word), "ice does one thing with a frame", "leave mirror and police out")
     if rule.action.queue is not None:
         if nic.queues is not None and rule.action.queue >= nic.queues:
             hint = f"queues are 0 to {nic.queues - 1}"

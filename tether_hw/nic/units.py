@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rates, times and moments as people write them in an inventory."""
+"""Rates, sizes, times and moments as people write them in an inventory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 _RATES = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9, "Tbit": 10**12}
+_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z"
@@ -31,6 +32,11 @@ def _quantity(value: Any, units: dict[str, int], example: str) -> int:
 def parse_rate(value: Any) -> int:
     """Bits per second of "25Gbit" and the like."""
     return _quantity(value, _RATES, "25Gbit")
+
+
+def parse_size(value: Any) -> int:
+    """Bytes of "256KiB" and the like."""
+    return _quantity(value, _SIZES, "256KiB")
 
 
 def parse_time(value: Any) -> int:
@@ -69,6 +75,7 @@ def _schema(units: dict[str, int], example: str) -> WithJsonSchema:
 
 
 RateBps = Annotated[int, BeforeValidator(parse_rate), _schema(_RATES, "25Gbit")]
+SizeBytes = Annotated[int, BeforeValidator(parse_size), _schema(_SIZES, "256KiB")]
 UnixNs = Annotated[
     int,
     BeforeValidator(parse_moment),

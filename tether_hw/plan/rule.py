@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from tether_hw.plan.rule_police import Police
 from tether_hw.plan.shape import IFNAME, MAC, NAME, Fields, ShapeError
 
 ETHERTYPE = 0x88B5
@@ -20,11 +21,13 @@ OUR_PREFS = (PREF_UNTAGGED, PREF_TAGGED)
 HANDLE_BASE = 0x88B50000
 MOST_RULES = 1024
 EXACT = "ff:ff:ff:ff:ff:ff"
-QUEUE, DROP, REDIRECT = "queue", "drop", "redirect"
-ACTIONS = (QUEUE, DROP, REDIRECT)
+QUEUE, DROP, REDIRECT, GOTO = "queue", "drop", "redirect", "goto"
+ACTIONS = (QUEUE, DROP, REDIRECT, GOTO)
 OFFLOADS = ("required", "preferred", "software")
+MOST_CHAIN = 2**28 - 1
+MOST_MIRRORS = 4
 #: A device that a plan makes is named by what it is: the host binds the name when the device is there.
-SYMBOLIC = re.compile(r"@pf[0-9]{1,3}vf[0-9]{1,4}\.rep\Z")
+SYMBOLIC = re.compile(r"@(?:c[0-9]{1,3})?pf[0-9]{1,3}(?:vf[0-9]{1,4}|sf[0-9]{1,10})\.rep\Z")
 TARGET = re.compile(f"(?:{IFNAME.pattern}|{SYMBOLIC.pattern})")
 #: What tc shows in place of a device that is gone.
 LOST = "*"
@@ -62,8 +65,9 @@ class Rule:
     """A rule. `number` is its place among ours on the device, from 0; a lower number wins.
 
     device: netdev that the rule is on. ethertype: with `vlan`, the type behind the tag. vlan: 0-4095, None: untagged.
-    action: queue (`queue` says which), drop, or redirect (`target` is a netdev, or a symbolic name until it is bound).
-    offload: required, preferred or software.
+    action: queue (`queue` says which), drop, redirect (`target` is a netdev, or a symbolic name until it is bound), or
+    goto (`goto` is a chain behind the rule's own `chain`). Before it: `police` drops what is beyond a rate, and each
+    target of `mirror` gets a copy. offload: required, preferred or software.
     """
 
     name: str
@@ -77,6 +81,10 @@ class Rule:
     queue: Optional[int] = None
     target: Optional[str] = None
     offload: str = "required"
+    chain: int = 0
+    goto: Optional[int] = None
+    mirror: tuple[str, ...] = ()
+    police: Optional[Police] = None
 
     @property
     def pref(self) -> int:
@@ -95,11 +103,16 @@ class Rule:
     def key(self) -> tuple[Any, ...]:
         """What it matches, in one comparable value."""
         parts = [(m.address, m.mask) if m is not None else None for m in (self.destination, self.source)]
-        return (self.ethertype, self.vlan, *parts)
+        return (self.chain, self.ethertype, self.vlan, *parts)
 
     def meaning(self) -> tuple[Any, ...]:
         """What it matches and does: two rules with the same meaning are the same rule."""
-        return (*self.key(), self.action, self.queue, self.target)
+        return (*self.key(), self.action, self.queue, self.target, self.goto, self.mirror, self.police)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every device that it sends frames to."""
+        return (*self.mirror, *([] if self.target is None else [self.target]))
 
     def on(self, device: str, target: Optional[str] = None) -> Rule:
         """The same rule bound to another device, and to another target."""
@@ -121,12 +134,26 @@ class Rule:
             queue=fields.optional_integer("queue", 0, 65535),
             target=fields.optional_text("target", TARGET),
             offload=fields.one_of("offload", OFFLOADS),
+            chain=fields.integer("chain", 1, MOST_CHAIN) if fields.has("chain") else 0,
+            goto=fields.integer("goto", 1, MOST_CHAIN) if fields.has("goto") else None,
+            mirror=tuple(fields.objects("mirror", _target, MOST_MIRRORS)) if fields.has("mirror") else (),
+            police=Police.parse(fields.take("police"), fields.at("police")) if fields.has("police") else None,
         )
         fields.done()
         if (rule.action == QUEUE) != (rule.queue is not None):
             raise ShapeError(where, "a queue belongs to the action queue, and only to it")
         if (rule.action == REDIRECT) != (rule.target is not None):
             raise ShapeError(where, "a target belongs to the action redirect, and only to it")
+        if (rule.action == GOTO) != (rule.goto is not None):
+            raise ShapeError(where, "a chain to go to belongs to the action goto, and only to it")
+        if rule.goto is not None and rule.goto <= rule.chain:
+            raise ShapeError(where, "goto leads to a chain behind the rule's own")
+        if rule.mirror and rule.action != REDIRECT:
+            raise ShapeError(where, "mirror belongs to the action redirect, and only to it")
+        if rule.police is not None and rule.action not in (REDIRECT, GOTO):
+            raise ShapeError(where, "police belongs to the actions redirect and goto, and only to them")
+        if fields.has("mirror") and (not rule.mirror or len(set(rule.targets)) != len(rule.targets)):
+            raise ShapeError(where, "mirror names each of its devices once, and none that the frame goes to anyway")
         return rule
 
     def document(self) -> dict[str, Any]:
@@ -140,8 +167,8 @@ class Rule:
         return cls.parse({**document, "name": name, "device": device, "number": number}, "rule")
 
     def to_dict(self) -> dict[str, Any]:
-        """As a plan carries it."""
-        return {
+        """As a plan carries it. What only some rules have is there only where it says something."""
+        document: dict[str, Any] = {
             "name": self.name,
             "device": self.device,
             "number": self.number,
@@ -154,6 +181,20 @@ class Rule:
             "target": self.target,
             "offload": self.offload,
         }
+        document.update({"chain": self.chain} if self.chain else {})
+        document.update({} if self.goto is None else {"goto": self.goto})
+        document.update({"mirror": list(self.mirror)} if self.mirror else {})
+        document.update({} if self.police is None else {"police": self.police.to_dict()})
+        return document
+
+
+def lost(document: dict[str, Any]) -> bool:
+    """Whether a rule of facts sends frames to a device that is gone: tc goes on showing it as in hardware."""
+    return LOST in (document.get("target"), *document.get("mirror", []))
+
+
+def _target(value: Any, where: str) -> str:
+    return Fields({"target": value}, where).text("target", TARGET)
 
 
 def _mac(fields: Fields, name: str) -> Optional[MacMatch]:

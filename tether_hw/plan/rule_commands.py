@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tether_hw.plan.rule import DROP, QUEUE, REDIRECT, Rule
+from tether_hw.plan.rule import DROP, GOTO, QUEUE, REDIRECT, Rule
 
 Words = tuple[str, ...]
 SKIP = {"required": "skip_sw", "software": "skip_hw"}
@@ -22,6 +22,7 @@ def tc_offload(device: str, on: bool) -> Words:
 def _selector(rule: Rule) -> list[str]:
     protocol = "802.1q" if rule.vlan is not None else f"{rule.ethertype:#06x}"
     words = ["dev", rule.device, "ingress", "protocol", protocol, "pref", str(rule.pref)]
+    words += ["chain", str(rule.chain)] if rule.chain else []
     return [*words, "handle", f"{rule.handle:#x}", "flower"]
 
 
@@ -34,7 +35,13 @@ def tc_replace(rule: Rule) -> Words:
         if match is not None:
             words += [name, match.address if match.exact else f"{match.address}/{match.mask}"]
     words += [SKIP[rule.offload]] if rule.offload in SKIP else []
-    if rule.action == REDIRECT:
+    if rule.police is not None:
+        words += ["action", *rule.police.words()]
+    for copy in rule.mirror:
+        words += ["action", "mirred", "egress", "mirror", "dev", copy]
+    if rule.action == GOTO:
+        words += ["action", "goto", "chain", str(rule.goto)]
+    elif rule.action == REDIRECT:
         words += ["action", "mirred", "egress", "redirect", "dev", str(rule.target)]
     elif rule.action == DROP:
         words += ["action", "drop"]

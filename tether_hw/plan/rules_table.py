@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tether_hw.plan.rule import HANDLE_BASE, LOST, MOST_RULES, OUR_PREFS, Rule
+from tether_hw.plan.rule import HANDLE_BASE, LOST, MOST_CHAIN, MOST_RULES, OUR_PREFS, Rule, lost
 from tether_hw.plan.shape import Fields, ShapeError
 
 LOCATION = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
 PLACE = re.compile(r"[0-9]{1,5}/[0-9a-zA-Z:]{1,24}(?:\.[0-9]{1,10})?\Z")
-_OURS = re.compile(r"([0-9]{4})/([0-9a-f]{8})\Z")
+_OURS = re.compile(r"([0-9]{4})/([0-9a-f]{8})(?:\.([1-9][0-9]{0,9}))?\Z")
 
 Table = dict[str, dict[str, Any]]
 
@@ -24,8 +24,11 @@ def parse_entry(value: Any, where: str) -> dict[str, Any]:
     """One entry of a table of facts."""
     if isinstance(value, dict) and set(value) == {"other"}:
         return {"other": Fields(value, where).text("other")}
-    if isinstance(value, dict) and value.get("target") == LOST:
-        return {**parse_wanted({**value, "target": "lost"}, where), "target": LOST}
+    if isinstance(value, dict) and isinstance(value.get("mirror", []), list) and lost(value):
+        names = [f"lost{number}" if name == LOST else name for number, name in enumerate(value.get("mirror", []))]
+        there = {**value, **({"target": "lost"} if value.get("target") == LOST else {})}
+        parsed = parse_wanted({**there, **({"mirror": names} if names else {})}, where)
+        return {**parsed, **{name: value[name] for name in ("target", "mirror") if name in value}}
     return parse_wanted(value, where)
 
 
@@ -40,8 +43,8 @@ def parse_wanted(value: Any, where: str) -> dict[str, Any]:
 
 
 def flower_place(rule: Rule) -> str:
-    """The key of a rule among tc's: its pref and handle."""
-    return f"{rule.pref}/{rule.handle:08x}"
+    """The key of a rule among tc's: its pref and handle, and its chain where that is not the first."""
+    return f"{rule.pref}/{rule.handle:08x}" + (f".{rule.chain}" if rule.chain else "")
 
 
 def flower_number(place: str) -> int | None:
@@ -50,7 +53,13 @@ def flower_number(place: str) -> int | None:
     if match is None or int(match[1]) not in OUR_PREFS:
         return None
     number = int(match[2], 16) - HANDLE_BASE
-    return number if 0 <= number < MOST_RULES else None
+    return number if 0 <= number < MOST_RULES and flower_chain(place) <= MOST_CHAIN else None
+
+
+def flower_chain(place: str) -> int:
+    """The chain that a key among tc's names."""
+    chain = place.partition(".")[2]
+    return int(chain) if chain.isdigit() else 0
 
 
 def delta(now: Mapping[str, Any], ours: Iterable[str], wanted: Mapping[str, Any]) -> tuple[Table, tuple[str, ...]]:
@@ -68,7 +77,7 @@ def merged(now: Mapping[str, Any], put: Mapping[str, Any], gone: Iterable[str]) 
 def reverse(now: Mapping[str, Any], put: Mapping[str, Any], gone: Iterable[str]) -> tuple[Table, tuple[str, ...]] | str:
     """The delta that takes a delta back to this table, or why there is none."""
     touched = sorted({*put, *gone})
-    foreign = [key for key in touched if key in now and ("other" in now[key] or now[key].get("target") == LOST)]
+    foreign = [key for key in touched if key in now and ("other" in now[key] or lost(now[key]))]
     if foreign:
         return f"what is at {', '.join(foreign)} cannot be set again as it is"
     return {key: dict(now[key]) for key in touched if key in now}, tuple(key for key in touched if key not in now)

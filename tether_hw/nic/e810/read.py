@@ -14,7 +14,8 @@ from typing import Any, Optional, Protocol
 
 from tether_hw.nic.e810.read_files import packages
 from tether_hw.nic.steering import flower, ntuple
-from tether_hw.nic.steering.rule import ACTIONS, LOST, REDIRECT, Rule
+from tether_hw.nic.steering.rule import Rule
+from tether_hw.nic.steering.show import filters, flower_table
 
 DRIVER = "ice"
 VENDOR = "0x8086"
@@ -179,7 +180,7 @@ def _function(
     }
     if bound and one.device:
         config["ntuple"] = None if fixed else _ntuple(run, one.device, features)
-        config["flower"] = _flower(run, one.device, features, symbols)
+        config["flower"] = flower_table(run, one.device, features.get("hw-tc-offload", ""), symbols)
         status["driver_version"] = _line(run(["ethtool", "-i", one.device]), r"version: (\S+)")
         lldp = _line(run(["ethtool", "--show-priv-flags", one.device]), r"fw-lldp-agent\s*: (on|off)")
         status["lldp"] = None if lldp is None else lldp == "on"
@@ -193,12 +194,6 @@ def representors(ports: Mapping[str, Any], pci: str) -> dict[str, str]:
         if handle.startswith(f"pci/{pci}/") and port.get("flavour") == "pcivf" and port.get("netdev"):
             found[f"@pf{port['pfnum']}vf{port['vfnum']}.rep"] = str(port["netdev"])
     return found
-
-
-def filters(run: Run, device: str) -> Optional[list[Filter]]:
-    """The filters of tc at the entry of a device; None where tc does not tell."""
-    text = run(["tc", "-s", "-j", "filter", "show", "dev", device, "ingress"])
-    return None if text is None else flower.read(text)
 
 
 def _ntuple(run: Run, device: str, features: Mapping[str, str]) -> Optional[dict[str, Any]]:
@@ -216,39 +211,6 @@ def _ntuple_rule(item: ntuple.Filter) -> dict[str, Any]:
     action = "drop" if item.drop else "queue"
     rule = Rule("rule", "device", 0, action, item.ethertype, item.destination, item.source, item.vlan, item.queue)
     return rule.document()
-
-
-def _flower(run: Run, device: str, features: Mapping[str, str], symbols: Mapping[str, str]) -> Optional[dict[str, Any]]:
-    text = run(["tc", "-j", "qdisc", "show", "dev", device])
-    if text is None:
-        return None
-    hook = any(item.get("kind") in ("clsact", "ingress") for item in _json(text, list))
-    rules: dict[str, Any] = {}
-    for item in (filters(run, device) or []) if hook else []:
-        rules[_place(item, rules)] = flower_rule(item, symbols)
-    return {"hook": hook, "offload": features.get("hw-tc-offload", "").startswith("on"), "rules": rules}
-
-
-def _place(item: Filter, taken: Mapping[str, Any]) -> str:
-    place = f"{item.pref}/{item.handle:08x}" if item.ours else f"{item.pref}/{item.handle:x}"
-    place += f".{item.chain}" if item.chain else ""
-    while place in taken:
-        place += "0" if "." in place else ".0"
-    return place
-
-
-def flower_rule(item: Filter, symbols: Mapping[str, str]) -> dict[str, Any]:
-    """A filter of tc as facts carry it; targets that stand for a VF have their symbolic name."""
-    plain = item.kind == "flower" and not item.others and not item.chain and item.action in ACTIONS
-    if not plain or item.ethertype is None or not 0x0600 <= item.ethertype <= 0xFFFF:
-        words = [item.kind, f"{item.protocol:#06x}", *item.others, item.action]
-        return {"other": " ".join(word for word in words if word)[:256]}
-    target = None
-    if item.action == REDIRECT:
-        target = LOST if item.orphaned else symbols.get(str(item.target), item.target)
-    offload = "required" if item.skip_sw else "software" if item.skip_hw else "preferred"
-    match = (item.ethertype, item.destination, item.source, item.vlan)
-    return Rule("rule", "device", 0, item.action, *match, item.queue, target, offload).document()
 
 
 def _package(firmware: Mapping[str, str]) -> Optional[dict[str, str]]:

@@ -147,8 +147,9 @@ def _limits(plan: Steer, port: Port, wanted: Sequence[WantedRule], ground: Groun
             plan.refusals.append(
                 f"rule {rule.name}: queue {action.queue}, {port.name} has {ground.queues}: say queues: N"
             )
-        if action.redirect is not None and action.redirect.vf >= ground.vfs:
-            plan.refusals.append(f"rule {rule.name}: VF {action.redirect.vf}, there are {ground.vfs}: say vfs: N")
+        vf = None if action.redirect is None else action.redirect.vf
+        if vf is not None and vf >= ground.vfs:
+            plan.refusals.append(f"rule {rule.name}: VF {vf}, there are {ground.vfs}: say vfs: N")
     if plan.way == FLOWER:
         if ground.lldp and any(rule.offload != "software" for rule in plan.rules):
             plan.refusals.append(

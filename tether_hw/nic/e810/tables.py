@@ -252,6 +252,7 @@ def words(rule: Mapping[str, Any]) -> str:
     target = rule["target"]
     where = {
         "queue": f"queue {rule['queue']}",
+        "goto": f"chain {rule.get('goto')}",
         "redirect": "a device that is gone" if target == LOST else str(target),
     }.get(rule["action"], "drop")
     return f"{rule['ethertype']:#06x} to {where}" if where != "drop" else f"{rule['ethertype']:#06x} dropped"

@@ -9,11 +9,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from tether_hw.nic.steering.rule import DROP, EXACT, HANDLE_BASE, LOST, MOST_RULES, OUR_PREFS, REDIRECT, MacMatch, Rule
-from tether_hw.plan import rule_commands
+from tether_hw.nic.steering.rule import (
+    DROP,
+    EXACT,
+    GOTO,
+    HANDLE_BASE,
+    LOST,
+    MOST_RULES,
+    OUR_PREFS,
+    QUEUE,
+    REDIRECT,
+    MacMatch,
+    Police,
+    Rule,
+)
+from tether_hw.plan import rule_commands, rule_police
 
 _PROTOCOL = re.compile(r"\[(\d+)\]\Z")
 _NAMES = {"802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "ip": 0x0800, "ipv6": 0x86DD, "arp": 0x0806}
@@ -61,6 +75,9 @@ class Filter:
     skip_hw: bool = False
     packets: int = 0
     hw_packets: Optional[int] = None
+    goto: Optional[int] = None
+    mirror: tuple[str, ...] = ()
+    police: Optional[Police] = None
     others: tuple[str, ...] = field(default=())  # keys and actions that a rule of ours never has
 
     @property
@@ -69,16 +86,24 @@ class Filter:
         return self.pref in OUR_PREFS and HANDLE_BASE <= self.handle < HANDLE_BASE + MOST_RULES
 
     @property
+    def place(self) -> str:
+        """The key by which facts have it."""
+        place = f"{self.pref}/{self.handle:08x}" if self.ours else f"{self.pref}/{self.handle:x}"
+        return place + (f".{self.chain}" if self.chain else "")
+
+    @property
     def orphaned(self) -> bool:
-        """Its redirect has lost its device: tc goes on showing it as in hardware, and it does nothing."""
-        return self.target == LOST
+        """One of its devices is gone: tc goes on showing it as in hardware, and it does nothing."""
+        return LOST in (self.target, *self.mirror)
 
     def matches(self, rule: Rule) -> bool:
         """Whether it is this rule: what it matches, what it does, and where it may run."""
-        mine = (self.ethertype, self.vlan, self.destination, self.source, self.action, self.queue, self.target)
-        wanted = (rule.ethertype, rule.vlan, rule.destination, rule.source, rule.action, rule.queue, rule.target)
+        match = (self.chain, self.ethertype, self.vlan, self.destination, self.source)
+        wanted = (rule.chain, rule.ethertype, rule.vlan, rule.destination, rule.source)
+        does = (self.action, self.queue, self.target, self.goto, self.mirror, self.police)
+        shall = (rule.action, rule.queue, rule.target, rule.goto, rule.mirror, rule.police)
         skips = (self.skip_sw, self.skip_hw) == (rule.offload == "required", rule.offload == "software")
-        return self.kind == "flower" and self.chain == 0 and not self.others and mine == wanted and skips
+        return self.kind == "flower" and not self.others and (match, does) == (wanted, shall) and skips
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -93,10 +118,16 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read(text: str, *, pref: Optional[int] = None) -> list[Filter]:
+def polices(text: str) -> bool:
+    """Whether JSON of tc speaks of a police, whose numbers only the text of `tc -s filter show` has."""
+    return '"police"' in text
+
+
+def read(text: str, *, pref: Optional[int] = None, words: str = "") -> list[Filter]:
     """Every filter of `tc -s -j filter show`; the headers that tc prints for each pref are left out.
 
-    `pref`: what the output was filtered by, which tc then leaves out. Raises FlowerError.
+    `pref`: what the output was filtered by, which tc then leaves out. `words`: the same without -j, needed for polices.
+    Raises FlowerError.
     """
     if not text.strip():
         return []
@@ -106,24 +137,27 @@ def read(text: str, *, pref: Optional[int] = None) -> list[Filter]:
         raise FlowerError(f"tc printed no JSON: {error}") from None
     if not isinstance(items, list):
         raise FlowerError("tc printed no list")
+    meters = rule_police.read_text(words)
     found = []
     for item in items:
         if not isinstance(item, dict):
             raise FlowerError("tc printed something that is no filter")
         options = item.get("options")
         if isinstance(options, dict) and ("handle" in options or "::" in str(options.get("fh"))):
-            found.append(_filter(item, options, pref))
+            found.append(_filter(item, options, pref, meters))
     return found
 
 
-def _filter(item: dict[str, Any], options: dict[str, Any], pref: Optional[int]) -> Filter:
+def _filter(
+    item: dict[str, Any], options: dict[str, Any], pref: Optional[int], meters: Mapping[int, Optional[Police]]
+) -> Filter:
     keys = options.get("keys") if isinstance(options.get("keys"), dict) else {}
     assert isinstance(keys, dict)
     others = [f"key {name}" for name in keys if name not in _KNOWN_KEYS]
     protocol = _number(item.get("protocol", 0))
     tagged = protocol == 0x8100
     ethertype = keys.get("vlan_ethtype") if tagged else keys.get("eth_type", protocol)
-    action, target, queue, packets, hw_packets, odd = _actions(options.get("actions"))
+    does = _actions(options.get("actions"), meters)
     try:
         handle = options["handle"] if "handle" in options else str(options["fh"]).replace(":", "")  # u32's
         return Filter(
@@ -136,16 +170,19 @@ def _filter(item: dict[str, Any], options: dict[str, Any], pref: Optional[int]) 
             destination=_mac(keys.get("dst_mac")),
             source=_mac(keys.get("src_mac")),
             vlan=int(keys["vlan_id"]) if "vlan_id" in keys else None,
-            action=action,
-            target=target,
-            queue=queue,
+            action=does.action,
+            target=does.target,
+            queue=does.queue,
             in_hw=bool(options.get("in_hw")),
             in_hw_count=int(options.get("in_hw_count", 0)),
             skip_sw=bool(options.get("skip_sw")),
             skip_hw=bool(options.get("skip_hw")),
-            packets=packets,
-            hw_packets=hw_packets,
-            others=(*others, *odd),
+            packets=does.packets,
+            hw_packets=does.hw_packets,
+            goto=does.goto,
+            mirror=tuple(does.mirror),
+            police=does.police,
+            others=(*others, *does.odd),
         )
     except (TypeError, ValueError) as error:
         raise FlowerError(f"a filter of tc is not understood: {error}") from None
@@ -186,26 +223,88 @@ def _mac(value: Any) -> Optional[MacMatch]:
     return MacMatch(address, mask or EXACT).normal()
 
 
-def _actions(value: Any) -> tuple[str, Optional[str], Optional[int], int, Optional[int], tuple[str, ...]]:
-    """Action, target, queue, packets, packets in hardware, and what is not one plain action of ours."""
-    items = value if isinstance(value, list) else []
-    if len(items) != 1 or not isinstance(items[0], dict):
-        return "", None, None, 0, None, (f"{len(items)} actions",)
-    item = items[0]
+@dataclass
+class _Does:
+    """What the actions of a filter come to. `packets`: those that came to the first of them."""
+
+    action: str = ""
+    target: Optional[str] = None
+    queue: Optional[int] = None
+    goto: Optional[int] = None
+    mirror: list[str] = field(default_factory=list)
+    police: Optional[Police] = None
+    packets: int = 0
+    hw_packets: Optional[int] = None
+    odd: list[str] = field(default_factory=list)
+
+
+def _actions(value: Any, meters: Mapping[int, Optional[Police]]) -> _Does:
+    """In the order police, mirrors, and what becomes of the frame; anything else is odd."""
+    does = _Does()
+    items = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    if not items:
+        does.odd.append("0 actions")
+        return does
+    does.packets, does.hw_packets = _counted(items[0])
+    for number, item in enumerate(items):
+        last = number == len(items) - 1
+        if not (_last(does, item) if last else _before(does, item, meters, first=number == 0)):
+            does.odd.append(f"action {item.get('kind')}")
+            does.action = does.action or str(item.get("kind"))
+    if does.police is not None and does.action not in (REDIRECT, GOTO):
+        does.odd.append("action police")
+    if does.mirror and does.action != REDIRECT:
+        does.odd.append("action mirror")
+    return does
+
+
+def _counted(item: dict[str, Any]) -> tuple[int, Optional[int]]:
     stats = item.get("stats") if isinstance(item.get("stats"), dict) else {}
     assert isinstance(stats, dict)
-    packets, hw_packets = int(stats.get("packets", 0)), stats.get("hw_packets")
-    counted = (packets, None if hw_packets is None else int(hw_packets))
+    hardware = stats.get("hw_packets")
+    return int(stats.get("packets", 0)), None if hardware is None else int(hardware)
+
+
+def _before(does: _Does, item: dict[str, Any], meters: Mapping[int, Optional[Police]], *, first: bool) -> bool:
+    """An action behind which others stand."""
+    if item.get("kind") == "police" and first:
+        does.police = meters.get(int(item.get("index", -1)))
+        results = (_type(item), _type(item, "control_action#2"))
+        return does.police is not None and results == ("drop", "pipe")
+    if item.get("kind") == "mirred" and _mirred(item, "pipe") == "mirror":
+        does.mirror.append(str(item.get("to_dev")))
+        return True
+    return False
+
+
+def _last(does: _Does, item: dict[str, Any]) -> bool:
+    """What becomes of the frame."""
     kind = item.get("kind")
-    if kind == "mirred" and item.get("mirred_action") == "redirect" and item.get("direction") == "egress":
-        return REDIRECT, str(item.get("to_dev")), None, *counted, ()
-    if kind == "gact" and _type(item) == "drop":
-        return DROP, None, None, *counted, ()
-    if kind == "skbedit" and "queue_mapping" in item:
-        return "queue", None, int(item["queue_mapping"]), *counted, ()
-    return str(kind), None, None, *counted, (f"action {kind}",)
+    if kind == "mirred" and _mirred(item, "stolen") == "redirect":
+        does.action, does.target = REDIRECT, str(item.get("to_dev"))
+    elif kind == "gact" and _type(item) == "drop" and _certain(item):
+        does.action = DROP
+    elif kind == "gact" and _type(item) == "goto" and _certain(item):
+        does.action, does.goto = GOTO, int(item["control_action"]["chain"])
+    elif kind == "skbedit" and "queue_mapping" in item:
+        does.action, does.queue = QUEUE, int(item["queue_mapping"])
+    else:
+        return False
+    return True
 
 
-def _type(item: dict[str, Any]) -> str:
-    control = item.get("control_action")
+def _mirred(item: dict[str, Any], usual: str) -> str:
+    """mirror or redirect; nothing where it does not leave the device, or goes on otherwise than these do."""
+    plain = item.get("direction") == "egress" and ("control_action" not in item or _type(item) == usual)
+    return str(item.get("mirred_action")) if plain else ""
+
+
+def _certain(item: dict[str, Any]) -> bool:
+    """Whether a gact does it with every frame."""
+    prob = item.get("prob")
+    return not isinstance(prob, dict) or prob.get("random_type", "none") == "none"
+
+
+def _type(item: dict[str, Any], name: str = "control_action") -> str:
+    control = item.get(name)
     return str(control.get("type")) if isinstance(control, dict) else str(control)

@@ -12,20 +12,25 @@ from collections.abc import Mapping, Sequence
 from tether_hw.nic.steering.rule import (
     DROP,
     EXACT,
+    GOTO,
     HANDLE_BASE,
+    MOST_CHAIN,
     MOST_RULES,
     OUR_PREFS,
     PREF_TAGGED,
     QUEUE,
     REDIRECT,
     MacMatch,
+    Police,
     Rule,
 )
-from tether_hw.plan.rule import SYMBOLIC, TARGET
+from tether_hw.plan.rule import MOST_MIRRORS, SYMBOLIC, TARGET
 from tether_hw.plan.rule_commands import SKIP
+from tether_hw.plan.rule_police import MOST_BITS, MOST_BURST, MTU, shown_rate
 
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_RATE = re.compile(r"[1-9][0-9]{0,14}bit\Z")
 _OFFLOAD = {word: name for name, word in SKIP.items()}
 
 
@@ -127,12 +132,13 @@ def _filter(words: _Words, *, whole: bool) -> Rule:
     pref = words.number("a pref of ours", min(OUR_PREFS), max(OUR_PREFS))
     if (pref == PREF_TAGGED) != tagged:
         raise words.fail(f"pref {pref} does not belong to this protocol")
+    chain = words.number("a chain", 1, MOST_CHAIN) if words.skip("chain") else 0
     words.expect("handle")
     handle = words.number("a handle of ours", HANDLE_BASE, HANDLE_BASE + MOST_RULES - 1)
     words.expect("flower")
     number = handle - HANDLE_BASE
     if not whole:
-        return Rule("rule", device, number, DROP, ethertype or 0x88B5, vlan=0 if tagged else None)
+        return Rule("rule", device, number, DROP, ethertype or 0x88B5, vlan=0 if tagged else None, chain=chain)
     vlan: int | None = None
     if tagged:
         words.expect("vlan_id")
@@ -144,19 +150,53 @@ def _filter(words: _Words, *, whole: bool) -> Rule:
     offload = "preferred"
     if words.peek() in _OFFLOAD:
         offload = _OFFLOAD[words.take("skip_sw or skip_hw")]
+    action, queue, target, goto, mirror, police = _actions(words, chain)
+    where = (destination, source, vlan, queue, target, offload, chain, goto, mirror, police)
+    return Rule("rule", device, number, action, ethertype, *where)
+
+
+def _actions(
+    words: _Words, chain: int
+) -> tuple[str, int | None, str | None, int | None, tuple[str, ...], Police | None]:
     words.expect("action")
-    action, queue, target = _action(words)
-    return Rule("rule", device, number, action, ethertype, destination, source, vlan, queue, target, offload)
-
-
-def _action(words: _Words) -> tuple[str, int | None, str | None]:
+    police = _police(words) if words.skip("police") else None
+    mirror: list[str] = []
+    while words.skip("mirred"):
+        words.expect("egress")
+        if not words.skip("mirror"):
+            words.expect("redirect", "dev")
+            target = words.match(TARGET, "a device")
+            if target in mirror:
+                raise words.fail(f"{target} gets the frame twice")
+            return REDIRECT, None, target, None, tuple(mirror), police
+        words.expect("dev")
+        mirror.append(words.match(TARGET, "a device"))
+        if len(mirror) > MOST_MIRRORS or len(set(mirror)) < len(mirror):
+            raise words.fail("a copy too many")
+        words.expect("action")
+    if mirror:
+        raise words.fail("a redirect should stand behind a mirror")
+    if words.skip("goto"):
+        words.expect("chain")
+        return GOTO, None, None, words.number("a chain behind the rule's own", chain + 1, MOST_CHAIN), (), police
+    if police is not None:
+        raise words.fail("a redirect or a goto should stand behind a police")
     if words.skip("drop"):
-        return DROP, None, None
-    if words.skip("mirred"):
-        words.expect("egress", "redirect", "dev")
-        return REDIRECT, None, words.match(TARGET, "a device")
+        return DROP, None, None, None, (), None
     words.expect("skbedit", "queue_mapping")
-    return QUEUE, words.number("a queue", 0, 65535), None
+    return QUEUE, words.number("a queue", 0, 65535), None, None, (), None
+
+
+def _police(words: _Words) -> Police:
+    words.expect("rate")
+    text = words.match(_RATE, "a rate in bit")
+    rate = int(text[:-3])
+    if not 8 <= rate <= MOST_BITS or rate != shown_rate(rate):
+        raise words.fail(f"{text} is no rate that tc could show again")
+    words.expect("burst")
+    burst = words.number("a burst", 1, MOST_BURST)
+    words.expect("mtu", str(MTU), "conform-exceed", "drop/pipe", "action")
+    return Police(rate, burst)
 
 
 def _mac(words: _Words) -> MacMatch:

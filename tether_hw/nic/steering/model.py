@@ -8,12 +8,24 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tether_hw.nic.model import Mac, Model, Name
-from tether_hw.nic.steering.rule import DROP, ETHERTYPE, EXACT, QUEUE, REDIRECT, MacMatch, Rule
+from tether_hw.nic.steering.rule import (
+    DROP,
+    ETHERTYPE,
+    EXACT,
+    GOTO,
+    MOST_CHAIN,
+    QUEUE,
+    REDIRECT,
+    MacMatch,
+    Police,
+    Rule,
+)
+from tether_hw.nic.units import RateBps, SizeBytes
+from tether_hw.plan.rule import MOST_MIRRORS
+from tether_hw.plan.rule_police import BURST_STEP, MOST_BITS, MOST_BURST, shown_rate
 
 _MASKED = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}(/[0-9a-f]{2}(:[0-9a-f]{2}){5})?$"
 MaskedMac = Annotated[str, Field(pattern=_MASKED)]
-#: A symbolic name is what a device is to its card; the host binds it when the device is there.
-PF_OF = "@pf{pf}vf{vf}.rep"
 _TAGS = (0x8100, 0x88A8, 0x9100)
 #: What a host itself lives on, wherever a rule would send it.
 _OF_THE_HOST = {
@@ -72,22 +84,76 @@ class Match(Model):
 
 
 class Target(Model):
-    """A device of the same card, by what it is."""
+    """A device of the same card, by what it is: exactly one of vf, sf."""
 
-    vf: int = Field(ge=0, le=255, description="the representor of this virtual function of the NIC's function")
+    vf: int | None = Field(None, ge=0, le=255, description="the representor of this virtual function")
+    sf: int | None = Field(None, ge=0, le=2**31 - 1, description="the representor of the subfunction of this number")
+
+    @model_validator(mode="after")
+    def _one(self) -> Target:
+        if (self.vf is None) == (self.sf is None):
+            raise ValueError("expected exactly one of vf, sf")
+        return self
+
+    def symbol(self, pf: int) -> str:
+        """A symbolic name is what a device is to its card; the host binds it when the device is there."""
+        what = f"sf{self.sf}" if self.vf is None else f"vf{self.vf}"
+        return f"@pf{pf}{what}.rep"
+
+
+class Meter(Model):
+    """What is beyond the rate is dropped before the rest goes on."""
+
+    rate: RateBps = Field(description="bits per second, in few enough digits for tc to show them again")
+    burst: SizeBytes = Field(description="how much may come at once, in steps of 16 KiB")
+
+    @field_validator("rate")
+    @classmethod
+    def _shown(cls, value: int) -> int:
+        if not 8 <= value <= MOST_BITS:
+            raise ValueError(f"expected 8bit to {MOST_BITS // 10**9}Gbit")
+        if value != shown_rate(value):
+            raise ValueError(f"tc shows no more of it than {shown_rate(value)}bit, so that it could not be proved")
+        return value
+
+    @field_validator("burst")
+    @classmethod
+    def _on_step(cls, value: int) -> int:
+        if value % BURST_STEP or not BURST_STEP <= value <= MOST_BURST:
+            raise ValueError(f"expected a multiple of {BURST_STEP >> 10}KiB, up to {MOST_BURST >> 20}MiB")
+        return value
+
+    def bind(self) -> Police:
+        return Police(self.rate, self.burst)
 
 
 class Action(Model):
-    """What happens to a frame: exactly one of these."""
+    """What happens to a frame: exactly one of queue, redirect, goto; mirror and police come before."""
 
     queue: int | None = Field(None, ge=0, le=65535, description="to this queue of the NIC")
     redirect: Target | None = Field(None, description="to another device of the card")
+    goto: int | None = Field(None, ge=1, le=MOST_CHAIN, description="on to the rules of a later chain")
+    mirror: list[Target] = Field(
+        default_factory=list, max_length=MOST_MIRRORS, description="devices that get a copy before the redirect"
+    )
+    police: Meter | None = Field(None, description="drops what is beyond a rate, before the redirect or goto")
 
     @model_validator(mode="after")
     def _one(self) -> Action:
-        if (self.queue is None) == (self.redirect is None):
-            raise ValueError("expected exactly one of queue, redirect; or the word drop")
+        if sum(value is not None for value in (self.queue, self.redirect, self.goto)) != 1:
+            raise ValueError("expected exactly one of queue, redirect, goto; or the word drop")
+        if self.mirror and self.redirect is None:
+            raise ValueError("mirror goes with redirect")
+        if self.police is not None and self.queue is not None:
+            raise ValueError("police goes with redirect or goto")
+        if any(one in self.mirror[:number] for number, one in enumerate(self.mirror)) or self.redirect in self.mirror:
+            raise ValueError("a device gets the frame twice")
         return self
+
+    @property
+    def targets(self) -> list[Target]:
+        """Every device that it sends frames to."""
+        return [*self.mirror, *([] if self.redirect is None else [self.redirect])]
 
 
 def _shape(value: Any) -> str:
@@ -106,18 +172,35 @@ class WantedRule(Model):
     name: Name = Field(description="a name for people, in plans and proofs")
     match: Match
     action: AnyAction
-    chain: int = Field(0, ge=0, le=2**31 - 1, description="chain of rules that it belongs to")
+    chain: int = Field(0, ge=0, le=MOST_CHAIN, description="chain of rules that it belongs to; frames begin in 0")
+
+    @model_validator(mode="after")
+    def _forward(self) -> WantedRule:
+        if self.goto is not None and self.goto <= self.chain:
+            raise ValueError(f"goto {self.goto} does not lead forward from chain {self.chain}")
+        return self
 
     @property
     def kind(self) -> str:
-        """queue, drop or redirect."""
+        """queue, drop, redirect or goto."""
         if isinstance(self.action, str):
             return DROP
-        return QUEUE if self.action.queue is not None else REDIRECT
+        return QUEUE if self.action.queue is not None else GOTO if self.action.goto is not None else REDIRECT
+
+    @property
+    def goto(self) -> int | None:
+        """The chain that it leads to."""
+        return None if isinstance(self.action, str) else self.action.goto
+
+    @property
+    def targets(self) -> list[Target]:
+        """Every device that it sends frames to."""
+        return [] if isinstance(self.action, str) else self.action.targets
 
     def bind(self, device: str, number: int, offload: str, pf: int) -> Rule:
         """The rule on a device, its target symbolic. pf: the number of the NIC's function on its card."""
-        action = self.action
+        action = None if isinstance(self.action, str) else self.action
+        redirect = None if action is None else action.redirect
         return Rule(
             name=self.name,
             device=device,
@@ -127,11 +210,13 @@ class WantedRule(Model):
             destination=_mac(self.match.destination),
             source=_mac(self.match.source),
             vlan=self.match.vlan,
-            queue=None if isinstance(action, str) else action.queue,
-            target=None
-            if isinstance(action, str) or action.redirect is None
-            else PF_OF.format(pf=pf, vf=action.redirect.vf),
+            queue=None if action is None else action.queue,
+            target=None if redirect is None else redirect.symbol(pf),
             offload=offload,
+            chain=self.chain,
+            goto=self.goto,
+            mirror=() if action is None else tuple(target.symbol(pf) for target in action.mirror),
+            police=None if action is None or action.police is None else action.police.bind(),
         )
 
 
@@ -143,6 +228,17 @@ class Steering(Model):
         description="required: in hardware or refused; preferred: in hardware where it can be; software: never",
     )
     rules: list[WantedRule] = Field(default_factory=list, max_length=512)
+
+    @model_validator(mode="after")
+    def _chains(self) -> Steering:
+        filled = {rule.chain for rule in self.rules}
+        led_to = {rule.goto for rule in self.rules}
+        for rule in self.rules:
+            if rule.goto is not None and rule.goto not in filled:
+                raise ValueError(f"rule {rule.name}: goto {rule.goto}, and no rule is in chain {rule.goto}")
+            if rule.chain and rule.chain not in led_to:
+                raise ValueError(f"rule {rule.name}: no rule leads to chain {rule.chain}")
+        return self
 
 
 def lane_rule(device: str, number: int, lane: int, mac: Mac, vlan: int | None, queue: int, offload: str) -> Rule:
@@ -161,7 +257,7 @@ def lane_rule(device: str, number: int, lane: int, mac: Mac, vlan: int | None, q
 
 def overlap(one: Rule, other: Rule) -> bool:
     """Whether some frame fits both."""
-    if (one.ethertype, one.vlan) != (other.ethertype, other.vlan):
+    if (one.chain, one.ethertype, one.vlan) != (other.chain, other.ethertype, other.vlan):
         return False
     return all(
         _meet(mine, theirs) for mine, theirs in ((one.destination, other.destination), (one.source, other.source))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tether_hw.nic.steering.rule import DROP, QUEUE, Rule
+from tether_hw.nic.steering.rule import DROP, GOTO, QUEUE, Rule
 
 #: Bytes of a frame that the ice driver's raw pattern must cover at least.
 RAW_BYTES = 64
@@ -27,7 +27,8 @@ def flow_command(rule: Rule, port: int) -> str:
     else:
         ether = f"eth {' '.join(items)}".rstrip()
         pattern = f"{ether} / vlan vid is {rule.vlan} inner_type is {rule.ethertype:#06x} / end"
-    return f"flow create {port} ingress pattern {pattern} actions {_actions(rule)} / end"
+    group = f"group {rule.chain} " if rule.chain else ""
+    return f"flow create {port} ingress {group}pattern {pattern} actions {_actions(rule)} / end"
 
 
 def _masked(key: str, address: str, mask: str) -> str:
@@ -39,6 +40,10 @@ def _actions(rule: Rule) -> str:
         return f"queue index {rule.queue}"
     if rule.action == DROP:
         return "drop"
+    if rule.action == GOTO and rule.police is None:
+        return f"jump group {rule.goto}"
+    if rule.police is not None:
+        raise RteFlowError(f"{rule.name}: a police is tc's; DPDK meters by profiles of its own")
     raise RteFlowError(f"{rule.name}: a redirect to a representor is tc's; DPDK steers to queues of its own port")
 
 

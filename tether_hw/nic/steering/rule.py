@@ -8,8 +8,10 @@ from tether_hw.plan.rule import (
     DROP,
     ETHERTYPE,
     EXACT,
+    GOTO,
     HANDLE_BASE,
     LOST,
+    MOST_CHAIN,
     MOST_RULES,
     OFFLOADS,
     OUR_PREFS,
@@ -19,16 +21,20 @@ from tether_hw.plan.rule import (
     REDIRECT,
     MacMatch,
     Rule,
+    lost,
     same_mask,
 )
+from tether_hw.plan.rule_police import Police
 
 __all__ = [
     "ACTIONS",
     "DROP",
     "ETHERTYPE",
     "EXACT",
+    "GOTO",
     "HANDLE_BASE",
     "LOST",
+    "MOST_CHAIN",
     "MOST_RULES",
     "OFFLOADS",
     "OUR_PREFS",
@@ -37,6 +43,8 @@ __all__ = [
     "QUEUE",
     "REDIRECT",
     "MacMatch",
+    "Police",
     "Rule",
+    "lost",
     "same_mask",
 ]

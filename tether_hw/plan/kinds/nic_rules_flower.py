@@ -13,7 +13,17 @@ from tether_hw.plan.kinds.nic_rules_ntuple import in_short
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.rule import PREF_TAGGED, Rule
 from tether_hw.plan.rule_commands import Words, tc_hook, tc_offload, tc_remove, tc_replace
-from tether_hw.plan.rules_table import PLACE, Table, delta, flower_number, flower_place, merged, parse_wanted, reverse
+from tether_hw.plan.rules_table import (
+    PLACE,
+    Table,
+    delta,
+    flower_chain,
+    flower_number,
+    flower_place,
+    merged,
+    parse_wanted,
+    reverse,
+)
 from tether_hw.plan.shape import IFNAME, PCI, Fields, text_item
 
 
@@ -87,20 +97,22 @@ class NicRulesFlower(StepData):
 
     def argv(self, paths: HostPaths) -> tuple[Words, ...]:
         offload, hook = tc_offload(self.device, self.offload), tc_hook(self.device, self.hook)
-        gone = [tc_remove(self.leaving(place)) for place in self.gone]
+        gone = [tc_remove(self.leaving(place)) for place in forward(self.gone)]
         put = [tc_replace(rule) for rule in self.rules()]
         if self.hook:
             return (offload, hook, *gone, *put) if self.offload else (hook, *gone, *put, offload)
         return (*gone, hook, offload)
 
     def rules(self) -> list[Rule]:
-        """The rules that are set, on their device; targets as the plan has them."""
-        return [Rule.of(self.put[place], self.device, flower_number(place) or 0) for place in sorted(self.put)]
+        """The rules that are set, on their device, the last chain's first; targets as the plan has them."""
+        rules = [Rule.of(self.put[place], self.device, flower_number(place) or 0) for place in sorted(self.put)]
+        return sorted(rules, key=lambda rule: -rule.chain)
 
     def leaving(self, place: str) -> Rule:
         """A rule that goes, as far as its marks say it."""
         tagged = place.partition("/")[0] == str(PREF_TAGGED)
-        return Rule("rule", self.device, flower_number(place) or 0, "drop", vlan=0 if tagged else None)
+        vlan = 0 if tagged else None
+        return Rule("rule", self.device, flower_number(place) or 0, "drop", vlan=vlan, chain=flower_chain(place))
 
     def changes(self, config: dict[str, Any]) -> dict[tuple[str, ...], Any]:
         path = ("functions", self.function, "flower")
@@ -116,6 +128,11 @@ class NicRulesFlower(StepData):
 
     def summary(self, config: dict[str, Any]) -> str:
         return f"{self.device}: tc rules {in_short(self.put, self.gone)}"
+
+
+def forward(places: Iterable[str]) -> list[str]:
+    """Keys of tc's rules in the order in which frames may come to them: what is reached last goes last."""
+    return sorted(places, key=lambda place: (flower_chain(place), place))
 
 
 def _table(config: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
