@@ -48,7 +48,7 @@ NIC_FACTS = obj(
 )
 RULE = obj(
     "a steering rule, or `other`: one that this suite cannot have written",
-    ("other", "action", "ethertype", "vlan", "destination", "source", "queue", "target", "offload"),
+    tuple("other action ethertype vlan destination source queue target offload chain goto mirror police".split()),
     other=text("what it is"),
     action=text("", *ACTIONS),
     ethertype=whole(),
@@ -58,6 +58,10 @@ RULE = obj(
     queue=maybe(whole()),
     target=maybe(text("a device; @pf0vf2.rep: what stands for VF 2 of PF 0; *: it is gone")),
     offload=text("", *OFFLOADS),
+    chain=whole("left out: 0"),
+    goto=whole("the chain that it leads to"),
+    mirror=arr(text("a device that gets a copy")),
+    police=obj("frames beyond it are dropped", rate=whole("bit/s"), burst=whole("bytes")),
 )
 FUNCTION_FACTS = obj(
     "one physical function",
@@ -72,7 +76,7 @@ FUNCTION_FACTS = obj(
             "filters of tc",
             hook=flag("the qdisc that they hang on is there"),
             offload=flag("hw-tc-offload is on"),
-            rules=table(RULE, "by pref/handle"),
+            rules=table(RULE, "by pref/handle, with .chain where that is not 0"),
         )
     ),
 )
