@@ -46,9 +46,10 @@ NIC_FACTS = obj(
     ring=_RING,
     xdp=obj(foreign=flag("an XDP program that is not our running engine's")),
 )
+_OF_ANY_RULE = ("other", "action", "ethertype", "vlan", "destination", "source", "queue", "target", "offload")
 RULE = obj(
     "a steering rule, or `other`: one that this suite cannot have written",
-    tuple("other action ethertype vlan destination source queue target offload chain goto mirror police".split()),
+    (*_OF_ANY_RULE, "chain", "goto", "mirror", "police"),
     other=text("what it is"),
     action=text("", *ACTIONS),
     ethertype=whole(),
