@@ -26,8 +26,8 @@ from tether_hw.plan.canonical import load
 from tether_hw.plan.plan import Plan
 
 VERBS = (
-    "init", "validate", "facts", "render", "plan", "show", "apply", "confirm", "verify", "rollback", "resume", "runs",
-    "key", "schema", "doctor", "lab", "engine", "frame", "sim", "ddp",
+    "init", "validate", "facts", "render", "plan", "show", "apply", "confirm", "verify", "drift", "rollback", "resume",
+    "runs", "key", "schema", "doctor", "lab", "engine", "frame", "sim", "ddp",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 LAB = str(data_path("inventory") / "lab.yaml")

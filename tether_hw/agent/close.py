@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from tether_hw.agent import deadman
+from tether_hw.agent import deadman, kept
 from tether_hw.agent.journal import BEGIN, END
 from tether_hw.agent.readback import read_config
 from tether_hw.agent.run import CONFIRMED
@@ -42,15 +42,18 @@ def finish(host: Host, run: Run, staged: Staged) -> None:
         deadman.dismiss(run)
         run.journal.append("disarm", END)
         host.owned.kept(staged.changes())
+        kept.write(host, run.name, staged, "confirmed", staged.plan.expected())
         run.journal.append("close", END, state="confirmed")
         host.lock.release(run.name)
 
 
-def close_reverted(host: Host, run: Run, staged: Staged, restored: bool, why: str, kept: bool) -> None:
+def close_reverted(host: Host, run: Run, staged: Staged, restored: bool, why: str, was_kept: bool) -> None:
     """Close a run that was taken back."""
-    if kept:
-        host.owned.given_back(staged.changes(), read_config(host, staged))
-    state = "taken-back" if kept else "rolled-back"
+    if was_kept:
+        config = read_config(host, staged)
+        host.owned.given_back(staged.changes(), config)
+        kept.write(host, run.name, staged, "taken-back", config)
+    state = "taken-back" if was_kept else "rolled-back"
     run.journal.append("close", END, state=state, restored=restored, why=why)
     host.lock.release(run.name)
 

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from tether_hw.agent import cards, command, public, service
+from tether_hw.agent import cards, command, public, sealed, service
 from tether_hw.agent.host import Host
 from tether_hw.nic.e810.read import Found
 from tether_hw.nic.generic import read
@@ -38,7 +38,8 @@ TOOLS = (
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
     """{"root", "host", "devices"} -> the facts document, without any file of ours on the host."""
-    return collect(Host(HostPaths(request["root"])), request["host"], request["devices"])
+    with sealed.sealed():
+        return collect(Host(HostPaths(request["root"])), request["host"], request["devices"])
 
 
 def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,13 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from tether_hw.agent.host import Host
+from tether_hw.agent.sealed import sealed
 from tether_hw.agent.state import status
 from tether_hw.plan.paths import HostPaths
 
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
     """{"root"} -> the runs, without the bundle of this suite on the host."""
-    return runs(Host(HostPaths(request["root"])))
+    with sealed():
+        return runs(Host(HostPaths(request["root"])))
 
 
 def runs(host: Host) -> dict[str, Any]:

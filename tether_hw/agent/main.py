@@ -13,7 +13,7 @@ from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.plan.canonical import DocumentError, load
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.shape import NAME, Fields, ShapeError
-from tether_hw.plan.verbs import VERBS, FactsRequest, Reply, Request
+from tether_hw.plan.verbs import READING, VERBS, FactsRequest, Reply, Request
 
 _USAGE = 64
 
@@ -38,8 +38,7 @@ def answer(verb: str, text: bytes) -> Reply:
         if request.verb != verb:
             raise Refused("the request is for %s, not for %s" % (request.verb, verb))
         _check_suite(request)
-        body = _HANDLERS[verb](request)
-        return Reply(verb, True, body)
+        return Reply(verb, True, _handled(request))
     except AgentError as error:
         return Reply(verb, False, error.detail, error.code, error.message)
     except (ShapeError, DocumentError) as error:
@@ -52,6 +51,15 @@ def answer(verb: str, text: bytes) -> Reply:
     except Exception as error:  # noqa: BLE001 - the controller must get an answer in every case
         traceback.print_exc()
         return Reply(verb, False, {}, AgentError.code, "%s: %s" % (type(error).__name__, error))
+
+
+def _handled(request: Request) -> dict[str, Any]:
+    from tether_hw.agent.sealed import sealed
+
+    if request.verb not in READING:
+        return _HANDLERS[request.verb](request)
+    with sealed():
+        return _HANDLERS[request.verb](request)
 
 
 def _check_suite(request: Request) -> None:
@@ -184,6 +192,13 @@ def _verify(request: Request) -> dict[str, Any]:
     return {"checks": verify.local(_host(request), name, devices, checks, planned, time_scale)}
 
 
+def _drift(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import drift
+
+    wanted = FactsRequest.parse(request.body)
+    return drift.collect(_host(request), wanted.host, [dict(device) for device in wanted.devices])
+
+
 _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "facts": _facts,
     "enroll": _enroll,
@@ -196,6 +211,7 @@ _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "resume": _resume,
     "runs": _runs,
     "verify": _verify,
+    "drift": _drift,
 }
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
         if deadman_process is not None and deadman_process.pid != os.getpid():
             deadman.dismiss(run)
     if restored or (kept and not problems):
-        close.close_reverted(host, run, staged, restored=restored, why=why, kept=kept)
+        close.close_reverted(host, run, staged, restored=restored, why=why, was_kept=kept)
 
 
 def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> None:

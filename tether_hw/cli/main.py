@@ -25,6 +25,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("apply", "carry out a plan: prove it, confirm it, or take it back", "apply"),
     ("confirm", "keep a run that waits for it", "confirm"),
     ("verify", "prove that the hosts carry the transport as planned", "verify"),
+    ("drift", "what others changed since the last run, and why", "drift"),
     ("rollback", "take a run back", "rollback"),
     ("resume", "go on with a run that was interrupted", "resume"),
     ("runs", "the runs of the hosts", "runs"),

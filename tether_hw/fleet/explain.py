@@ -41,6 +41,7 @@ _FORMS = {
     r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$": "expected a device name of at most 15 characters",
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "expected a name of letters, digits, _ and -",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$": "expected a name of letters, digits, . _ and -",
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": "expected a day like 2027-01-31",
     r"^([0-9.]{7,15}|\[[0-9a-f:]{2,39}\]):[0-9]{1,5}$": "expected an IP address and port, like 127.0.0.1:9464",
 }
 

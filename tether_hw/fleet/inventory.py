@@ -17,7 +17,7 @@ from tether_hw.fleet.explain import explain
 from tether_hw.fleet.inherit import inherit
 from tether_hw.fleet.lanes import PlannedLane, lanes_of
 from tether_hw.fleet.mend import mended
-from tether_hw.fleet.models import Access, Apply, Host, KeysFile, Link, Top
+from tether_hw.fleet.models import Access, Apply, Drift, Host, KeysFile, Link, Top
 from tether_hw.fleet.source import Tree
 from tether_hw.nic.e810.model import E810Nic
 
@@ -44,6 +44,7 @@ class Inventory:
     known_hosts: Path
     state: Path | None
     apply: Apply = field(default_factory=Apply)
+    drift: Drift = field(default_factory=Drift)
     packages_at: Mapping[tuple[str, str, str], source.Place] = field(default_factory=dict)
 
     def ddp_place(self, host: str, nic: str, name: str) -> str:
@@ -128,6 +129,7 @@ class Loader:
             known_hosts=self._beside(top.known_hosts, Path("~/.ssh/known_hosts").expanduser()),
             state=None if top.state is None else self._beside(top.state, Path()),
             apply=top.apply,
+            drift=top.drift,
             packages_at={
                 (name, nic, part): self.place("hosts", name, "nics", nic, "ddp", part)
                 for name, host in hosts.items()

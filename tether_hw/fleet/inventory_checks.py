@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
         _link(inventory, loader, link)
         check_contact(loader, link, inventory.links[link])
     _lane_addresses(inventory, loader)
+    _noise(inventory, loader)
     return inventory
 
 
@@ -47,6 +49,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     if near is not None:
         return f"did you mean {near!r}?"
     return f"there are {', '.join(names)}" if 0 < len(names) <= 8 else None
+
+
+def _noise(inventory: Inventory, loader: Loader) -> None:
+    known = {*loader.host_trees, *inventory.groups}
+    for number, noise in enumerate(inventory.drift.ignore):
+        for index, pattern in enumerate(noise.hosts):
+            if not fnmatch.filter(known, pattern):
+                where = ("drift", "ignore", number, "hosts", index)
+                loader.problem(where, f"no host or group fits {pattern!r}", did_you_mean(pattern, known))
 
 
 def _jumps(inventory: Inventory, loader: Loader) -> None:

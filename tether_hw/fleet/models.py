@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
@@ -167,6 +168,44 @@ class Apply(Model):
     time_scale: float = Field(1.0, ge=0.1, le=100, description="factor on every deadline, for slow machines")
 
 
+_CONFIG_TABLES = ("nics", "functions", "cards", "engine", "keys")
+
+
+def _until(value: str) -> str:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("expected a day like 2027-01-31") from None
+    return value
+
+
+def _config_path(value: str) -> str:
+    if value.partition(".")[0] not in (*_CONFIG_TABLES, "*"):
+        raise ValueError(f"expected a path of config that begins with {', '.join(_CONFIG_TABLES)} or *")
+    return value
+
+
+class Noise(Model):
+    """A difference that is known, and no drift until a day."""
+
+    path: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_config_path)] = Field(
+        description="path into config as `tether drift` shows it; * and ? stand for any characters"
+    )
+    hosts: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default_factory=list, description="names, globs or groups; all hosts when left out"
+    )
+    reason: Annotated[str, Field(min_length=1, max_length=256)]
+    until: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_until)] = Field(
+        description="the last day on which it is ignored"
+    )
+
+
+class Drift(Model):
+    """What `tether drift` need not tell."""
+
+    ignore: list[Noise] = Field(default_factory=list, description="known noise; what is past its day is told again")
+
+
 class Top(Model):
     """An inventory file. `defaults` and `groups` hold fields of hosts; they are checked where they are inherited."""
 
@@ -178,6 +217,7 @@ class Top(Model):
     hosts: dict[PlainName, Host] = Field(default_factory=dict)
     links: dict[PlainName, Link] = Field(default_factory=dict)
     apply: Apply = Apply()
+    drift: Drift = Drift()
 
 
 class HostKeys(Model):

@@ -30,6 +30,43 @@ APPLY = document(
     hosts=arr(_HOST),
 )
 VERIFY = document("tether.verify/1", "what was proved", exit=_EXIT, checks=arr(PROOF), hosts=arr(_HOST, "failures"))
+DRIFT = document(
+    "tether.drift/1",
+    "what is no longer as the last kept run left it",
+    exit=_EXIT,
+    drift=whole("values that changed and are not ignored"),
+    ignored=whole("values that changed and are known noise"),
+    not_applied=whole("steps of the plan that have nothing to do with drift"),
+    hosts=arr(
+        obj(
+            "one host",
+            more=True,
+            host=text(),
+            result=text("as-kept, drifted, no-record, or its failure"),
+            exit=whole("the exit code that this host alone would give"),
+            message=text(),
+            hint=maybe(text()),
+            kept=maybe(obj("the last run that was closed there", run=text(), state=text(), at=text("UTC"))),
+            drift=arr(
+                obj(
+                    path=arr(text(), "path into the facts' config"),
+                    was=anything("what the run left"),
+                    is_=anything("what is there now"),
+                    causes=arr(
+                        obj(what=text("", "run", "file", "boot", "kernel", "tool"), words=text()),
+                        "what is known to have changed it, the surest first; none: unknown",
+                    ),
+                    ignored=maybe(obj("by the inventory", reason=text(), until=text("the last day"))),
+                    planned=flag("the plan would put it right"),
+                )
+            ),
+            not_applied=arr(obj(step=text(), summary=text())),
+            refusals=arr(text(), "why the host cannot be planned"),
+        )
+    ),
+    orphans=arr(text(), "hosts that are in the keys file and no longer in the inventory"),
+    expired=arr(text(), "entries of the list of known noise that are past their day"),
+)
 OF_A_RUN = [
     document(f"tether.{verb}/1", about, exit=_EXIT, run=text(), hosts=arr(_HOST))
     for verb, about in (
@@ -201,6 +238,7 @@ RUN_SHAPES: dict[str, Schema] = {
     for shape in (
         APPLY,
         VERIFY,
+        DRIFT,
         *OF_A_RUN,
         RUNS,
         KEY_ENROLL,

@@ -75,6 +75,11 @@ class HostPaths:
         return posixpath.join(self.state, "owned.json")
 
     @property
+    def kept(self) -> str:
+        """The config that the last run left when it was closed: what drift is measured against."""
+        return posixpath.join(self.state, "kept.json")
+
+    @property
     def runs(self) -> str:
         return posixpath.join(self.state, "runs")
 

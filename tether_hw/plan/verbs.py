@@ -29,7 +29,12 @@ VERBS = {
     "resume": "go on with a run that was interrupted",
     "runs": "the runs of this host",
     "verify": "carry out checks",
+    "drift": "what the last kept run left, what is there now, and traces of who changed it",
 }
+
+
+#: Verbs that change nothing; the agent runs them sealed.
+READING = ("facts", "status", "runs", "drift")
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.fleets import Fleet
 from tests.support.gated import gated
 from tests.support.labs import Lab
+from tether_hw.cli.main import main
 from tether_hw.fleet import runs
 from tether_hw.plan.facts import Facts, differences
+
+Say = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
+    """Runs a verb with --json; its exit code and the one document on stdout."""
+    monkeypatch.setenv("TETHER_STATE", str(tmp_path / "state"))
+
+    def run(inventory: Path, *words: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = main([*words, "-i", str(inventory), "--json"])
+        told = capsys.readouterr()
+        document = json.loads(told.out)
+        assert isinstance(document, dict)
+        assert document["schema"].startswith("tether.")
+        return code, document
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -14,32 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.netns.fleet.conftest import own_inventory
+from tests.netns.fleet.conftest import Say, own_inventory
 from tests.support.fleets import Fleet
 from tests.support.labs import Lab
-from tether_hw.cli.main import main
 from tether_hw.errors import Exit
 from tether_hw.fleet import bundle
 from tether_hw.plan.facts import differences
-
-Say = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    """Runs a verb with --json; its exit code and the one document on stdout."""
-    monkeypatch.setenv("TETHER_STATE", str(tmp_path / "state"))
-
-    def run(inventory: Path, *words: str) -> tuple[int, dict[str, Any]]:
-        capsys.readouterr()
-        code = main([*words, "-i", str(inventory), "--json"])
-        told = capsys.readouterr()
-        document = json.loads(told.out)
-        assert isinstance(document, dict)
-        assert document["schema"].startswith("tether.")
-        return code, document
-
-    return run
 
 
 def by_host(document: dict[str, Any]) -> dict[str, str]:
