@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from tests.netns.fleet.test_verbs import Say, by_host, say
+from tests.netns.fleet.conftest import Say
+from tests.netns.fleet.test_verbs import by_host
 from tests.support.fleets import Background, Fleet, new_run
 from tether_hw.errors import Exit
-
-__all__ = ["say"]
 
 #: The next byte of the file needs a new page, and there is none.
 FILL = """

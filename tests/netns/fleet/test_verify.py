@@ -7,15 +7,13 @@ import time
 
 import pytest
 
-from tests.netns.fleet.test_verbs import Say, say
+from tests.netns.fleet.conftest import Say
 from tests.support.fleets import Fleet
 from tether_hw.cli.main import main
 from tether_hw.errors import Exit
 from tether_hw.fleet import bundle, verify
 from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.plan.facts import differences
-
-__all__ = ["say"]
 
 #: Everything that a verb could leave behind, with its time of change.
 LOOK = "find /opt /etc /var/lib /home /root /usr/local -xdev -printf '%p %y %s %T@ %C@\\n' | sort"

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.fleet.test_verbs import Say, by_host, say
+from tests.netns.fleet.conftest import Say
+from tests.netns.fleet.test_verbs import by_host
 from tests.support.fleets import Fleet
 from tether_hw.errors import Exit
 from tether_hw.fleet import bundle
 from tether_hw.fleet.reach import Reach
-
-__all__ = ["say"]
 
 BACK = "mkdir -p /opt/tether; cp -an /opt/tether.away/. /opt/tether; rm -r /opt/tether.away"
 
