@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from tether_hw.agent import deadman, kept
+from tether_hw.agent import deadman, kept, offload_probe
 from tether_hw.agent.journal import BEGIN, END
 from tether_hw.agent.readback import read_config
 from tether_hw.agent.run import CONFIRMED
@@ -62,6 +62,9 @@ def tidy(host: Host) -> None:
     """Free a host whose run is over but was cut off before it said so."""
     holder = host.lock.holder()
     if holder is None:
+        return
+    if holder["for"] == offload_probe.PURPOSE:
+        offload_probe.mend(host)
         return
     run = host.run(holder["run"])
     if not run.exists():

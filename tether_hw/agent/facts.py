@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from tether_hw.agent import cards, command, public, sealed, service
+from tether_hw.agent import cards, command, offload_probe, probed, public, sealed, service
 from tether_hw.agent.host import Host
 from tether_hw.nic.e810.read import Found
 from tether_hw.nic.generic import read
@@ -83,6 +83,8 @@ def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, A
         "owned": owned,
         "pending": _pending(host),
     }
+    found = probed.known(paths, there["functions"], there["function_status"])
+    status.update({"probed": found} if found else {})
     return {"schema": SCHEMA, "host": name, "config": config, "status": status}
 
 
@@ -149,4 +151,6 @@ def _no_xdp() -> Optional[str]:
 
 def _pending(host: Host) -> Optional[dict[str, Any]]:
     holder = host.lock.holder()
+    if holder is not None and holder["for"] == offload_probe.PURPOSE and not offload_probe.runs(host):
+        return None  # cut off: whoever comes to change this host takes it away first
     return None if holder is None else {name: holder[name] for name in ("run", "holder", "since")}

@@ -199,6 +199,17 @@ def _drift(request: Request) -> dict[str, Any]:
     return drift.collect(_host(request), wanted.host, [dict(device) for device in wanted.devices])
 
 
+def _probe(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import offload_probe
+    from tether_hw.plan.facts import parse_selector
+
+    fields = Fields(request.body, "body")
+    devices = fields.objects("devices", parse_selector, 1024)
+    holder = fields.text("holder", limit=256)
+    fields.done()
+    return offload_probe.probe(_host(request), devices, holder)
+
+
 _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "facts": _facts,
     "enroll": _enroll,
@@ -212,6 +223,7 @@ _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "runs": _runs,
     "verify": _verify,
     "drift": _drift,
+    "probe": _probe,
 }
 
 if __name__ == "__main__":

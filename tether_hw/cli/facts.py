@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tether_hw.cli import output
 from tether_hw.cli.common import add_inventory, add_json, add_limit, add_timeout
 from tether_hw.cli.exits import worst
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.kinds.nic_queues import queues_text
+
+if TYPE_CHECKING:
+    from tether_hw.fleet.inventory import Inventory
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,6 +25,11 @@ def add_parser(subparsers: Any) -> None:
     add_timeout(parser)
     add_json(parser)
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="record them, for `tether plan --facts DIR`")
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="first set rules that no frame fits, to find out what drivers take into hardware, and take them away",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +40,10 @@ def run(args: argparse.Namespace) -> int:
     from tether_hw.fleet.patterns import select
 
     inventory = load(Path(args.inventory))
-    facts, failed = read_facts(inventory, select(inventory, args.limit), args)
+    names = select(inventory, args.limit)
+    failed = _probe(inventory, names, args) if args.probe else []
+    facts, unread = read_facts(inventory, [name for name in names if name not in {one["host"] for one in failed}], args)
+    failed += unread
     if args.output is not None:
         for path in facts_record.write(args.output, facts):
             output.say(f"wrote {path}")
@@ -50,6 +61,36 @@ def run(args: argparse.Namespace) -> int:
     if lines:
         output.result("\n".join(lines), as_json=args.json)
     return worst(failure["exit"] for failure in failed)
+
+
+def _probe(inventory: Inventory, names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Probe the hosts; the entries of those that could not be, which a person is told about."""
+    from tether_hw.fleet import probe
+    from tether_hw.fleet.progress import show
+    from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.words import result_of
+
+    with show(names, quiet=args.json) as progress:
+        results = probe.probe(Reach(inventory, args.timeout, progress=progress), names, args.parallel)
+    for name in sorted(results.done):
+        for one in results.done[name]["skipped"]:
+            output.say(f"{name}: {one['function']} is not probed: {one['why']}")
+    for name in sorted(results.failed):
+        output.report(results.failed[name])
+    return [result_of(results.failed[name]) for name in sorted(results.failed)]
+
+
+def _probe_lines(status: dict[str, Any]) -> list[str]:
+    """What earlier probes found that still holds."""
+    lines = []
+    for function, modes in sorted(status.get("probed", {}).items()):
+        for mode, found in sorted(modes.items()):
+            told = []
+            for kind in ("flower", "u32"):
+                verdict, words = found[kind]["verdict"], found[kind]["words"]
+                told.append(f"{kind} {verdict}" + (f" ({words})" if words else ""))
+            lines.append(f"    {function} probed in {mode}: {', '.join(told)}")
+    return lines
 
 
 def _card_lines(config: dict[str, Any]) -> list[str]:
@@ -86,6 +127,7 @@ def facts_lines(facts: Facts) -> list[str]:
         queues = "no queue count" if nic["queues"] is None else f"queues {queues_text(nic['queues'])}"
         lines.append(f"  {device}: {nic['driver'] or 'no driver'}, MTU {nic['mtu']}, {queues}, {ring}{foreign}")
     lines.extend(_card_lines(config))
+    lines.extend(_probe_lines(status))
     engine = config["engine"]
     bundle = f", bundle {engine['bundle'][:12]}" if engine["bundle"] else ""
     lines.append(f"  engine: {engine['service']}{bundle}; identity key: {config['keys']['node'] or 'none'}")

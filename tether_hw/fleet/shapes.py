@@ -8,6 +8,7 @@ from tether_hw.plan.checks import LINK_CHECKS, LOCAL_CHECKS, RESULTS
 from tether_hw.plan.facts import SERVICE_MANAGERS, SERVICE_STATES
 from tether_hw.plan.facts_functions import ESWITCH_MODES
 from tether_hw.plan.kinds.registry import KINDS
+from tether_hw.plan.probed import VERDICTS
 from tether_hw.plan.rule import ACTIONS, OFFLOADS
 from tether_hw.plan.step import DISRUPTIONS
 
@@ -103,8 +104,10 @@ CONFIG = obj(
     ),
     keys=obj(node=maybe(_HEX64)),
 )
+_VERDICT = obj("what comes of a rule for hardware only", verdict=text("", *VERDICTS), words=text())
 STATUS = obj(
     "what is known beside config",
+    ("probed",),
     kernel=text(),
     arch=text(),
     python=text(),
@@ -145,6 +148,10 @@ STATUS = obj(
     ),
     owned=arr(obj(path=_PATH, before=anything("before us"), set=anything("what we set"))),
     pending=maybe(obj(run=text(), holder=text(), since=text())),
+    probed=table(
+        table(obj(flower=_VERDICT, u32=_VERDICT, at=text("when")), "by mode of the e-switch"),
+        "what probes found that still holds, by function",
+    ),
 )
 FACTS = document("tether.facts/1", "the facts of one host", host=text(), config=CONFIG, status=STATUS)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tether_hw.plan import probed
 from tether_hw.plan.canonical import digest
 from tether_hw.plan.facts_functions import (
     check_together,
@@ -41,7 +42,8 @@ class Facts:
     "limits": {DEVICE: {"mtu_min", "mtu_max", "queues_max", "ring_max"}},
     "functions": {PCI: {"port", "vfs_max", "vf_drivers", "ntuple_size", "driver_version", "firmware": {NAME: version},
     "representors": {SYMBOLIC: name}, "lldp", "rides_ssh"}}, "cards": {SERIAL: {"search": [PATH]}},
-    "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}.
+    "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}; and, where there was a probe
+    that still holds, "probed": {PCI: {MODE: {"flower", "u32", "at"}}} (plan/probed.py).
     """
 
     host: str
@@ -196,6 +198,8 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
         "owned": fields.objects("owned", parse_owned),
         "pending": _parse_pending(fields.take("pending"), fields.at("pending")),
     }
+    if fields.has("probed"):
+        status["probed"] = probed.parse(fields.take("probed"), fields.at("probed"))
     fields.done()
     return status
 

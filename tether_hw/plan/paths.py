@@ -84,6 +84,16 @@ class HostPaths:
         return posixpath.join(self.state, "runs")
 
     @property
+    def probed(self) -> str:
+        """What probes found out about this host's functions."""
+        return posixpath.join(self.state, "probed.json")
+
+    @property
+    def probes(self) -> str:
+        """The journal of probes."""
+        return posixpath.join(self.state, "probes.jsonl")
+
+    @property
     def lock(self) -> str:
         return posixpath.join(self.state, "lock")
 

@@ -30,6 +30,7 @@ VERBS = {
     "runs": "the runs of this host",
     "verify": "carry out checks",
     "drift": "what the last kept run left, what is there now, and traces of who changed it",
+    "probe": "find out what drivers take into hardware, and leave nothing behind",
 }
 
 

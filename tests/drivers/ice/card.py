@@ -260,4 +260,3 @@ class Card:
         """A package leaves the card when no function of it is bound to ice any more."""
         if not any(function.driver == "ice" for function in self.functions):
             self.firmware.reset()
-

@@ -27,7 +27,8 @@ SOCKET = "var/lib/ice-model.sock"
 #: What ethtool is asked about a device that has a veth underneath is the veth's to answer.
 PASSED = ("-l", "-L", "-g", "-G", "--show-channels", "--set-channels", "--show-ring", "--set-ring")
 #: A host starts dozens of these for one look at its facts, so it imports next to nothing.
-STAND_IN = """\
+STAND_IN = (
+    """\
 #!/usr/bin/python3 -ISs
 import sys, os, _socket
 name = os.path.basename(sys.argv[0])
@@ -43,7 +44,9 @@ sys.stdout.write(out)
 sys.stdout.flush()
 sys.stderr.write(err)
 sys.exit(int(code))
-""" % SOCKET
+"""
+    % SOCKET
+)
 END = b"\n\0\n"
 CLONE_NEWNS, MS_BITS, MNT_DETACH = 0x0002_0000, 2 | 4 | 8, 2
 libc = ctypes.CDLL(None, use_errno=True)

@@ -118,4 +118,3 @@ def behind(machine: Machine, ran: list[tuple[str, ...]] | None = None) -> Iterat
         patch.object(shutil, "which", which),
     ):
         yield
-

@@ -258,8 +258,10 @@ def _parse(words: list[str], function: Function) -> Flow:
         return int(value, 0), 0xFFFF if mask is None else int(mask, 0) ^ 0xFFFF
 
     taken = function.table.flows
-    place = int(values["loc"][0], 0) if "loc" in values else next(
-        at for at in range(function.table.size - 1, -1, -1) if at not in taken
+    place = (
+        int(values["loc"][0], 0)
+        if "loc" in values
+        else next(at for at in range(function.table.size - 1, -1, -1) if at not in taken)
     )
     return Flow(
         place,

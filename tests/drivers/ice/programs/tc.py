@@ -101,7 +101,7 @@ def _command(machine: Machine, words: list[str], options: set[str]) -> str:
             return _filters(found, rest, options)
     if what == "qdisc" and verb in ("add", "del", "delete", "replace") and rest[:1] == ["dev"] and len(rest) == 3:
         if rest[2] not in ("clsact", "ingress"):
-            raise _SyntaxError(f"Unknown qdisc \"{rest[2]}\", hence option is unparsable")
+            raise _SyntaxError(f'Unknown qdisc "{rest[2]}", hence option is unparsable')
         one = _device(machine, rest[1])
         (machine.tc.add_hook if verb in ("add", "replace") else machine.tc.del_hook)(one)
         return ""
@@ -185,7 +185,7 @@ def _action(machine: Machine, words: list[str]) -> tuple[str, int | None, NetDev
         return REDIRECT, None, _device(machine, words[4])
     if words[:2] == ["skbedit", "queue_mapping"] and len(words) == 3:
         return QUEUE, _number(words[2]), None
-    raise _SyntaxError(f'bad action parsing\nparse_action: bad value ({len(words)}:{" ".join(words)})!')
+    raise _SyntaxError(f"bad action parsing\nparse_action: bad value ({len(words)}:{' '.join(words)})!")
 
 
 def _qdiscs(machine: Machine, device: NetDev | None, options: set[str]) -> str:
