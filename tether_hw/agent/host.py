@@ -27,12 +27,15 @@ class Host:
         return Run(self.runs, name)
 
     def all_runs(self) -> list[Run]:
-        """The runs that this host knows, oldest first (names start with their time)."""
+        """The runs that this host knows, in the order in which they were staged here, oldest first.
+
+        Their names start with a time of some controller's clock, so they do not say it.
+        """
         try:
             names = sorted(entry.name for entry in os.scandir(self.runs) if entry.is_dir())
         except FileNotFoundError:
             return []
-        return [Run(self.runs, name) for name in names]
+        return sorted((Run(self.runs, name) for name in names), key=Run.number)
 
     def make_state(self) -> None:
         """Make the state folder, which only we can read."""

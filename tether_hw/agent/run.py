@@ -13,7 +13,7 @@ from typing import Any, Iterator, Optional
 
 from tether_hw.agent import durable
 from tether_hw.agent.errors import AgentError, Refused
-from tether_hw.agent.journal import Journal
+from tether_hw.agent.journal import BEGIN, Journal
 from tether_hw.agent.process import ProcessId, boot_id
 
 RUN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -48,6 +48,11 @@ class Run:
         if document is None:
             raise Refused("run %s is not known on this host" % self.name)
         return document
+
+    def number(self) -> int:
+        """The place of this run among those of the host; 0 for one that was cut off before it got one."""
+        record = self.journal.last("stage", BEGIN)
+        return int(record.get("seq", 0)) if record is not None else 0
 
     def snapshot(self) -> Optional[Any]:
         return durable.read_json(self.folder / "snapshot.json")

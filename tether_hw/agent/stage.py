@@ -43,9 +43,10 @@ def stage(host: Host, value: Any) -> dict[str, Any]:
         raise Refused("run %s is on this host already" % run.name)
     host.make_state()
     close.tidy(host)
+    number = max((other.number() for other in host.all_runs()), default=0) + 1
     run.folder.mkdir(mode=0o700)
     try:
-        run.journal.append("stage", BEGIN, peer=peer(), holder=staged.holder, bundle=own_digest())
+        run.journal.append("stage", BEGIN, peer=peer(), holder=staged.holder, bundle=own_digest(), seq=number)
         durable.write_json(run.folder / "plan.json", staged.to_dict())
         host.lock.take(run.name, staged.holder, "apply")
     except BaseException:

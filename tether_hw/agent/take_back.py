@@ -63,9 +63,10 @@ def later_runs(host: Host, run: Run, staged: Staged) -> list[str]:
     """Kept runs after this one that changed something that this one changed too."""
     touched = {change.path for change in staged.changes()}
     found = []
-    for other in host.all_runs():
-        kept = other.name > run.name and other.exists() and close.closed(other) == "confirmed"
-        if kept and touched & {change.path for change in Staged.of(other).changes()}:
+    order = host.all_runs()
+    names = [other.name for other in order]
+    for other in order[names.index(run.name) + 1 :]:
+        if close.closed(other) == "confirmed" and touched & {change.path for change in Staged.of(other).changes()}:
             found.append(other.name)
     return found
 

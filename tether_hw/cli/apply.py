@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.cli import output
 from tether_hw.cli.common import add_inventory, add_json, add_limit, add_timeout, add_yes
 from tether_hw.cli.exits import Exit
-from tether_hw.errors import TetherError
+from tether_hw.errors import TetherError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +33,17 @@ def add_parser(subparsers: Any) -> None:
     add_json(parser)
     parser.add_argument("--no-confirm", action="store_true", help="leave the hosts waiting for `tether confirm RUN`")
     parser.add_argument(
+        "--rollback-unproven", action="store_true", help="take both ends of a link back when its proof fails"
+    )
+    parser.add_argument(
         "--max-fail", metavar="N", type=int, help="begin no further host once more than N failed (no limit)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the verb."""
+    if args.no_confirm and args.rollback_unproven:
+        raise UsageError("tether apply: links are proved after the confirm: --no-confirm leaves nothing to take back")
     from tether_hw.cli.plan_text import plan_lines
     from tether_hw.cli.read_facts import warn_of_stale_bundles
     from tether_hw.cli.results import give
@@ -184,7 +189,7 @@ def _touched(plan: Plan) -> str:
 
 def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[dict[str, Any]]) -> dict[str, Any]:
     """Apply and prove the links; the parts of the document. Ctrl-C says what to do next."""
-    from tether_hw.fleet import verify
+    from tether_hw.fleet import unproven, verify
     from tether_hw.fleet.apply import Application, Wish
     from tether_hw.fleet.runner import Interrupted
 
@@ -204,6 +209,8 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
         wanted = {host: plan.hosts[host].checks for host in plan.hosts if host in kept}
         checks = [*one.in_software, *verify.links(reach, wanted, absent)]
         checks.sort(key=lambda check: (check["host"], check["id"]))
+        if args.rollback_unproven:
+            results = unproven.take_back(reach, plan, run_name, one.kept, checks, results)
     except Interrupted:
         begun = one.under_way()
         message, hint = "interrupted; no host had begun, nothing is left of it", None

@@ -7,15 +7,25 @@ import argparse
 from typing import Any
 
 from tether_hw.cli.run_verb import add_run_parser, carry_out
+from tether_hw.errors import UsageError
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds the verb."""
-    add_run_parser(subparsers, "rollback", "take a run back", __doc__.split(": ", 1)[1])
+    description = __doc__.split(": ", 1)[1]
+    parser = add_run_parser(subparsers, "rollback", "take a run back", description, optional=True)
+    parser.add_argument(
+        "--to", metavar="RUN", dest="to", help="take back all runs after this one, the newest first, and then this one"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the verb."""
-    from tether_hw.fleet.runs import rollback
+    from tether_hw.fleet.runs import rollback, rollback_to
 
-    return carry_out(args, "rollback", "Take back", rollback)
+    if (args.run_name is None) == (args.to is None):
+        raise UsageError("tether rollback: a RUN is wanted, or --to RUN", hint="tether rollback --help")
+    if args.to is None:
+        return carry_out(args, "rollback", "Take back", rollback)
+    args.run_name = args.to
+    return carry_out(args, "rollback", "Take back all runs from the newest to", rollback_to)

@@ -20,11 +20,13 @@ LAST = "last"  # in place of a run's name
 Work = Callable[["Reach", list[str], str, int], list[dict[str, Any]]]
 
 
-def add_run_parser(subparsers: Any, verb: str, help_text: str, description: str) -> argparse.ArgumentParser:
-    """The options of a verb that is about one run."""
+def add_run_parser(
+    subparsers: Any, verb: str, help_text: str, description: str, *, optional: bool = False
+) -> argparse.ArgumentParser:
+    """The options of a verb that is about one run; `optional`: an option may name it instead."""
     parser: argparse.ArgumentParser = subparsers.add_parser(verb, help=help_text, description=description)
     run_help = "the run, as `tether runs` lists it, or last: the newest that is not taken back"
-    parser.add_argument("run_name", metavar="RUN", help=run_help)
+    parser.add_argument("run_name", metavar="RUN", help=run_help, nargs="?" if optional else None)
     add_inventory(parser)
     add_limit(parser)
     add_timeout(parser)

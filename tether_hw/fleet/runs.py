@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.errors import HostFailed, HostRefused, HostRolledBack
+from tether_hw.errors import HostError, HostFailed, HostRefused, HostRolledBack
 from tether_hw.fleet import apply, bare, runner, state, words
 from tether_hw.fleet.client import VERB_S
 
@@ -40,16 +40,54 @@ def rollback(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> li
     """Take a run back, pending or confirmed."""
 
     def work(one: HostRun) -> dict[str, Any]:
-        one.begin("rollback", by=state.holder())
-        status = one.follow()
         try:
-            words.raise_for(one.host, run, status)
-        except HostRolledBack:
-            one.reach.progress.tell(one.host, "as before", 1.0)
-            return words.result_ok(one.host, status["state"], "as before", why=status["why"])
-        raise HostFailed(one.host, f"the run is {status['state']}", hint=f"tether rollback {run}")
+            status = _take_back(one, run)
+        except HostRefused as error:
+            if error.detail.get("runs"):
+                error.hint = f"tether rollback --to {run} takes them back in order"
+            raise
+        one.reach.progress.tell(one.host, "as before", 1.0)
+        return words.result_ok(one.host, status["state"], "as before", why=status["why"])
 
     return apply.each(reach, hosts, run, "rollback", work, parallel)
+
+
+def rollback_to(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> list[dict[str, Any]]:
+    """Take back everything that came after a run, the newest first, and then the run; each host in its own order."""
+
+    def work(one: HostRun) -> dict[str, Any]:
+        known = one.agent.call("runs", {})["runs"]
+        names = [entry["run"] for entry in known]
+        back = [entry["run"] for entry in known[names.index(run) :] if entry["state"] not in TAKEN_BACK]
+        done: list[str] = []
+        for name in reversed(back):
+            next_one = apply.HostRun(reach, one.host, name, one.agent)
+            try:
+                _take_back(next_one, name)
+            except HostError as error:
+                before = f"taken back: {', '.join(done)}; " if done else ""
+                error.reason = f"{before}{name}: {error.reason}"
+                raise
+            finally:
+                one.agent = next_one.agent
+            done.append(name)
+        return words.result_ok(
+            one.host, "taken-back", f"taken back: {', '.join(done) or 'nothing was left'}", runs=done
+        )
+
+    return apply.each(reach, hosts, run, "rollback", work, parallel)
+
+
+def _take_back(one: HostRun, run: str) -> dict[str, Any]:
+    """The status of a run that is taken back. Raises HostError where it is not, or not whole."""
+    one.heard = int(one.call("status")["records"])
+    one.begin("rollback", by=state.holder())
+    status = one.follow()
+    try:
+        words.raise_for(one.host, run, status)
+    except HostRolledBack:
+        return status
+    raise HostFailed(one.host, f"the run is {status['state']}", hint=f"tether rollback {run}")
 
 
 def resume(reach: Reach, hosts: list[str], run: str, parallel: int = 32, keep: bool = True) -> list[dict[str, Any]]:
