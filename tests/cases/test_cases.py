@@ -14,8 +14,9 @@ from tests.support import fleet_facts
 from tests.support.cases import Case, applied, cases, run, seen, setting_of
 from tether_hw.fleet import planner, planner_e810, planner_engine
 from tether_hw.fleet.planner import make_plan
-from tether_hw.nic.e810 import package, placement, steer, tables
+from tether_hw.nic.e810 import package, placement, steer
 from tether_hw.nic.e810 import plan as e810_plan
+from tether_hw.nic.functions import tables
 from tether_hw.nic.generic import plan as generic_plan
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts import Facts, differences

@@ -11,7 +11,8 @@ from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.packages import path_of
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.e810.plan import Scene, plan_card
-from tether_hw.nic.e810.steer import LaneAt, Port
+from tether_hw.nic.e810.steer import Port
+from tether_hw.nic.functions.lane import LaneAt
 
 
 def dpdk_nics(inventory: Inventory, name: str) -> list[str]:

@@ -16,7 +16,7 @@ from tether_hw.nic.e810.capability import Capabilities
 from tether_hw.nic.e810.package import PackageFile
 from tether_hw.nic.e810.placement import Placement, place
 from tether_hw.nic.e810.steer import ETHTOOL, FLOWER, Ground, Port, Steer, steer
-from tether_hw.nic.e810.tables import (
+from tether_hw.nic.functions.tables import (
     TablePlan,
     Upheaval,
     after,

@@ -9,22 +9,13 @@ from typing import Any
 
 from tether_hw.nic.e810.capability import Capabilities
 from tether_hw.nic.e810.model import E810Nic
+from tether_hw.nic.functions.lane import LaneAt
+from tether_hw.nic.functions.tables import shape
 from tether_hw.nic.steering.model import WantedRule, lane_rule, overlap
 from tether_hw.plan.rule import Rule
 
 #: ethtool's and tc's tables are the kernel's; fdir is DPDK's and only rendered; xdp filters and does not steer.
 ETHTOOL, FLOWER, FDIR, XDP = "ethtool", "flower", "fdir", "xdp"
-
-
-@dataclass(frozen=True)
-class LaneAt:
-    """A lane with an address of its own on raw Ethernet. delivered: its link's fabric picks the queue."""
-
-    lane: int
-    mac: str
-    vlan: int | None
-    queue: int
-    delivered: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,11 +163,6 @@ def _limits(plan: Steer, port: Port, wanted: Sequence[WantedRule], ground: Groun
             )
         if ground.table_size is not None and len(plan.rules) > ground.table_size:
             plan.refusals.append(f"{len(plan.rules)} rules, the port has room for {ground.table_size}")
-
-
-def shape(document: dict[str, Any]) -> tuple[bool, ...]:
-    """Which fields a rule looks at: the card's input set."""
-    return tuple(document[name] is not None for name in ("destination", "source", "vlan"))
 
 
 def _note(plan: Steer, lanes: int) -> None:

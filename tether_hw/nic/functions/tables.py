@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tether_hw.nic.e810.steer import shape
 from tether_hw.plan.effects import fold
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
@@ -40,6 +39,27 @@ class Upheaval:
     all_rules: str | None = None
     ntuple: str | None = None
     redirects: str | None = None
+    flower: str | None = None
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What drivers differ in.
+
+    one_shape: all ethtool rules of a port look at the same fields, and no two at the same frames. keeps_offload: tc's
+    rules cannot be switched out of the hardware while some are there.
+    """
+
+    one_shape: bool = True
+    keeps_offload: bool = False
+
+
+ICE = Habits()
+
+
+def shape(document: Mapping[str, Any]) -> tuple[bool, ...]:
+    """Which fields a rule looks at: the card's input set."""
+    return tuple(document[name] is not None for name in ("destination", "source", "vlan"))
 
 
 def after(config: Config, steps: Sequence[StepData]) -> Config:
@@ -87,6 +107,7 @@ def clear_ntuple(
     size: int | None,
     owned: Mapping[str, Any] | None,
     upheaval: Upheaval,
+    habits: Habits = ICE,
 ) -> TablePlan:
     """What becomes of ethtool's rules of a function and its device before everything else."""
     function, device = at
@@ -100,9 +121,10 @@ def clear_ntuple(
     plan.size = _size_of(plan.ours, size)
     documents = ntuple_places(wanted, plan.size)
     foreign = {place: rule for place, rule in table["rules"].items() if place not in plan.ours}
-    _foreign_ntuple(plan, device, documents, foreign, upheaval)
+    _foreign_ntuple(plan, device, documents, foreign, upheaval, habits)
     moving = {place for place in documents if table["rules"].get(place) != documents[place]}
-    in_the_way = upheaval.all_rules or upheaval.ntuple or (moving and _collide(table, documents, plan.ours, moving))
+    collide = habits.one_shape and moving and _collide(table, documents, plan.ours, moving)
+    in_the_way = upheaval.all_rules or upheaval.ntuple or collide
     plan.switches["on"] = True if documents else switch_back(owned, table, "on")
     if (plan.ours and (in_the_way or not documents)) or (not documents and plan.switches["on"] != table["on"]):
         on = bool(table["on"]) if documents else plan.switches["on"]
@@ -142,6 +164,7 @@ def _foreign_ntuple(
     documents: Mapping[str, Any],
     foreign: Mapping[str, Any],
     upheaval: Upheaval,
+    habits: Habits,
 ) -> None:
     why = upheaval.all_rules or upheaval.ntuple
     if foreign and why is not None:
@@ -158,12 +181,12 @@ def _foreign_ntuple(
         if place in documents:
             continue
         if "other" in there:
-            if "ether" in there["other"].lower():
+            if habits.one_shape and "ether" in there["other"].lower():
                 plan.refusals.append(
                     f"{device}: location {place} holds a rule that is not ours and looks at other fields: "
                     f"{there['other']}"
                 )
-        elif shape(there) not in shapes:
+        elif habits.one_shape and shape(there) not in shapes:
             plan.refusals.append(
                 f"{device}: location {place} holds a rule that is not ours and looks at other fields: {words(there)}"
             )
@@ -192,6 +215,7 @@ def clear_flower(
     wanted: Sequence[Rule],
     owned: Mapping[str, Any] | None,
     upheaval: Upheaval,
+    habits: Habits = ICE,
 ) -> TablePlan:
     """What becomes of tc's rules of a function and its device before everything else; ours carry our marks."""
     function, device = at
@@ -203,9 +227,12 @@ def clear_flower(
     back = {name: switch_back(owned, table, name) for name in ("hook", "offload")}
     hook = bool(wanted) or back["hook"] or bool(foreign)
     offload = any(rule.offload != "software" for rule in wanted) or back["offload"]
+    if habits.keeps_offload and foreign and table["offload"] and not offload:
+        plan.notes.append(f"{device}: hw-tc-offload stays on while rules of others ({len(foreign)}) are there")
+        offload = True
     plan.switches = {"hook": hook, "offload": offload}
     redirects = any(table["rules"][place].get("action") == REDIRECT for place in plan.ours)
-    in_the_way = upheaval.all_rules is not None or (redirects and upheaval.redirects is not None)
+    in_the_way = (upheaval.all_rules or upheaval.flower) is not None or (redirects and upheaval.redirects is not None)
     changed = (hook, offload) != (table["hook"], table["offload"])
     if (plan.ours and (in_the_way or not wanted)) or (not wanted and changed):
         keep = (bool(table["hook"]), bool(table["offload"])) if wanted else (hook, offload)
@@ -232,7 +259,7 @@ def _foreign_flower(
             plan.refusals.append(
                 f"{device}: pref {place.partition('/')[0]} holds a rule that is not ours: {words(there)}"
             )
-    why = upheaval.all_rules
+    why = upheaval.all_rules or upheaval.flower
     if foreign and why is not None:
         plan.refusals.append(f"{device}: rules of tc that are not ours ({len(foreign)}) are in the way of {why}")
     elif upheaval.redirects is not None and any(_redirects(there) for there in foreign.values()):
