@@ -18,7 +18,7 @@ NAMES = ("ice0", "ice1")  # the host has a data0 of its own
 @pytest.fixture
 def inside(lab: Lab) -> Iterator[Inside]:
     pid = lab.host("a")["pid"]
-    made = Inside(pid, lab.state / "hosts/a/disk", lambda root: build.machine(root / "usr", bound=False, names=NAMES))
+    made = Inside(pid, lambda root: build.machine(root / "usr", bound=False, names=NAMES))
     yield made
     made.close()
     assert made.faults() == []

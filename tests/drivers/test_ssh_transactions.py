@@ -48,7 +48,6 @@ class Behind:
         self.fleet = Fleet(self.write({}), bundle.find("x86_64"), lab.reboot, lab.fault, lab.heal)
         self.fleet.enroll()
         self.pid = lab.host(HOST)["pid"]
-        self.disk = lab.state / "hosts" / HOST / "disk"
 
     def write(self, nics: dict[str, Any]) -> Path:
         """The lab's inventory, of this host alone, with these NICs."""
@@ -67,7 +66,7 @@ class Behind:
         """A machine as described, inside the host."""
         first, second = (replace(port, queues=None) for port in begin.ports)
         begin = replace(begin, release=platform.release(), late=min(begin.late, 25), ports=(first, second))
-        inside = Inside(self.pid, self.disk, lambda root: build_machine(root / "usr", begin, NAMES, work=False))
+        inside = Inside(self.pid, lambda root: build_machine(root / "usr", begin, NAMES, work=False))
         try:
             worked_on(inside.machine, begin)
             self._set_mtus(inside, begin)

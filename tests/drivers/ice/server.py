@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -53,11 +54,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Inside:
-    """Stands a machine in the place of a host's cards. pid: the host's first process; disk: its own folders outside."""
+    """Stands a machine in the place of a host's cards. pid: the host's first process.
 
-    def __init__(self, pid: int, disk: Path, make: Callable[[Path], Machine]) -> None:
+    Files are written as the host sees them: what is changed under a mounted overlay, it may go on seeing as before.
+    """
+
+    def __init__(self, pid: int, make: Callable[[Path], Machine]) -> None:
         self.pid = pid
-        self.disk = disk
+        self.root = Path(f"/proc/{pid}/root")
         self.lock = threading.RLock()
         self.own_links = self._links()
         holder = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"]
@@ -67,7 +71,7 @@ class Inside:
         self.server = socket.socket(socket.AF_UNIX)
         try:
             self._files()
-            self.machine = make(Path(f"/proc/{pid}/root"))
+            self.machine = make(self.root)
             self.machine.hooks = {"plug": self._plug, "unplug": self._unplug, "rename": self._rename}
             self._answer_programs()
             self._mount()
@@ -81,12 +85,14 @@ class Inside:
             self._among_mounts(partial(libc.umount2, f"/sys/{mount.top}".encode(), MNT_DETACH))
         for descriptor in self.descriptors:
             os.close(descriptor)
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)  # the thread that waits in accept() would keep it answering
         self.server.close()
         for name in self._links() - self.own_links:
             self._inside("ip", "link", "delete", name, check=False)
         for name in PROGRAMS:
-            (self.disk / "usr/local/sbin" / name).unlink(missing_ok=True)
-        (self.disk / SOCKET).unlink(missing_ok=True)
+            (self.root / "usr/local/sbin" / name).unlink(missing_ok=True)
+        (self.root / SOCKET).unlink(missing_ok=True)
         self.holder.kill()
         self.holder.wait()
 
@@ -112,7 +118,7 @@ class Inside:
             self._inside("mount", "-t", "overlay", "overlay", "-o", options, "/usr/lib")
         self._inside("rm", "-rf", "/usr/lib/firmware")
         self._inside("mkdir", "-p", "/usr/lib/firmware")
-        folder = self.disk / "usr/local/sbin"
+        folder = self.root / "usr/local/sbin"
         folder.mkdir(parents=True, exist_ok=True)
         for name in PROGRAMS:
             (folder / name).write_text(STAND_IN)
@@ -121,7 +127,7 @@ class Inside:
     # Programs
 
     def _answer_programs(self) -> None:
-        place = self.disk / SOCKET
+        place = self.root / SOCKET
         place.unlink(missing_ok=True)
         place.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(place.parent, os.O_DIRECTORY)  # the path may be longer than a socket's can be
