@@ -21,6 +21,7 @@ from tether_hw.plan.kinds.base import StepData, make_step
 from tether_hw.plan.kinds.engine_config import EngineConfig
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_mtu import NicMtu
 from tether_hw.plan.kinds.nic_queues import NicQueues
 from tether_hw.plan.kinds.nic_ring import NicRing
@@ -86,6 +87,7 @@ SAMPLES: list[StepData] = [
     NicQueues("data0", {"rx": 4, "tx": 4}),
     NicQueues("eth1", {"combined": 8}),
     NicRing("eth1", {"rx": 4096, "tx": 4096}),
+    HostReboot.planned(plan_steps.carded().config, (), "firmware settings"),
     EngineConfig.write(ENGINE),
     EngineConfig.remove(),
     EngineRoster.write(ROSTER),

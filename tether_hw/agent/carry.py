@@ -12,6 +12,7 @@ from tether_hw.plan.kinds.engine_config import EngineConfig
 from tether_hw.plan.kinds.engine_file import EngineFile
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
@@ -46,6 +47,8 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
         nic_functions.carry_out(data, host.paths, timeout_s)
     elif isinstance(data, (NicRulesNtuple, NicRulesFlower)):
         nic_rules.carry_out(data, host.paths, timeout_s)
+    elif isinstance(data, HostReboot):
+        raise AgentError("this host is booted by a run's executor only")
     else:
         for argv in data.argv(host.paths):
             command.run(argv, timeout_s)

@@ -42,6 +42,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "nic_eswitch": ("devlink",),
     "nic_driver": ("modprobe", "devlink"),
     "ddp_package": (),
+    "host_reboot": (),
 }
 
 

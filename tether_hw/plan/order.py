@@ -26,6 +26,7 @@ _PHASES = (
     "nic_rules_flower/off",
     "nic_vfs/less",
     "nic_eswitch/legacy",
+    "host_reboot",
     "nic_driver/unbind",
     "ddp_package",
     "nic_driver/bind",

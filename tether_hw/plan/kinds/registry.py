@@ -10,6 +10,7 @@ from tether_hw.plan.kinds.ddp_package import DdpPackage
 from tether_hw.plan.kinds.engine_config import EngineConfig
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_mtu import NicMtu
@@ -30,6 +31,7 @@ _ALL: tuple[type[StepData], ...] = (
     NicEswitch,
     NicDriver,
     DdpPackage,
+    HostReboot,
     EngineConfig,
     EngineRoster,
     EngineService,
