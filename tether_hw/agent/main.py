@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional, Sequence
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.plan.canonical import DocumentError, load
 from tether_hw.plan.paths import HostPaths
-from tether_hw.plan.shape import NAME, Fields, ShapeError
+from tether_hw.plan.shape import NAME, Fields, ShapeError, key_item
 from tether_hw.plan.verbs import READING, VERBS, FactsRequest, Reply, Request
 
 _USAGE = 64
@@ -210,6 +210,23 @@ def _probe(request: Request) -> dict[str, Any]:
     return offload_probe.probe(_host(request), devices, holder)
 
 
+def _revoke(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import revoked
+
+    fields = Fields(request.body, "body")
+    name = fields.text("host", NAME)
+    keys = fields.objects("keys", key_item, 16)
+    fields.done()
+    return revoked.revoke(_host(request), name, keys)
+
+
+def _retire(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import retire
+
+    Fields(request.body, "body").done()
+    return retire.retire(_host(request))
+
+
 _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "facts": _facts,
     "enroll": _enroll,
@@ -223,6 +240,8 @@ _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "runs": _runs,
     "verify": _verify,
     "drift": _drift,
+    "revoke": _revoke,
+    "retire": _retire,
     "probe": _probe,
 }
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from tether_hw.agent import carry, close, durable, package_files
+from tether_hw.agent import carry, close, durable, package_files, revoked
 from tether_hw.agent.errors import Refused
 from tether_hw.agent.host import own_digest
 from tether_hw.agent.journal import BEGIN, END
@@ -35,6 +35,7 @@ def stage(host: Host, value: Any) -> dict[str, Any]:
         raise Refused("the plan names bundle %s, which is not on this host" % plan.bundle)
     for step in plan.steps:
         carry.check_argv(step, host.paths)
+    revoked.check(host, plan.steps)
     lacking = package_files.missing(plan.steps, host.paths)
     if lacking:
         raise Refused("the plan names files that are not on this host: %s" % ", ".join(lacking))

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.agent import carry, close, deadman, revert, snapshot
+from tether_hw.agent import carry, close, deadman, revert, revoked, snapshot
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.agent.journal import BEGIN, END, FAILED
 from tether_hw.agent.process import ProcessId, detach
@@ -15,6 +15,7 @@ from tether_hw.agent.readback import read_config, wait_for
 from tether_hw.agent.run import CONFIRMED, DEADMAN, EXECUTOR, REVERTED, REVERTER
 from tether_hw.agent.staged import Staged
 from tether_hw.plan.facts import differences
+from tether_hw.plan.roster import config_without, step_without
 from tether_hw.plan.undo import undo_order
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
     run.journal.append("revert", BEGIN, why=why)
     problems: list[str] = []
     taken = run.snapshot()
+    gone = revoked.read(host)
     if taken is not None:
-        for undo in undo_order(staged.plan.steps):
+        for undo in undo_order(step_without(step, gone) for step in staged.plan.steps):
             try:
                 _undo(host, run, staged, undo, kept)
             except Exception as error:  # noqa: BLE001 - the other steps must be taken back all the same
@@ -113,7 +115,7 @@ def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
     if taken is not None:
         config = read_config(host, staged)
         touched = {change.path for change in staged.changes()}
-        found = differences(taken["config"], config)
+        found = differences(config_without(taken["config"], gone), config)
         left = [item for item in found if any(_overlap(tuple(item["path"]), path) for path in touched)]
     restored = not left and not problems
     run.journal.append("revert", END, why=why, restored=restored, differences=left, problems=problems)

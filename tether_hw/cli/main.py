@@ -29,6 +29,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("rollback", "take a run back", "rollback"),
     ("resume", "go on with a run that was interrupted", "resume"),
     ("runs", "the runs of the hosts", "runs"),
+    ("retire", "take a host out of service and undo all that is ours there", "retire"),
     ("key", "identity keys of the hosts", "key"),
     ("schema", "JSON Schemas of the inventory and of every JSON output", "schema"),
     ("doctor", "what this machine has and lacks, and the next step", "doctor"),

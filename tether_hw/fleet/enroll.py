@@ -79,12 +79,24 @@ def record(inventory: Inventory, keys: Mapping[str, str]) -> bool:
             found[host] = [key]
     if found == before:
         return False
-    lines = [_HEAD, "hosts:\n"]
+    _write_keys(inventory, found)
+    return True
+
+
+def forget(inventory: Inventory, host: str) -> bool:
+    """Take a host out of the keys file; True when it was in it. Raises TetherError."""
+    if host not in inventory.keys:
+        return False
+    _write_keys(inventory, {name: list(known) for name, known in inventory.keys.items() if name != host})
+    return True
+
+
+def _write_keys(inventory: Inventory, found: Mapping[str, list[str]]) -> None:
+    lines = [_HEAD, "hosts:\n" if found else "hosts: {}\n"]
     for host in sorted(found):
         lines.append(f"  {host}:\n    keys:\n")
         lines += [f'      - "{key}"\n' for key in found[host]]
     _write(inventory.keys_file, "".join(lines))
-    return True
 
 
 def _write(path: Path, text: str) -> None:

@@ -67,6 +67,16 @@ DRIFT = document(
     orphans=arr(text(), "hosts that are in the keys file and no longer in the inventory"),
     expired=arr(text(), "entries of the list of known noise that are past their day"),
 )
+RETIRE = document(
+    "tether.retire/1",
+    "a host that left",
+    exit=_EXIT,
+    host=text(),
+    key_removed=flag("it was in the keys file"),
+    runs=arr(text(), "runs of this command: on its peers, then on the host"),
+    hosts=arr(_HOST, "its peers, and at last the host itself with `removed`, `user` and `left`"),
+    next=arr(text("what is left to do")),
+)
 OF_A_RUN = [
     document(f"tether.{verb}/1", about, exit=_EXIT, run=text(), hosts=arr(_HOST))
     for verb, about in (
@@ -239,6 +249,7 @@ RUN_SHAPES: dict[str, Schema] = {
         APPLY,
         VERIFY,
         DRIFT,
+        RETIRE,
         *OF_A_RUN,
         RUNS,
         KEY_ENROLL,

@@ -80,6 +80,11 @@ class HostPaths:
         return posixpath.join(self.state, "kept.json")
 
     @property
+    def revoked(self) -> str:
+        """Keys that this host trusts no more."""
+        return posixpath.join(self.state, "revoked.json")
+
+    @property
     def runs(self) -> str:
         return posixpath.join(self.state, "runs")
 

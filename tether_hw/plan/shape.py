@@ -142,6 +142,13 @@ def text_item(value: Any, where: str) -> str:
     return value
 
 
+def key_item(value: Any, where: str) -> str:
+    """A list item that is a public key in hex."""
+    if not isinstance(value, str) or not HEX64.match(value):
+        raise ShapeError(where, "expected 64 hexadecimal digits")
+    return value
+
+
 def integer_item(value: Any, where: str) -> int:
     """A list item or table value that is a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):

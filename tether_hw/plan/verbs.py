@@ -29,6 +29,8 @@ VERBS = {
     "resume": "go on with a run that was interrupted",
     "runs": "the runs of this host",
     "verify": "carry out checks",
+    "revoke": "trust the keys of a host that left no more",
+    "retire": "remove everything of ours, the identity key first",
     "drift": "what the last kept run left, what is there now, and traces of who changed it",
     "probe": "find out what drivers take into hardware, and leave nothing behind",
 }
