@@ -146,9 +146,7 @@ class CoreParty:
         self._check(self._library.tether_endpoint_rtt_table(self._endpoint, now_ns, *self._plan(pairs)))
 
     def early_send(self, now_ns: int, peer_id: int, remote_lane: int, data: bytes) -> None:
-        self._check(
-            self._library.tether_early_send(self._endpoint, now_ns, peer_id, remote_lane, data, len(data))
-        )
+        self._check(self._library.tether_early_send(self._endpoint, now_ns, peer_id, remote_lane, data, len(data)))
 
     def early_read(self) -> tuple[int, bytes] | None:
         buffer, peer = ctypes.create_string_buffer(1 << 16), ctypes.c_uint32()

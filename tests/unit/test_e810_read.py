@@ -230,7 +230,10 @@ def test_rules_of_both_tables(host: Host) -> None:
     assert config["flower"]["rules"]["1206/88b50001"] == TO_VF.document()
     assert set(config["flower"]["rules"]) == {"1206/88b50001", "10/800800", "10/1.5"}
     assert "other" in config["flower"]["rules"]["10/800800"]
-    assert (config["flower"]["rules"]["10/1.5"]["action"], config["flower"]["rules"]["10/1.5"]["chain"]) == ("redirect", 5)
+    assert (config["flower"]["rules"]["10/1.5"]["action"], config["flower"]["rules"]["10/1.5"]["chain"]) == (
+        "redirect",
+        5,
+    )
 
 
 def test_a_lost_target_is_told(host: Host) -> None:

@@ -14,7 +14,7 @@ from tether_hw.nic.steering import flower, rte_flow
 from tether_hw.nic.steering.model import Steering, overlap
 from tether_hw.nic.steering.rule import MacMatch, Police, Rule
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
-from tether_hw.plan.rule_police import BURST_STEP, MTU, on_step, read_text, shown_rate
+from tether_hw.plan.rule_police import MTU, burst_step, on_step, read_text, shown_rate
 from tether_hw.plan.rules_table import flower_chain, flower_number, flower_place, parse_entry, parse_wanted, reverse
 from tether_hw.plan.shape import ShapeError
 
@@ -54,6 +54,7 @@ def test_an_inventory_says_chains_copies_and_meters() -> None:
         ([rule("a", {"redirect": {"vf": 1}, "mirror": [{"vf": 2}, {"vf": 2}]})], "twice"),
         ([rule("a", {"queue": 1, "police": {"rate": "1Gbit", "burst": "16KiB"}})], "police goes with"),
         ([rule("a", {"redirect": {"vf": 1}, "police": {"rate": "1Gbit", "burst": "15KiB"}})], "multiple of 16KiB"),
+        ([rule("a", {"redirect": {"vf": 1}, "police": {"rate": "100Gbit", "burst": "16KiB"}})], "multiple of 64KiB"),
         ([rule("a", {"redirect": {"vf": 1}, "police": {"rate": "1Gbit", "burst": "2GiB"}})], "multiple of 16KiB"),
         ([rule("a", {"redirect": {"vf": 1}, "police": {"rate": "1234567kbit", "burst": "16KiB"}})], "1234000000bit"),
         ([rule("a", {"redirect": {"vf": 1}, "police": {"rate": "1Tbit", "burst": "16KiB"}})], "800Gbit"),
@@ -148,14 +149,27 @@ def test_rates_are_what_tc_can_show() -> None:
     assert shown_rate(9) == 8
 
 
-@given(st.integers(8, 800 * 10**9), st.integers(1, (1 << 30) // BURST_STEP))
-def test_a_burst_on_a_step_survives_the_kernels_ticks(rate: int, steps: int) -> None:
-    rate, burst = shown_rate(rate), steps * BURST_STEP
-    ticks = burst * 10**9 // (rate // 8) // 64
-    kept = ticks * 64 * (rate // 8) // 10**9
-    near = round(kept / (1 << 20)) << 20
-    shown = near if kept >= 1 << 20 and abs(near - kept) < 1024 else kept
+def kept(size: int, rate: int, whole_us: bool) -> int:
+    """What is left of a burst behind tc, the kernel's ticks of 64 ns, and tc."""
+    us = size / (rate // 8) * 1e6
+    ticks = int((int(us) if whole_us else us) * 15.625)
+    back = ticks / 15.625
+    return int((rate // 8) * (int(back) if whole_us else back) / 1e6)
+
+
+@pytest.mark.parametrize("whole_us", [True, False])  # iproute2 6.1, and newer
+@given(st.integers(8 * 10**6, 800 * 10**9), st.integers(1, 400))
+def test_a_burst_on_a_step_survives(whole_us: bool, rate: int, steps: int) -> None:
+    rate = shown_rate(rate)
+    burst = steps * burst_step(rate)
+    left = kept(burst, rate, whole_us)
+    near = round(left / (1 << 20)) << 20
+    shown = near if left >= 1 << 20 and abs(near - left) < 1024 else left
     assert on_step(rate, shown) == burst
+
+
+def test_steps_are_wider_at_higher_rates() -> None:
+    assert [burst_step(rate * 10**9) >> 10 for rate in (1, 10, 25, 100, 400)] == [16, 16, 16, 64, 256]
 
 
 def test_a_burst_of_somebody_else_stays_as_it_is() -> None:
@@ -177,7 +191,8 @@ filter protocol [34997] pref 1205 flower chain 7 handle 0x88b50001
     ("old", "new", "found"),
     [
         ("", "", METER),
-        ("1Mb", "1048560b", METER),
+        ("1Mb", "1046250b", METER),
+        ("1Mb", "1040000b", Police(METER.rate, 1040000)),
         ("mtu 64Kb", "mtu 2Kb", None),
         ("mtu 64Kb", "mtu 64Kb peakrate 1Gbit", None),
         ("mtu 64Kb", "mtu 64Kb avrate 1Gbit", None),

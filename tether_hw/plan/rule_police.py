@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The meter of a rule: frames beyond a rate are dropped, the others go on to what the rule does with them.
 
-tc shows a police's numbers only in its text, and rounds them: the rate to a whole unit, the burst by the kernel's ticks
-and by the unit. So a rate has few enough digits, and a burst stands on a step that is wider than all the rounding.
+tc shows a police's numbers only in its text, and rounds them: the rate to a whole unit, the burst to microseconds, to
+the kernel's ticks and to a unit. So a rate has few enough digits, and a burst stands on a step that is wider than that.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any, Optional
 
 from tether_hw.plan.shape import Fields, ShapeError
 
-BURST_STEP = 16 << 10
+_LEAST_STEP = 16 << 10
 MOST_BITS, MOST_BURST = 800 * 10**9, 1 << 30
 #: The largest frame that a police lets by: tc's own default is 2040 bytes, which drops every jumbo frame.
 MTU = 65535
-#: The kernel keeps a burst as time, in steps of this many nanoseconds.
-_TICK_NS = 64
+#: tc of iproute2 6.1 counts a burst in microseconds of its rate, and cuts off twice: before the kernel and after it.
+_LOST_US = 2
+#: By this much tc's unit may round: "1Mb" is what is less than 1 KiB from it.
+_ROUNDED = 1 << 10
 _RATE_UNITS = {"bit": 1, "Kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9, "Tbit": 10**12}
 _SIZE_UNITS = {"b": 1, "Kb": 1 << 10, "Mb": 1 << 20}
 _RATE = re.compile(r"([0-9]+)(bit|[KMGT]bit)\Z")
@@ -62,11 +64,23 @@ def shown_rate(bits: int) -> int:
     return left * unit
 
 
+def burst_step(rate: int) -> int:
+    """What bursts at this rate are multiples of: a power of two from which tc's rounding does not lead away."""
+    step = _LEAST_STEP
+    while step // 2 <= _slack(rate):
+        step *= 2
+    return step
+
+
+def _slack(rate: int) -> int:
+    return rate // 8 * _LOST_US // 10**6 + 1 + _ROUNDED
+
+
 def on_step(rate: int, shown: int) -> int:
     """The burst that was asked for, of one that tc shows: the step near it, or itself where none is near enough."""
-    near = (shown + BURST_STEP // 2) // BURST_STEP * BURST_STEP
-    slack = rate // 8 * _TICK_NS // 10**9 + 1 + 1024
-    return near if near and abs(near - shown) <= min(slack, BURST_STEP // 2 - 1) else shown
+    step = burst_step(rate)
+    near = (shown + step // 2) // step * step
+    return near if near and abs(near - shown) <= _slack(rate) else shown
 
 
 def read_text(text: str) -> dict[int, Optional[Police]]:

@@ -42,9 +42,11 @@ def cookie_cases() -> list[Case]:
         plain = material(f"cookie hail {kind}", HEADER_SIZE + 64 * (4 if kind != 3 else 22))
         signed = plain[:-MAC2_SIZE] + mac2(cookie, plain)
         frame = write_cookie(responder, plain, cookie)
-        forged = {"mac2": (signed[:-1] + bytes([signed[-1] ^ 1]), frame),
-                  "hail": (plain[:9] + b"x" + signed[10:], frame),
-                  "cookie": (signed, frame[:70] + bytes([frame[70] ^ 1]) + frame[71:])}
+        forged = {
+            "mac2": (signed[:-1] + bytes([signed[-1] ^ 1]), frame),
+            "hail": (plain[:9] + b"x" + signed[10:], frame),
+            "cookie": (signed, frame[:70] + bytes([frame[70] ^ 1]) + frame[71:]),
+        }
         for label, (hail_frame, answer) in {"good": (signed, frame), **forged}.items():
             cases.append({"case": f"kind-{kind}-{label}", "secret": secret, "kind": kind, "address": address,
                           "responder_public": responder, "cookie": cookie, "hail": plain, "signed": hail_frame,

@@ -22,7 +22,7 @@ from tether_hw.nic.steering.rule import (
 )
 from tether_hw.nic.units import RateBps, SizeBytes
 from tether_hw.plan.rule import MOST_MIRRORS
-from tether_hw.plan.rule_police import BURST_STEP, MOST_BITS, MOST_BURST, shown_rate
+from tether_hw.plan.rule_police import MOST_BITS, MOST_BURST, burst_step, shown_rate
 
 _MASKED = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}(/[0-9a-f]{2}(:[0-9a-f]{2}){5})?$"
 MaskedMac = Annotated[str, Field(pattern=_MASKED)]
@@ -105,7 +105,7 @@ class Meter(Model):
     """What is beyond the rate is dropped before the rest goes on."""
 
     rate: RateBps = Field(description="bits per second, in few enough digits for tc to show them again")
-    burst: SizeBytes = Field(description="how much may come at once, in steps of 16 KiB")
+    burst: SizeBytes = Field(description="how much may come at once, in steps of 16 KiB, wider ones at high rates")
 
     @field_validator("rate")
     @classmethod
@@ -116,12 +116,12 @@ class Meter(Model):
             raise ValueError(f"tc shows no more of it than {shown_rate(value)}bit, so that it could not be proved")
         return value
 
-    @field_validator("burst")
-    @classmethod
-    def _on_step(cls, value: int) -> int:
-        if value % BURST_STEP or not BURST_STEP <= value <= MOST_BURST:
-            raise ValueError(f"expected a multiple of {BURST_STEP >> 10}KiB, up to {MOST_BURST >> 20}MiB")
-        return value
+    @model_validator(mode="after")
+    def _on_step(self) -> Meter:
+        step = burst_step(self.rate)
+        if self.burst % step or self.burst > MOST_BURST:
+            raise ValueError(f"at this rate a burst is a multiple of {step >> 10}KiB, up to {MOST_BURST >> 20}MiB")
+        return self
 
     def bind(self) -> Police:
         return Police(self.rate, self.burst)
