@@ -36,6 +36,7 @@ def test_a_card(tmp_path: Path) -> None:
         "vfs": 0,
         "ntuple": {"on": True, "rules": {}},
         "flower": {"hook": False, "offload": False, "rules": {}},
+        "mlx5": None,
     }
     card = found.config["cards"][SERIAL]
     assert card["package"] == {"name": "ICE OS Default Package", "version": "1.3.36.0"}

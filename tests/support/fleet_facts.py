@@ -28,6 +28,14 @@ DEVICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"driver": "ice", "mtu": 1500, "queues": {"combined": 16}, "ring": {"rx": 2048, "tx": 256}},
         {"mtu_min": 68, "mtu_max": 9702, "queues_max": {"combined": 32}, "ring_max": {"rx": 8160, "tx": 8160}},
     ),
+    "mlx5_core": (
+        {"driver": "mlx5_core", "mtu": 1500, "queues": {"combined": 16}, "ring": {"rx": 1024, "tx": 1024}},
+        {"mtu_min": 68, "mtu_max": 9978, "queues_max": {"combined": 63}, "ring_max": {"rx": 8192, "tx": 8192}},
+    ),
+    "netdevsim": (
+        {"driver": "netdevsim", "mtu": 1500, "queues": {"combined": 4}, "ring": {"rx": 1, "tx": 1}},
+        {"mtu_min": 68, "mtu_max": 65535, "queues_max": {"combined": 4}, "ring_max": {"rx": 4096, "tx": 4096}},
+    ),
     "loopback": (
         {"driver": None, "mtu": 65536, "queues": None, "ring": None},
         {"mtu_min": 0, "mtu_max": 2**31 - 1, "queues_max": None, "ring_max": None},
@@ -60,6 +68,8 @@ def facts(
         base["nics"][name] = {**entry, "mac": mac, "xdp": {"foreign": False}}
     standing = {
         "kernel": "6.1.0-28-amd64",
+        "kernel_config": {},
+        "boot_id": None,
         "arch": "x86_64",
         "python": "3.11.2",
         "tools": {
@@ -121,6 +131,7 @@ def card(
             "vfs": 0,
             "ntuple": {"on": True, "rules": {}},
             "flower": {"hook": False, "offload": False, "rules": {}},
+            "mlx5": None,
         }
         standing[f"0000:17:00.{port}"] = {
             "port": port,
@@ -132,6 +143,8 @@ def card(
             "representors": {},
             "lldp": False,
             "rides_ssh": False,
+            "psid": None,
+            "nv_default": {},
         }
     package = {"name": "ICE OS Default Package", "version": "1.3.36.0"}
     held = {**dict.fromkeys(files), FIRMWARE.format("", "ice"): "1" * 64}

@@ -120,7 +120,7 @@ def test_programs_that_may_write(command: str) -> None:
 def test_the_readers_of_this_machine_do_not_write(tmp_path: Path) -> None:
     root = str(tmp_path / "root")
     for bare in (facts.bare, drift.bare):
-        assert bare({"root": root, "host": "here", "devices": [{"name": "lo"}]})
+        assert bare({"root": root, "host": "here", "devices": [{"name": "lo"}], "nv": []})
     assert listing.bare({"root": root}) == {"runs": [], "pending": None}
     assert not (tmp_path / "root").exists()
     assert {"facts", "drift", "runs", "status"} == set(READING) < set(VERBS)

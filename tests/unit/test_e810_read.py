@@ -176,6 +176,7 @@ def test_a_card_that_nobody_has_touched(host: Host) -> None:
         "vfs": 0,
         "ntuple": {"on": True, "rules": {}},
         "flower": {"hook": False, "offload": False, "rules": {}},
+        "mlx5": None,
     }
     assert set(facts.config["functions"]) == {PF0, PF1}
     assert facts.status["functions"][PF1]["port"] == 1
@@ -189,6 +190,8 @@ def test_a_card_that_nobody_has_touched(host: Host) -> None:
         "representors": {"@pf0vf2.rep": "eth1_2"},
         "lldp": True,
         "rides_ssh": False,
+        "psid": None,
+        "nv_default": {},
     }
     assert facts.config["cards"][CARD]["package"] == {"name": "ICE OS Default Package", "version": "1.3.36.0"}
 
@@ -257,7 +260,7 @@ def test_safe_mode_and_a_function_without_a_driver(host: Host) -> None:
     facts = as_facts(host.read(functions=[PF0]))
     for pci in (PF0, PF1):
         assert facts.config["functions"][pci] == {
-            **dict.fromkeys(("driver", "device", "eswitch", "ntuple", "flower")),
+            **dict.fromkeys(("driver", "device", "eswitch", "ntuple", "flower", "mlx5")),
             "card": CARD,
             "vfs": 0,
         }

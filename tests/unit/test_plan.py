@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import fleet_facts, plan_steps
+from tests.support import fleet_facts, plan_steps, plan_steps_cx7
 from tether_hw.fleet.render import engine_unit
 from tether_hw.plan.canonical import DocumentError, canonical, digest, file_text, load, text_digest
 from tether_hw.plan.checks import Check
@@ -83,6 +83,7 @@ def service_config(service: str, bundle: str | None, unit: str | None) -> dict[s
 
 SAMPLES: list[StepData] = [
     *plan_steps.CARD_SAMPLES,
+    *plan_steps_cx7.SAMPLES,
     NicMtu("data0", 3000),
     NicQueues("data0", {"rx": 4, "tx": 4}),
     NicQueues("eth1", {"combined": 8}),
@@ -233,7 +234,13 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-TABLES = {("config", "nics"), ("status", "tools"), ("status", "carriers"), ("status", "limits")}
+TABLES = {
+    ("config", "nics"),
+    ("status", "tools"),
+    ("status", "kernel_config"),
+    ("status", "carriers"),
+    ("status", "limits"),
+}
 INNER_TABLES = {"firmware", "vf_drivers", "representors", "rules"}
 
 
@@ -451,7 +458,7 @@ def test_requests_and_replies_cross() -> None:
     wrong_devices: list[list[dict[str, str]]] = [[{}], [{"name": "a", "mac": "b"}], [{"path": "/dev"}]]
     for devices in wrong_devices:
         with pytest.raises(ShapeError):
-            FactsRequest.parse({"host": "a", "devices": devices})
+            FactsRequest.parse({"host": "a", "devices": devices, "nv": []})
     reply = Reply("facts", False, {}, "refused", "no")
     assert Reply.parse(reply.to_dict()) == reply
     with pytest.raises(ShapeError):

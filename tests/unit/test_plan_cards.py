@@ -253,8 +253,8 @@ def test_a_redirect_that_lost_its_device_is_a_fact() -> None:
 
 
 def test_selectors() -> None:
-    ask = {"host": "a", "devices": [{"serial": CARD, "port": 1}, {"pci": PF0}]}
+    ask = {"host": "a", "devices": [{"serial": CARD, "port": 1}, {"pci": PF0}], "nv": []}
     assert FactsRequest.parse(ask).to_dict() == ask
     for wrong in ({"serial": "00-11", "port": 0}, {"serial": CARD}, {"serial": CARD, "port": 0, "pci": PF0}):
         with pytest.raises(ShapeError):
-            FactsRequest.parse({"host": "a", "devices": [wrong]})
+            FactsRequest.parse({"host": "a", "devices": [wrong], "nv": []})

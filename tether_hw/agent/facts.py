@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from tether_hw.agent import cards, command, offload_probe, probed, public, sealed, service
+from tether_hw.agent import cards, command, machine, offload_probe, probed, public, sealed, service
 from tether_hw.agent.host import Host
 from tether_hw.nic.e810.read import Found
 from tether_hw.nic.generic import read
@@ -33,17 +33,24 @@ TOOLS = (
     "update-initramfs",
     "dracut",
     "dmesg",
+    "mlxconfig",
+    "mstconfig",
+    "mlxfwreset",
+    "mstfwreset",
 )
 
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
-    """{"root", "host", "devices"} -> the facts document, without any file of ours on the host."""
+    """{"root", "host", "devices", "nv"} -> the facts document, without any file of ours on the host."""
     with sealed.sealed():
-        return collect(Host(HostPaths(request["root"])), request["host"], request["devices"])
+        return collect(Host(HostPaths(request["root"])), request["host"], request["devices"], request["nv"])
 
 
-def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, Any]:
-    """The facts document of this host: the devices that are asked for and those that we own something of."""
+def collect(host: Host, name: str, devices: list[dict[str, Any]], nv: Sequence[str] = ()) -> dict[str, Any]:
+    """The facts document of this host: the devices that are asked for and those that we own something of.
+
+    nv: settings in the memory of cards that are asked for; those that we own are read as well.
+    """
     paths = host.paths
     owned = host.owned.entries()
     engine = _engine(paths)
@@ -66,6 +73,8 @@ def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, A
     }
     status = {
         "kernel": platform.release(),
+        "kernel_config": machine.kernel_config(platform.release()),
+        "boot_id": machine.boot_id(),
         "arch": platform.machine(),
         "python": platform.python_version(),
         "tools": {tool: shutil.which(tool, path=command.SEARCH) for tool in TOOLS},

@@ -80,7 +80,7 @@ def _facts(request: Request) -> dict[str, Any]:
     from tether_hw.agent import facts
 
     wanted = FactsRequest.parse(request.body)
-    return facts.collect(_host(request), wanted.host, [dict(device) for device in wanted.devices])
+    return facts.collect(_host(request), wanted.host, [dict(device) for device in wanted.devices], wanted.nv)
 
 
 def _enroll(request: Request) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tether_hw.agent.errors import AgentError, FactsDiffer
 from tether_hw.plan.difference_words import brief, in_words
 from tether_hw.plan.effects import Condition, holds, look_up
 from tether_hw.plan.facts import differences
+from tether_hw.plan.facts_mlx5 import nv_keys
 
 if TYPE_CHECKING:
     from tether_hw.agent.host import Host
@@ -31,7 +32,7 @@ def check_facts(host: Host, staged: Staged) -> None:
 
 def read_config(host: Host, staged: Staged) -> dict[str, Any]:
     """The config of this host as it is now, of the devices that the plan read."""
-    config: dict[str, Any] = facts.collect(host, staged.host, staged.devices())["config"]
+    config: dict[str, Any] = facts.collect(host, staged.host, staged.devices(), nv_keys(staged.plan.config))["config"]
     return config
 
 

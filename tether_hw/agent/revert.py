@@ -31,7 +31,10 @@ def decide(begun: bool, pre_holds: bool, post_holds: bool, kept: bool) -> str:
 
 def decide_step(step: Step, begun: bool, config: dict[str, Any], kept: bool) -> str:
     """`decide` by the host's config as it is now."""
-    pre = holds(config, step.pre)
+    changed = {change.path for change in step.effect}
+    # What a step touches on its way counts until the run is kept; afterwards others may have set it.
+    before = [condition for condition in step.pre if not kept or condition.path in changed]
+    after = [condition for condition in step.post if not kept or condition.path in changed]
     # An engine that was stopped, by a reboot or by hand, is still the service that we set up.
-    post = holds(config, [condition for condition in step.post if condition.path != _SERVICE])
-    return decide(begun, pre, post, kept)
+    post = holds(config, [condition for condition in after if condition.path != _SERVICE])
+    return decide(begun, holds(config, before), post, kept)

@@ -115,6 +115,8 @@ def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
     if taken is not None:
         config = read_config(host, staged)
         touched = {change.path for change in staged.changes()}
+        if not kept:
+            touched |= {condition.path for step in staged.plan.steps for condition in step.post}
         found = differences(config_without(taken["config"], gone), config)
         left = [item for item in found if any(_overlap(tuple(item["path"]), path) for path in touched)]
     restored = not left and not problems

@@ -11,6 +11,7 @@ from tether_hw.agent.errors import AgentError
 from tether_hw.plan.checks import FAILED, IN_SOFTWARE, PROVED
 from tether_hw.plan.difference_words import not_as_planned
 from tether_hw.plan.facts import differences
+from tether_hw.plan.facts_mlx5 import nv_keys
 
 if TYPE_CHECKING:
     from tether_hw.agent.host import Host
@@ -129,7 +130,7 @@ def _said(host: Host) -> str:
 
 
 def _config(host: Host, name: str, devices: list[dict[str, str]], planned: dict[str, Any]) -> tuple[bool, str]:
-    found = differences(planned, facts.collect(host, name, devices)["config"])
+    found = differences(planned, facts.collect(host, name, devices, nv_keys(planned))["config"])
     return (False, not_as_planned(found)) if found else (True, "as planned")
 
 

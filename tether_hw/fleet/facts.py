@@ -10,6 +10,7 @@ from tether_hw.fleet import bare, runner
 from tether_hw.fleet.client import VERB_S, Agent
 from tether_hw.plan.difference_words import in_words
 from tether_hw.plan.facts import Facts, differences
+from tether_hw.plan.facts_mlx5 import nv_keys
 from tether_hw.plan.shape import ShapeError
 from tether_hw.plan.verbs import FactsRequest
 
@@ -43,7 +44,7 @@ def check_planned(reach: Reach, plans: Mapping[str, HostPlan], parallel: int = 3
         reach.progress.tell(host, "connects")
         plan = plans[host]
         with reach.session(host) as session:
-            facts = read(reach, session, plan.selectors)
+            facts = read(reach, session, plan.selectors, nv_keys(plan.config))
         pending, found = facts.status["pending"], differences(plan.config, facts.config)
         if pending is not None:
             raise HostLocked(host, pending["run"], pending["holder"], pending["since"])
@@ -58,15 +59,18 @@ def check_planned(reach: Reach, plans: Mapping[str, HostPlan], parallel: int = 3
     return runner.run(plans, work, parallel)
 
 
-def read(reach: Reach, session: Session, devices: tuple[dict[str, Any], ...] | None = None) -> Facts:
+def read(
+    reach: Reach, session: Session, devices: tuple[dict[str, Any], ...] | None = None, nv: tuple[str, ...] | None = None
+) -> Facts:
     """The facts of the host of a session: by its agent when our bundle is there, otherwise by code sent along.
 
-    devices: selectors; those of the inventory when left out.
+    devices: selectors, nv: settings in the memory of cards; those of the inventory when left out.
     """
     host = session.target.name
     nics = reach.inventory.hosts[host].nics
     wanted = tuple(nics[nic].device.selector() for nic in sorted(nics)) if devices is None else devices
-    request = FactsRequest(host, wanted)
+    keys = {key for nic in nics.values() for key in nic.settings()} if nv is None else nv
+    request = FactsRequest(host, wanted, tuple(sorted(keys)))
     machine = reach.look(session)
     if machine.placed and machine.digest is not None:
         agent = Agent(session, machine.root, machine.digest, reach.time_scale)

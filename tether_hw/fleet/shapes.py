@@ -7,6 +7,7 @@ from tether_hw.fleet.shape_words import Schema, anything, arr, document, flag, m
 from tether_hw.plan.checks import LINK_CHECKS, LOCAL_CHECKS, RESULTS
 from tether_hw.plan.facts import SERVICE_MANAGERS, SERVICE_STATES
 from tether_hw.plan.facts_functions import ESWITCH_MODES
+from tether_hw.plan.facts_mlx5 import ENCAP_MODES, INLINE_MODES
 from tether_hw.plan.kinds.registry import KINDS
 from tether_hw.plan.probed import VERDICTS
 from tether_hw.plan.rule import ACTIONS, OFFLOADS
@@ -65,9 +66,27 @@ RULE = obj(
     mirror=arr(text("a device that gets a copy")),
     police=obj("frames beyond it are dropped", rate=whole("bit/s"), burst=whole("bytes")),
 )
+_ADDRESS = maybe(text("that it was given"))
+_TX_MAX, _TX_SHARE = whole("bytes a second; 0: no bound"), whole("bytes a second; 0: none")
+MLX5_FACTS = obj(
+    "what drivers mlx5_core and netdevsim have beside it",
+    steering_mode=maybe(text("how rules reach the card")),
+    inline=maybe(text("", *INLINE_MODES)),
+    encap=maybe(text("", *ENCAP_MODES)),
+    autoprobe=maybe(flag("drivers take VFs as soon as they are there")),
+    params=table(text(), "parameter of the driver -> its value"),
+    vfs=table(obj(address=_ADDRESS, tx_max=_TX_MAX, tx_share=_TX_SHARE, driver=maybe(text())), "by number"),
+    sfs=table(
+        obj(address=_ADDRESS, tx_max=_TX_MAX, tx_share=_TX_SHARE, active=flag()), "by the number that its maker gave it"
+    ),
+    nv=table(
+        obj(next=text("what the firmware starts with next"), current=text("what it runs with")),
+        "setting in the card's memory, of those that are asked for or owned",
+    ),
+)
 FUNCTION_FACTS = obj(
     "one physical function",
-    card=maybe(text("its serial number, 16 hexadecimal digits")),
+    card=maybe(text("its serial number")),
     driver=maybe(text()),
     device=maybe(text("the kernel's name of its device")),
     eswitch=maybe(text("", *ESWITCH_MODES)),
@@ -81,6 +100,7 @@ FUNCTION_FACTS = obj(
             rules=table(RULE, "by pref/handle, with .chain where that is not 0"),
         )
     ),
+    mlx5=maybe(MLX5_FACTS),
 )
 CARD_FACTS = obj(
     "one card",
@@ -91,7 +111,7 @@ CARD_FACTS = obj(
 CONFIG = obj(
     "all that a plan may change; compared as a whole",
     nics=table(NIC_FACTS, "by the kernel's name"),
-    functions=table(FUNCTION_FACTS, "by PCI address"),
+    functions=table(FUNCTION_FACTS, "by PCI address, or netdevsim's name"),
     cards=table(CARD_FACTS, "by serial number"),
     engine=obj(
         config_sha256=maybe(_HEX64),
@@ -109,6 +129,8 @@ STATUS = obj(
     "what is known beside config",
     ("probed",),
     kernel=text(),
+    kernel_config=table(maybe(text()), "option -> y, m or n; null: nobody knows"),
+    boot_id=maybe(text("changes with every boot")),
     arch=text(),
     python=text(),
     tools=table(maybe(text()), "program -> its path, null when it is not there"),
@@ -122,7 +144,7 @@ STATUS = obj(
         obj(
             selector=table(anything("text; a number for port")),
             device=maybe(text()),
-            function=maybe(text("PCI address")),
+            function=maybe(text("PCI address, or netdevsim's name")),
         ),
         "each device asked for and what it is here",
     ),
@@ -137,8 +159,10 @@ STATUS = obj(
             representors=table(text(), "symbolic name -> device"),
             lldp=maybe(flag("the firmware answers LLDP; the card then takes no rules of tc")),
             rides_ssh=flag("the session comes over it"),
+            psid=maybe(text("which board and settings its firmware is for")),
+            nv_default=table(text(), "setting in the card's memory -> what it is unless somebody sets it"),
         ),
-        "by PCI address",
+        "by PCI address, or netdevsim's name",
     ),
     cards=table(obj(search=arr(text(), "package files in the order in which the driver looks")), "by serial number"),
     limits=table(obj(mtu_min=maybe(whole()), mtu_max=maybe(whole()), queues_max=_QUEUES, ring_max=_RING), "by device"),

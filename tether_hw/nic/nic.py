@@ -79,6 +79,10 @@ class Nic(Model):
         """The carrier that this NIC asks for itself; None leaves it to the engine."""
         return self.carrier
 
+    def settings(self) -> tuple[str, ...]:
+        """The settings in its card's memory that it says something of."""
+        return ()
+
     def lane_queues(self) -> list[int]:
         """The queue indices of the lanes, in the order of the lanes."""
         if self.lanes is None:

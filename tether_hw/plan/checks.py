@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from tether_hw.plan.function_name import FUNCTION
 from tether_hw.plan.lane import Lane
 from tether_hw.plan.rules_table import LOCATION, PLACE, parse_wanted
-from tether_hw.plan.shape import HEX64, NAME, PCI, Fields, integer_item
+from tether_hw.plan.shape import HEX64, NAME, Fields, integer_item
 
 #: config: the facts' config has this digest. engine: it answers on its socket. lane: its socket is on its queue, with
 #: this carrier. rules: steering rules are there, in hardware where they may be. link: engine frames from the peer
@@ -63,7 +64,7 @@ def _check_data(check: Check, where: str) -> None:
     if check.check == "config":
         fields.text("digest", HEX64)
     elif check.check == "rules":
-        fields.text("function", PCI)
+        fields.text("function", FUNCTION)
         fields.one_of("table", RULE_TABLES)
         fields.table("rules", parse_wanted, PLACE_OR_LOCATION)
     elif check.check == "link":

@@ -161,8 +161,13 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     if isinstance(value, Mapping) and value and not any(_begins(path, p) for p in (*VOLATILE, *PERSISTENT)):
         for name, inner in value.items():
             yield from _leaves(inner, (*path, name))
-    elif path and (value or not isinstance(value, Mapping)):
+    elif path and (value or not isinstance(value, Mapping)) and not _no_table(value, path):
         yield path
+
+
+def _no_table(value: Any, path: tuple[str, ...]) -> bool:
+    """Whether it is null where a table would be: there is nothing that a boot could wipe."""
+    return value is None and any(_begins(p, path) for p in (*VOLATILE, *PERSISTENT))
 
 
 __all__ = ["PERSISTENT", "VOLATILE", "cold", "unlisted", "volatile", "wiped"]

@@ -15,7 +15,8 @@ from tether_hw.plan.facts_functions import (
     parse_function,
     parse_function_status,
 )
-from tether_hw.plan.shape import HEX64, IFNAME, MAC, NAME, PCI, SERIAL, Fields, ShapeError, text_item
+from tether_hw.plan.function_name import DEVLINK, FUNCTION
+from tether_hw.plan.shape import DSN, HEX64, IFNAME, MAC, NAME, SERIAL, Fields, ShapeError, text_item
 
 SCHEMA = "tether.facts/1"
 SERVICE_STATES = ("running", "stopped", "absent")
@@ -30,20 +31,26 @@ class Facts:
     config: {"nics": {DEVICE: {"driver", "mac", "mtu", "queues": {"combined"} or {"rx", "tx"} or null,
     "ring": {"rx", "tx"} or null, "xdp": {"foreign"}}}, "engine": {"config_sha256", "config", "roster_sha256",
     "roster", "unit_sha256", "service", "bundle"}, "keys": {"node"},
-    "functions": {PCI: {"card", "driver", "device", "eswitch", "vfs", "ntuple": {"on", "rules"} or null,
-    "flower": {"hook", "offload", "rules"} or null}}, "cards": {SERIAL: {"package": {"name", "version"} or null,
-    "safe_mode", "files": {PATH: sha256 or null}}}}. DEVICE is the kernel's name of it. Functions and cards are those
-    whose driver a family of ours knows: of the devices asked for, with all functions of the same card.
+    "functions": {FUNCTION: {"card", "driver", "device", "eswitch", "vfs", "ntuple": {"on", "rules"} or null,
+    "flower": {"hook", "offload", "rules"} or null, "mlx5": {"steering_mode", "inline", "encap", "autoprobe",
+    "params": {NAME: value}, "vfs": {NUMBER: {"address", "tx_max", "tx_share", "driver"}},
+    "sfs": {NUMBER: {"address", "tx_max", "tx_share", "active"}}, "nv": {KEY: {"next", "current"}}} or null}},
+    "cards": {SERIAL: {"package": {"name", "version"} or null, "safe_mode", "files": {PATH: sha256 or null}}}}.
+    DEVICE is the kernel's name of it; FUNCTION a PCI address or a name of netdevsim. Functions and cards are those
+    whose driver a family of ours knows: of the devices asked for, with all functions of the same card. "cards" has
+    those with packages. "nv" has the settings that are asked for or owned. Rates are bytes a second, 0 for none.
 
-    status: {"kernel", "arch", "python", "tools": {NAME: path or null}, "root": absolute, "user", "is_root", "cpus",
+    status: {"kernel", "kernel_config": {OPTION: value or null}, "boot_id", "arch", "python",
+    "tools": {NAME: path or null}, "root": absolute, "user", "is_root", "cpus",
     "service_manager", "carriers": {CARRIER: null when it can be used, else why not},
-    "devices": [{"selector", "device": name or null, "function": PCI or null}],
+    "devices": [{"selector", "device": name or null, "function": FUNCTION or null}],
     "links": [{"name", "mac", "driver", "carrier"}] without loopback,
     "limits": {DEVICE: {"mtu_min", "mtu_max", "queues_max", "ring_max"}},
-    "functions": {PCI: {"port", "vfs_max", "vf_drivers", "ntuple_size", "driver_version", "firmware": {NAME: version},
-    "representors": {SYMBOLIC: name}, "lldp", "rides_ssh"}}, "cards": {SERIAL: {"search": [PATH]}},
-    "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}; and, where there was a probe
-    that still holds, "probed": {PCI: {MODE: {"flower", "u32", "at"}}} (plan/probed.py).
+    "functions": {FUNCTION: {"port", "vfs_max", "vf_drivers", "ntuple_size", "driver_version",
+    "firmware": {NAME: version}, "representors": {SYMBOLIC: name}, "lldp", "rides_ssh", "psid",
+    "nv_default": {KEY: value}}}, "cards": {SERIAL: {"search": [PATH]}},
+    "owned": [{"path", "before", "set"}], "pending": null or {"run", "holder", "since"}}; and, where there was
+    a probe that still holds, "probed": {FUNCTION: {MODE: {"flower", "u32", "at"}}} (plan/probed.py).
     """
 
     host: str
@@ -103,8 +110,8 @@ def parse_config(value: Any, where: str) -> dict[str, Any]:
     fields = Fields(value, where)
     config = {
         "nics": fields.table("nics", _parse_nic, IFNAME),
-        "functions": fields.table("functions", parse_function, PCI),
-        "cards": fields.table("cards", parse_card, SERIAL),
+        "functions": fields.table("functions", parse_function, FUNCTION),
+        "cards": fields.table("cards", parse_card, DSN),
         "engine": _parse_engine(fields.take("engine"), fields.at("engine")),
         "keys": _parse_keys(fields.take("keys"), fields.at("keys")),
     }
@@ -181,6 +188,8 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
     fields = Fields(value, where)
     status: dict[str, Any] = {
         "kernel": fields.text("kernel", limit=256),
+        "kernel_config": fields.table("kernel_config", _optional_text_item),
+        "boot_id": fields.optional_text("boot_id", limit=64),
         "arch": fields.text("arch", NAME),
         "python": fields.text("python", limit=64),
         "tools": fields.table("tools", _optional_text_item),
@@ -192,8 +201,8 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
         "carriers": fields.table("carriers", _optional_text_item),
         "devices": fields.objects("devices", _parse_device),
         "limits": fields.table("limits", _parse_limits, IFNAME),
-        "functions": fields.table("functions", parse_function_status, PCI),
-        "cards": fields.table("cards", parse_card_status, SERIAL),
+        "functions": fields.table("functions", parse_function_status, FUNCTION),
+        "cards": fields.table("cards", parse_card_status, DSN),
         "links": fields.objects("links", _parse_link),
         "owned": fields.objects("owned", parse_owned),
         "pending": _parse_pending(fields.take("pending"), fields.at("pending")),
@@ -214,21 +223,23 @@ def _parse_device(value: Any, where: str) -> dict[str, Any]:
     device = {
         "selector": selector,
         "device": fields.optional_text("device", IFNAME),
-        "function": fields.optional_text("function", PCI),
+        "function": fields.optional_text("function", FUNCTION),
     }
     fields.done()
     return device
 
 
 def parse_selector(value: Any, where: str) -> dict[str, Any]:
-    """A device of the inventory: exactly one of name, mac, pci, or serial with port."""
+    """A device of the inventory: exactly one of name, mac, pci, devlink, or serial with port."""
     fields = Fields(value, where)
-    names = [name for name in ("name", "mac", "pci", "serial") if fields.has(name)]
+    names = [name for name in ("name", "mac", "pci", "devlink", "serial") if fields.has(name)]
     if len(names) != 1:
-        raise ShapeError(where, "expected exactly one of name, mac, pci, serial")
+        raise ShapeError(where, "expected exactly one of name, mac, pci, devlink, serial")
     selector: dict[str, Any]
     if names[0] == "serial":
         selector = {"serial": fields.text("serial", SERIAL), "port": fields.integer("port", 0, 65535)}
+    elif names[0] == "devlink":
+        selector = {"devlink": fields.text("devlink", DEVLINK)}
     else:
         selector = {names[0]: fields.text(names[0], limit=64)}
     fields.done()

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tether_hw.plan.facts_mlx5 import NV_KEY, parse_mlx5
 from tether_hw.plan.rule import SYMBOLIC
 from tether_hw.plan.rules_table import LOCATION, PLACE, parse_entry
-from tether_hw.plan.shape import HEX64, IFNAME, SERIAL, Fields, ShapeError, text_item
+from tether_hw.plan.shape import DSN, HEX64, IFNAME, SERIAL, Fields, ShapeError, text_item
 
 ESWITCH_MODES = ("legacy", "switchdev")
 FILE = re.compile(r"/[^\0\n]{1,1023}\Z")
@@ -26,8 +27,12 @@ def parse_function(value: Any, where: str) -> dict[str, Any]:
         "vfs": fields.integer("vfs", 0, 65535),
         "ntuple": _parse_ntuple(fields.take("ntuple"), fields.at("ntuple")),
         "flower": _parse_flower(fields.take("flower"), fields.at("flower")),
+        "mlx5": parse_mlx5(fields.take("mlx5"), fields.at("mlx5")),
     }
     fields.done()
+    numbers = [str(number) for number in range(function["vfs"])]
+    if function["mlx5"] is not None and sorted(function["mlx5"]["vfs"]) != sorted(numbers):
+        raise fields.fail("mlx5.vfs", f"are not the {function['vfs']} that vfs counts")
     return function
 
 
@@ -92,6 +97,8 @@ def parse_function_status(value: Any, where: str) -> dict[str, Any]:
         "representors": fields.table("representors", _parse_netdev, SYMBOLIC),
         "lldp": None if fields.take("lldp") is None else fields.boolean("lldp"),
         "rides_ssh": fields.boolean("rides_ssh"),
+        "psid": fields.optional_text("psid", limit=64),
+        "nv_default": fields.table("nv_default", text_item, NV_KEY),
     }
     fields.done()
     return status
@@ -112,7 +119,9 @@ def check_together(config: dict[str, Any], status: dict[str, Any]) -> None:
             raise ShapeError(f"status.{name}", f"are not the {name} of config")
     for name, function in config["functions"].items():
         for field, table in (("device", "nics"), ("card", "cards")):
-            if function[field] is not None and function[field] not in config[table]:
+            # Only a card with packages has an entry of its own.
+            needed = field == "device" or DSN.match(str(function[field]))
+            if function[field] is not None and needed and function[field] not in config[table]:
                 raise ShapeError(f"config.functions.{name}.{field}", f"is none of {table}")
     for serial, card in status["cards"].items():
         if sorted(card["search"]) != sorted(config["cards"][serial]["files"]):

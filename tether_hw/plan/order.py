@@ -9,8 +9,11 @@ from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.engine_service import EngineService
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_function import NicFunction
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_sf import NicSf
+from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
 
 #: Nothing of a NIC is changed under a running engine: drivers refuse queue counts and MTUs while an AF_XDP socket is
@@ -18,20 +21,30 @@ from tether_hw.plan.kinds.nic_vfs import NicVfs
 #: (a single restart, undone first, would start the engine with the files of the plan). For the same reason the driver
 #: goes and comes in two steps, with the package between them: undone, the old file lies there before it loads again.
 #: ice refuses a mode change while there are VFs and a queue count while there are rules; a change from one number of
-#: VFs to another goes through none. So rules and VFs go first and come last.
+#: VFs to another goes through none. So rules and VFs go first and come last. mlx5 changes its mode beside VFs that no
+#: driver has; a driver takes a VF only when that has its address; and what the firmware starts with next is set when
+#: nothing rests on it any more.
 _PHASES = (
     "engine_service/stop",
     "engine_service/remove",
     "nic_rules_ntuple/off",
     "nic_rules_flower/off",
+    "nic_vf_binding/unbind",
+    "nic_function/clear",
+    "nic_sf/less",
     "nic_vfs/less",
     "nic_eswitch/legacy",
+    "nic_nv",
     "host_reboot",
     "nic_driver/unbind",
     "ddp_package",
     "nic_driver/bind",
+    "nic_param",
     "nic_eswitch/switchdev",
     "nic_vfs/more",
+    "nic_sf/more",
+    "nic_function/set",
+    "nic_vf_binding/bind",
     "nic_queues",
     "nic_ring",
     "nic_mtu",
@@ -50,6 +63,12 @@ def _name(data: StepData) -> str:
         return f"{data.kind}/{'on' if data.put else 'off'}"
     if isinstance(data, NicVfs):
         return f"{data.kind}/{'more' if data.count else 'less'}"
+    if isinstance(data, NicVfBinding):
+        return f"{data.kind}/{'bind' if data.bound else 'unbind'}"
+    if isinstance(data, NicSf):
+        return f"{data.kind}/{'more' if data.present else 'less'}"
+    if isinstance(data, NicFunction):
+        return f"{data.kind}/{'clear' if data.clears else 'set'}"
     if isinstance(data, NicEswitch):
         return f"{data.kind}/{data.mode}"
     return data.kind

@@ -10,6 +10,7 @@ from tether_hw.plan.canonical import DocumentError, canonical, digest, load
 from tether_hw.plan.checks import Check
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts import parse_config
+from tether_hw.plan.function_name import devlink_handle, is_simulated
 from tether_hw.plan.shape import HEX64, Fields, ShapeError, text_item
 from tether_hw.plan.step import DISRUPTIONS, Step, worse
 
@@ -41,7 +42,8 @@ class HostPlan:
     def selectors(self) -> tuple[dict[str, Any], ...]:
         """What facts are asked of, to find again all that this plan was made from."""
         names = tuple({"name": name} for name in sorted(self.config["nics"]))
-        return names + tuple({"pci": pci} for pci in sorted(self.config["functions"]))
+        functions = sorted(self.config["functions"])
+        return names + tuple({"devlink": devlink_handle(f)} if is_simulated(f) else {"pci": f} for f in functions)
 
     def expected(self) -> dict[str, Any]:
         """The config that the host has after the steps."""

@@ -27,7 +27,7 @@ OFFLOADS = ("required", "preferred", "software")
 MOST_CHAIN = 2**28 - 1
 MOST_MIRRORS = 4
 #: A device that a plan makes is named by what it is: the host binds the name when the device is there.
-SYMBOLIC = re.compile(r"@(?:c[0-9]{1,3})?pf[0-9]{1,3}(?:vf[0-9]{1,4}|sf[0-9]{1,10})\.rep\Z")
+SYMBOLIC = re.compile(r"@(?:c[0-9]{1,3})?pf[0-9]{1,3}(?:vf[0-9]{1,4}|sf[0-9]{1,10})?\.rep\Z")
 TARGET = re.compile(f"(?:{IFNAME.pattern}|{SYMBOLIC.pattern})")
 #: What tc shows in place of a device that is gone.
 LOST = "*"

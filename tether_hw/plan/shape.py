@@ -13,7 +13,8 @@ IFNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")  # no slash, no space
 HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z")
-SERIAL = re.compile(r"[0-9a-f]{16}\Z")  # a PCIe device serial number without its dashes
+DSN = re.compile(r"[0-9a-f]{16}\Z")  # a PCIe device serial number without its dashes
+SERIAL = re.compile(r"[0-9A-Za-z]{4,32}\Z")  # of a card: a DSN, or what its vendor printed on it
 
 
 class ShapeError(ValueError):

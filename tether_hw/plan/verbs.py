@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tether_hw.plan.facts import parse_selector
+from tether_hw.plan.facts_mlx5 import parse_key
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.shape import HEX64, NAME, Fields
 
@@ -115,17 +116,25 @@ class Reply:
 
 @dataclass(frozen=True)
 class FactsRequest:
-    """What `facts` is asked: the devices by name, MAC, PCI address or serial and port; owned ones are read as well."""
+    """What `facts` is asked: the devices by name, MAC, PCI address, devlink handle, or serial and port.
+
+    nv: the settings in the memory of cards that are read as well. What is owned is read in any case.
+    """
 
     host: str
     devices: tuple[dict[str, Any], ...]
+    nv: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"host": self.host, "devices": [dict(device) for device in self.devices]}
+        return {"host": self.host, "devices": [dict(device) for device in self.devices], "nv": list(self.nv)}
 
     @classmethod
     def parse(cls, value: Any, where: str = "body") -> FactsRequest:
         fields = Fields(value, where)
-        request = cls(fields.text("host", NAME), tuple(fields.objects("devices", parse_selector, 1024)))
+        request = cls(
+            fields.text("host", NAME),
+            tuple(fields.objects("devices", parse_selector, 1024)),
+            tuple(fields.objects("nv", parse_key, 256)),
+        )
         fields.done()
         return request

@@ -167,6 +167,7 @@ def _function(
         "vfs": _number(sysfs.read(f"{place}/sriov_numvfs")),
         "ntuple": None,
         "flower": None,
+        "mlx5": None,
     }
     status: dict[str, Any] = {
         "port": one.port,
@@ -177,6 +178,8 @@ def _function(
         "firmware": _firmware(info),
         "lldp": None,
         "rides_ssh": False,
+        "psid": None,
+        "nv_default": {},
     }
     if bound and one.device:
         config["ntuple"] = None if fixed else _ntuple(run, one.device, features)

@@ -51,6 +51,10 @@ class StepData(ABC):
         """Whether what a path has before the step shows on the host when it begins."""
         return True
 
+    def keeps(self, config: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+        """Paths of config that the step may touch on its way and leaves as they were."""
+        return ()
+
     def effect(self, config: dict[str, Any]) -> tuple[Change, ...]:
         """The changes of config, with what is there before. Raises ValueError where config has no such place."""
         effect = []
@@ -72,6 +76,7 @@ def make_step(
 ) -> Step:
     """The step that `data` is on a host of this config: conditions, effect and undo filled in."""
     effect = data.effect(config)
+    kept = tuple(Condition(path, look_up(config, path)) for path in data.keeps(config)) if effect else ()
     undo = data.undo(config)
     reason = undo if isinstance(undo, str) else None
     return Step(
@@ -82,8 +87,8 @@ def make_step(
         data=data.to_dict(),
         disruption=data.disrupts(config),
         summary=data.summary(config),
-        pre=tuple(Condition(change.path, change.before) for change in effect if data.presumes(change.path)),
-        post=tuple(Condition(change.path, change.after) for change in effect),
+        pre=(*(Condition(change.path, change.before) for change in effect if data.presumes(change.path)), *kept),
+        post=(*(Condition(change.path, change.after) for change in effect), *kept),
         effect=effect,
         timeout_s=data.timeout_s,
         undo=None if isinstance(undo, str) else StepUndo(undo.to_dict(), undo.argv(paths)),

@@ -10,7 +10,7 @@ from tether_hw.plan.effects import look_up
 from tether_hw.plan.facts_functions import FILE
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.paths import HostPaths
-from tether_hw.plan.shape import HEX64, SERIAL, Fields
+from tether_hw.plan.shape import DSN, HEX64, Fields
 
 INITRAMFS = {"update-initramfs": ("update-initramfs", "-u"), "dracut": ("dracut", "-f")}
 
@@ -35,7 +35,7 @@ class DdpPackage(StepData):
     def parse(cls, value: Any, where: str) -> DdpPackage:
         fields = Fields(value, where)
         data = cls(
-            fields.text("card", SERIAL),
+            fields.text("card", DSN),
             fields.text("path", FILE),
             fields.optional_text("sha256", HEX64),
             fields.optional_one_of("initramfs", tuple(INITRAMFS)),

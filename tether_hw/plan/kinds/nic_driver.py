@@ -11,7 +11,7 @@ from tether_hw.plan.facts_functions import parse_package
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_driver_keep import Keep
 from tether_hw.plan.paths import HostPaths
-from tether_hw.plan.shape import NAME, PCI, SERIAL, Fields
+from tether_hw.plan.shape import DSN, NAME, PCI, Fields
 
 ACTIONS = ("bind", "unbind")
 
@@ -70,7 +70,7 @@ class NicDriver(StepData):
         fields = Fields(value, where)
         data = cls(
             fields.one_of("action", ACTIONS),
-            fields.text("card", SERIAL),
+            fields.text("card", DSN),
             fields.text("driver", NAME),
             tuple(fields.objects("functions", _parse_function, 8)),
             fields.table("keep", Keep.parse, PCI),

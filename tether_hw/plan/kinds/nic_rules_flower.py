@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tether_hw.plan.effects import look_up
+from tether_hw.plan.function_name import FUNCTION
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_rules_ntuple import in_short
 from tether_hw.plan.paths import HostPaths
@@ -24,7 +25,7 @@ from tether_hw.plan.rules_table import (
     parse_wanted,
     reverse,
 )
-from tether_hw.plan.shape import IFNAME, PCI, Fields, text_item
+from tether_hw.plan.shape import IFNAME, Fields, text_item
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class NicRulesFlower(StepData):
     def parse(cls, value: Any, where: str) -> NicRulesFlower:
         fields = Fields(value, where)
         data = cls(
-            fields.text("function", PCI),
+            fields.text("function", FUNCTION),
             fields.text("device", IFNAME),
             fields.boolean("hook"),
             fields.boolean("offload"),

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tether_hw.plan.effects import look_up
+from tether_hw.plan.function_name import FUNCTION
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.rule import REDIRECT, Rule
 from tether_hw.plan.rule_commands import Words, ntuple_remove, ntuple_set, ntuple_switch
 from tether_hw.plan.rules_table import LOCATION, Table, delta, merged, parse_wanted, reverse
-from tether_hw.plan.shape import IFNAME, PCI, Fields, text_item
+from tether_hw.plan.shape import IFNAME, Fields, text_item
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class NicRulesNtuple(StepData):
     def parse(cls, value: Any, where: str) -> NicRulesNtuple:
         fields = Fields(value, where)
         data = cls(
-            fields.text("function", PCI),
+            fields.text("function", FUNCTION),
             fields.text("device", IFNAME),
             fields.boolean("on"),
             fields.table("put", parse_wanted, LOCATION),

@@ -13,11 +13,16 @@ from tether_hw.plan.kinds.engine_service import EngineService
 from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_function import NicFunction
 from tether_hw.plan.kinds.nic_mtu import NicMtu
+from tether_hw.plan.kinds.nic_nv import NicNv
+from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_queues import NicQueues
 from tether_hw.plan.kinds.nic_ring import NicRing
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_sf import NicSf
+from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
 from tether_hw.plan.shape import ShapeError
 
@@ -30,6 +35,11 @@ _ALL: tuple[type[StepData], ...] = (
     NicVfs,
     NicEswitch,
     NicDriver,
+    NicParam,
+    NicFunction,
+    NicSf,
+    NicVfBinding,
+    NicNv,
     DdpPackage,
     HostReboot,
     EngineConfig,
