@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 
+from tests.drivers.common.rules import rules  # noqa: E402
 from tests.drivers.ice.draws import Begin, Wish, begins, wishes  # noqa: E402
 from tests.drivers.ice.law import Account, hold  # noqa: E402
 from tests.drivers.ice.mutants import judge  # noqa: E402
 from tests.drivers.ice.mutants_list import MUTANTS  # noqa: E402
-from tests.drivers.ice.rules import rules  # noqa: E402
 
 BATCH = 40
 
@@ -64,7 +64,8 @@ def mutants(folder: Path) -> tuple[str, list[str]]:
         if verdict.outcome not in ("fails", "wrong") or not verdict.bites[rule]:
             failures.append(f"mutant of {rule}: {verdict.outcome}, {verdict.why}")
         by = "the run was taken back" if verdict.outcome == "fails" else "only the model knows"
-        rows += f"| `{rule}` | {rules()[rule].source} | {rules()[rule].text} | {rules()[rule].mutant} | {by} |\n"
+        one = rules("ice")[rule]
+        rows += f"| `{rule}` | {one.source} | {one.text} | {one.mutant} | {by} |\n"
     return rows, failures
 
 
@@ -73,7 +74,8 @@ def record(account: Account, machines: int, first: int, seconds: float, caught: 
     git = ["git", "rev-parse", "--short=12", "HEAD"]
     commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     kinds = "".join(f"| `{kind}` | {count} |\n" for kind, count in sorted(account.steps.items()))
-    traps = "".join(f"| `{rule}` | {count} | {rules()[rule].text} |\n" for rule, count in account.traps.most_common())
+    texts = {rule: one.text for rule, one in rules("ice").items()}
+    traps = "".join(f"| `{rule}` | {count} | {texts[rule]} |\n" for rule, count in account.traps.most_common())
     reasons = "".join(f"| {count} | ... {words} ... |\n" for words, count in account.reasons.most_common(12))
     return f"""\
 # Plans on models of drivers: the record

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drivers.ice.server import can_run
+from tests.drivers.common.server import can_run
 from tests.support.labs import Lab
 
 

@@ -12,12 +12,12 @@ from unittest.mock import patch
 
 import pytest
 
+from tests.drivers.common.transaction import Applied, Scene
 from tests.drivers.ice import sign
 from tests.drivers.ice.build import PF0, PF1, machine
 from tests.drivers.ice.draws import Picture
 from tests.drivers.ice.machine import Done, Machine
 from tests.drivers.ice.sysfs import SysFs
-from tests.drivers.ice.transaction import Applied, Scene
 from tests.support.e810_variants import variant
 from tether_hw.agent import close, execute, take_back
 from tether_hw.agent.run import CONFIRMED, REVERTED

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.drivers.common.rules import seen
 from tests.drivers.ice import sign
 from tests.drivers.ice.driver import Loaded, Search, State, load
 from tests.drivers.ice.firmware import GLOBAL_CONFIG, Firmware, PackageInfo
-from tests.drivers.ice.rules import seen
 from tests.support.e810_packages import package_of, signed_bytes
 from tests.support.e810_variants import variant, without_metadata
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.drivers.common.rules import rules
 from tests.drivers.ice.mutants import judge
 from tests.drivers.ice.mutants_list import MUTANTS
-from tests.drivers.ice.rules import rules
 
 
 def test_every_rule_has_one() -> None:
-    assert sorted(MUTANTS) == sorted(rules())
+    assert sorted(MUTANTS) == sorted(rules("ice"))
 
 
 @pytest.mark.parametrize("rule", sorted(MUTANTS))

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.drivers.common.transaction import Applied, Scene
 from tests.drivers.ice import sign
 from tests.drivers.ice.build import DSN, FILE, PF0, machine, put
 from tests.drivers.ice.draws import Picture
 from tests.drivers.ice.firmware import Firmware, PackageInfo
-from tests.drivers.ice.transaction import Applied, Scene
 from tests.support.e810_variants import variant, without_metadata
 from tether_hw.fleet import packages
 from tether_hw.nic.e810.package import PackageFile, judge

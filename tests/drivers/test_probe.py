@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.drivers.common.netdev import DROP, Filter
+from tests.drivers.common.programs import tc
+from tests.drivers.common.rules import Refused
+from tests.drivers.common.transaction import Scene
 from tests.drivers.ice.build import PF0, PF1, machine
 from tests.drivers.ice.card import Function
 from tests.drivers.ice.draws import Picture
-from tests.drivers.ice.netdev import DROP, Filter
-from tests.drivers.ice.programs import tc
-from tests.drivers.ice.rules import Refused
-from tests.drivers.ice.transaction import Scene
 from tether_hw.agent import close, command, offload_probe, probed
 from tether_hw.agent.errors import AgentError, Locked
 from tether_hw.agent.errors import Refused as AgentRefused
@@ -87,7 +87,7 @@ def test_a_driver_that_says_no_is_quoted(scene: Scene, monkeypatch: pytest.Monke
 
 def test_a_rule_that_is_taken_and_is_nowhere_is_a_lie(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     options = tc._options
-    monkeypatch.setattr(tc, "_options", lambda one: {**options(one), "in_hw": False, "not_in_hw": True})
+    monkeypatch.setattr(tc, "_options", lambda one, meter: {**options(one, meter), "in_hw": False, "not_in_hw": True})
     monkeypatch.setattr(Function, "offload", lambda self, device, new: None)
     told = probe(scene)["probed"][0]
     assert told["flower"]["verdict"] == LIES

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.drivers.common.standin import behind
 from tests.drivers.ice import build
 from tests.drivers.ice.build import PF0, PF1
 from tests.drivers.ice.machine import Machine
-from tests.drivers.ice.standin import behind
 from tests.drivers.ice.sysfs import SysFs
 from tests.drivers.ice.triggers import FLOW, RULE, good, safe, switchdev
 from tether_hw.agent import facts

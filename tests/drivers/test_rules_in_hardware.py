@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.drivers.common.rules import Refused
+from tests.drivers.common.transaction import Scene
 from tests.drivers.ice import sign
 from tests.drivers.ice.build import PF0, machine
 from tests.drivers.ice.card import Function
 from tests.drivers.ice.draws import Picture
-from tests.drivers.ice.rules import Refused
-from tests.drivers.ice.transaction import Scene
 from tests.support.e810_variants import variant
 from tether_hw.agent.state import status
 from tether_hw.cli.exits import Exit

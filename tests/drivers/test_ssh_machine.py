@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.drivers.common.server import Inside
 from tests.drivers.ice import build
 from tests.drivers.ice.build import PF0
-from tests.drivers.ice.server import Inside
 from tests.support.labs import Lab
 
 NAMES = ("ice0", "ice1")  # the host has a data0 of its own

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tests.drivers.common.netdev import UPLINK
+from tests.drivers.common.rules import denied, seen
+from tests.drivers.common.server import Inside
 from tests.drivers.ice.draws import Begin, Picture, Want, Wish, begins, build_machine, files, unmet, wishes, worked_on
-from tests.drivers.ice.netdev import UPLINK
-from tests.drivers.ice.rules import denied, seen
-from tests.drivers.ice.server import Inside
 from tests.support.fleets import Fleet, new_run
 from tests.support.labs import Lab
 from tether_hw.fleet import bundle, runs

@@ -24,7 +24,7 @@ def test_the_law(tmp_path: Path) -> None:
         hold(tmp_path / str(next(numbers)), begin, [first, second], account)
 
     check()
-    assert account.applied >= EXAMPLES // 2, account
+    assert account.applied >= EXAMPLES // 5, account
 
 
 def test_rules_that_came_with_the_package_stay_where_they_are(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.drivers.common.netdev import QUEUE, REDIRECT, REPRESENTOR, UPLINK, Filter, NetDev
+from tests.drivers.common.rules import Refused, bite
 from tests.drivers.ice.driver import Loaded, load
 from tests.drivers.ice.firmware import Firmware
-from tests.drivers.ice.netdev import REPRESENTOR, UPLINK, Filter, NetDev, offload_on
 from tests.drivers.ice.ntuple import Table
-from tests.drivers.ice.rules import Refused, bite
 
 if TYPE_CHECKING:
     from tests.drivers.ice.machine import Machine
@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 LEGACY, SWITCHDEV = "legacy", "switchdev"
 DEFAULT_QUEUES = 16
 SAFE_QUEUES = 1
+
+
+def offload_on(device: NetDev, new: Filter, switchdev: bool, safe_mode: bool, lldp: bool, ours: set[int]) -> None:
+    """ice_add_cls_flower and below. ours: ids of the devices of the same function."""
+    if new.chain != 0:
+        raise Refused("flower-chain", errno.EOPNOTSUPP)
+    if lldp:
+        raise Refused("flower-lldp-agent", errno.EINVAL)
+    if not device.feature("hw-tc-offload"):
+        words = "ice: can't apply TC flower filters, turn ON hw-tc-offload and try again"
+        raise Refused("flower-offload-off", errno.EINVAL, words)
+    if not new.keys and not new.protocol:
+        raise Refused("flower-keys", errno.EINVAL)
+    if safe_mode:
+        words = "ice: Unable to add filter because driver is in safe mode"
+        raise Refused("flower-safe-mode", errno.EOPNOTSUPP, words)
+    if switchdev:
+        if new.action == QUEUE:
+            raise Refused("flower-switchdev-queue", errno.EINVAL, "ice: Unsupported action in switchdev mode")
+        if new.action == REDIRECT and id(new.target) not in ours:
+            words = "ice: Unsupported netdevice in switchdev mode"
+            raise Refused("flower-foreign-target", errno.EINVAL, words)
+    elif new.action == REDIRECT:
+        raise Refused("flower-legacy-redirect", errno.EOPNOTSUPP, "ice: Unsupported TC action")
 
 
 @dataclass
@@ -151,7 +175,7 @@ class Function:
     def _drop_vfs(self) -> None:
         for device in self.representors:
             self.machine.unplug(device)
-        self.machine.forget("vf-links-late", self)
+        self.machine.forget({"vf-links-late", "representors-late"}, self)
         self.vfs, self.links, self.representors = 0, 0, []
 
     # E-switch and reload
@@ -193,6 +217,43 @@ class Function:
         device.hook = False
         device.features["hw-tc-offload"] = False
         device.queues = min(DEFAULT_QUEUES, device.queues_max)
+
+    # ethtool
+
+    def driver_lines(self, device: NetDev) -> list[str]:
+        """ethtool -i."""
+        version = self.machine.driver_version or self.machine.release
+        lines = ["driver: ice", f"version: {version}", "firmware-version: 4.50 0x8001d8b6 1.3682.0"]
+        lines += ["expansion-rom-version: ", f"bus-info: {self.bdf}"]
+        can = ("statistics", "test", "eeprom-access", "register-dump", "priv-flags")
+        return lines + [f"supports-{what}: yes" for what in can]
+
+    def feature(self, device: NetDev, name: str) -> tuple[bool, bool]:
+        """Whether one is on, and whether it can be changed."""
+        if name == "ntuple-filters":
+            pf = device.kind == UPLINK
+            return pf and self.table.on, pf and not self.safe_mode
+        return device.feature(name), not self.safe_mode
+
+    def set_feature(self, device: NetDev, name: str, on: bool) -> None:
+        """ethtool -K."""
+        if name == "ntuple-filters":
+            self.table.switch(on)
+            return
+        if not on and any(one.in_hw for one in device.filters):
+            bite("offload-off-with-rules")
+        device.features[name] = on
+
+    def private_flags(self) -> dict[str, bool] | None:
+        """ethtool --show-priv-flags."""
+        if self.safe_mode:
+            return None
+        return {"link-down-on-close": False, "fw-lldp-agent": self.lldp, "vf-true-promisc-support": False}
+
+    @property
+    def classifies(self) -> bool:
+        """Whether there is flow classification at all."""
+        return not self.safe_mode
 
     # Queues and rules
 

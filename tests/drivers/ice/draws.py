@@ -10,10 +10,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.drivers.common.netdev import DROP, REDIRECT, Filter
 from tests.drivers.ice import build, sign
 from tests.drivers.ice.card import Function
 from tests.drivers.ice.machine import Machine
-from tests.drivers.ice.netdev import DROP, REDIRECT, Filter
 from tests.drivers.ice.sysfs import SysFs
 from tests.support.e810_variants import variant
 from tether_hw.nic.e810.ddp.container import version_text

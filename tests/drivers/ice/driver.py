@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from tests.drivers.common.rules import bite
 from tests.drivers.ice.firmware import GLOBAL_CONFIG, Aq, Firmware, PackageInfo
-from tests.drivers.ice.rules import bite
 from tether_hw.nic.e810.ddp.container import BUFFER_SIZE, CONFIG_E810, Package, Segment, Version, version_text
 from tether_hw.nic.e810.ddp.errors import DdpError
 from tether_hw.nic.e810.ddp.info import SUPPORTED

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.drivers.common.rules import bitten, denied, seen
+from tests.drivers.common.transaction import Applied, Scene
 from tests.drivers.ice.draws import Begin, Picture, Wish, build_machine, files, unmet
-from tests.drivers.ice.rules import bitten, denied, seen
-from tests.drivers.ice.transaction import Applied, Scene
 
 
 @dataclass

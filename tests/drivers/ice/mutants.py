@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
+from tests.drivers.common.rules import seen
+from tests.drivers.common.transaction import Scene
 from tests.drivers.ice.draws import Begin, Picture, Want, Wish, build_machine, files, unmet
 from tests.drivers.ice.machine import Machine
-from tests.drivers.ice.rules import seen
-from tests.drivers.ice.transaction import Scene
 from tether_hw.agent import command, nic_rules
 from tether_hw.agent.errors import AgentError
 from tether_hw.fleet import planner

@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+from tests.drivers.common.standin import ModelSysfs
 from tests.drivers.ice import build, draws, sign
 from tests.drivers.ice.build import PF0
 from tests.drivers.ice.draws import Begin, Start, Want
 from tests.drivers.ice.firmware import GLOBAL_CONFIG, HOLD_MS
 from tests.drivers.ice.machine import Machine
 from tests.drivers.ice.mutants import Mutant, Pairs, port, unpatched
-from tests.drivers.ice.standin import ModelSysfs
 from tests.support.e810_variants import variant
 from tether_hw.agent import command, nic_driver, nic_functions, nic_rules, sysfs, waiting
 from tether_hw.agent.errors import AgentError

@@ -4,52 +4,25 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tests.drivers.ice.rules import Refused, bite
+from tests.drivers.common.ntuple import ONES, ZEROS, Classifier, Flow
+from tests.drivers.common.rules import Refused, bite
 
-ONES, ZEROS = "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"
 SIZE = 14336  # entries of the table that an E810 function of two shows
 
 
-@dataclass(frozen=True)
-class Flow:
-    """One filter. Masks are the kernel's: ones count. queue: -1 drops. other: what a flow of another type matches."""
-
-    location: int
-    kind: str  # ether, or a type that only others use: tcp4, udp4
-    queue: int
-    source: tuple[str, str] = (ZEROS, ZEROS)
-    destination: tuple[str, str] = (ZEROS, ZEROS)
-    protocol: tuple[int, int] = (0, 0)
-    vlan_type: tuple[int, int] = (0, 0)
-    vlan: tuple[int, int] = (0, 0)
-    other: str = ""
-
-    @property
-    def input_set(self) -> tuple[object, ...]:
-        """The fields that it looks at: one set for all filters of a type on a function."""
-        masks = (self.source[1], self.destination[1], self.protocol[1], self.vlan_type[1], self.vlan[1])
-        return (*masks, self.other.split(" ")[0])
-
-    def same(self, other: Flow) -> bool:
-        """What the driver takes for the same filter: it looks at addresses and EtherType, not at tags."""
-        if self.kind == "ether":
-            mine = (self.source[0], self.destination[0], self.protocol[0])
-            return mine == (other.source[0], other.destination[0], other.protocol[0])
-        return self.other == other.other
-
-
 @dataclass
-class Table:
+class Table(Classifier):
     """The filters of one function. `ether`: the driver knows flow-type ether (Linux 6.10, or 1.15.4 out of tree)."""
 
-    log: Callable[[str], None]
-    ether: bool = True
     size: int = SIZE
     on: bool = True
-    flows: dict[int, Flow] = field(default_factory=dict)
+    ether: bool = True
+
+    @property
+    def shows_vlan(self) -> bool:
+        return False
 
     def switch(self, on: bool) -> None:
         """ethtool -K ntuple: turning it off takes every filter away."""

@@ -7,12 +7,13 @@ import errno
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.drivers.ice.rules import Refused
+from tests.drivers.common.machine import Done
+from tests.drivers.common.rules import Refused
 from tether_hw.nic.e810.ddp.container import version_text
 
 if TYPE_CHECKING:
     from tests.drivers.ice.card import Function
-    from tests.drivers.ice.machine import Done, Machine
+    from tests.drivers.ice.machine import Machine
 
 NO_DEVICE = "kernel answers: No such device"
 
@@ -29,15 +30,9 @@ def main(machine: Machine, words: list[str], stdin: str) -> Done:
         return _no(refused)
 
 
-def _done(code: int, out: str = "", err: str = "") -> Done:
-    from tests.drivers.ice.machine import Done
-
-    return Done(code, out, err)
-
-
 def _no(refused: Refused) -> Done:
     lines = [f"Error: {refused.words}."] if refused.words else []
-    return _done(1, "", "\n".join([*lines, f"kernel answers: {refused.answer}"]) + "\n")
+    return Done(1, "", "\n".join([*lines, f"kernel answers: {refused.answer}"]) + "\n")
 
 
 def _run(machine: Machine, words: list[str], as_json: bool) -> Done:
@@ -53,12 +48,12 @@ def _run(machine: Machine, words: list[str], as_json: bool) -> Done:
     if rest:
         found = [one for one in found if one.handle == rest[-1].rpartition("/")[0] or one.handle == rest[-1]]
         if not found:
-            return _done(1, "", NO_DEVICE + "\n")
+            return Done(1, "", NO_DEVICE + "\n")
     if verb == ["dev", "info"]:
         return _show({"info": {one.handle: info(one) for one in found}}, as_json)
     if verb == ["dev", "eswitch show"]:
         if not rest:
-            return _done(1, "", 'Devlink device expected.\n"pci/0000:17:00.0"\n')
+            return Done(1, "", 'Devlink device expected.\n"pci/0000:17:00.0"\n')
         return _show({"dev": {one.handle: {"mode": one.mode} for one in found}}, as_json)
     if verb == ["port", "show"] or words == ["port"]:
         ports: dict[str, Any] = {}
@@ -67,7 +62,7 @@ def _run(machine: Machine, words: list[str], as_json: bool) -> Done:
         return _show({"port": ports}, as_json)
     if words[:2] == ["dev", "show"] or words == ["dev"]:
         return _show({"dev": {one.handle: {} for one in found}}, as_json)
-    return _done(1, "", f'Command "{" ".join(words)}" not found\n')
+    return Done(1, "", f'Command "{" ".join(words)}" not found\n')
 
 
 def _bound(machine: Machine, handle: str) -> None:
@@ -78,12 +73,12 @@ def _bound(machine: Machine, handle: str) -> None:
 
 def _show(document: dict[str, Any], as_json: bool) -> Done:
     if as_json:
-        return _done(0, json.dumps(document) + "\n")
+        return Done(0, json.dumps(document) + "\n")
     lines = []
     for entries in document.values():
         for handle, values in entries.items():
             lines.append(f"{handle}: " + " ".join(f"{key} {value}" for key, value in values.items()))
-    return _done(0, "\n".join(lines) + "\n")
+    return Done(0, "\n".join(lines) + "\n")
 
 
 def _of(found: list[Function], handle: str) -> Function | None:
@@ -93,23 +88,23 @@ def _of(found: list[Function], handle: str) -> Function | None:
 def _eswitch_set(found: list[Function], handle: str, mode: str) -> Done:
     function = _of(found, handle)
     if function is None:
-        return _done(1, "", NO_DEVICE + "\n")
+        return Done(1, "", NO_DEVICE + "\n")
     if mode not in ("legacy", "switchdev"):
-        return _done(1, "", f'Unknown eswitch mode "{mode}"\n')
+        return Done(1, "", f'Unknown eswitch mode "{mode}"\n')
     words = function.set_mode(mode)
-    return _done(0, "", f"Warning: {words}.\n" if words else "")
+    return Done(0, "", f"Warning: {words}.\n" if words else "")
 
 
 def _reload(found: list[Function], rest: list[str]) -> Done:
     function = _of(found, rest[0]) if rest else None
     if function is None:
-        return _done(1, "", NO_DEVICE + "\n")
+        return Done(1, "", NO_DEVICE + "\n")
     action = rest[rest.index("action") + 1] if "action" in rest else "driver_reinit"
     if action == "fw_activate":
         words = "ice: No pending firmware update"
-        return _done(1, "", f"Error: {words}.\nkernel answers: Operation canceled\n")
+        return Done(1, "", f"Error: {words}.\nkernel answers: Operation canceled\n")
     function.reload()
-    return _done(0, f"reload_actions_performed:\n    {action}\n")
+    return Done(0, f"reload_actions_performed:\n    {action}\n")
 
 
 def info(function: Function) -> dict[str, Any]:

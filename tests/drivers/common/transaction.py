@@ -17,8 +17,7 @@ from unittest.mock import patch
 
 import yaml
 
-from tests.drivers.ice.machine import Machine
-from tests.drivers.ice.standin import behind
+from tests.drivers.common.standin import behind
 from tests.support import fleet_facts
 from tests.support.cases import key_of
 from tether_hw.agent import close, deadman, execute, readback, stage, take_back, waiting
@@ -43,7 +42,7 @@ _numbers = itertools.count(1)
 class Scene:
     """One host of the model, root login, enrolled. ran: every command that the agent ran."""
 
-    machine: Machine
+    machine: Any
     root: Path
     scale: float = SCALE
     ran: list[tuple[str, ...]] = field(default_factory=list)

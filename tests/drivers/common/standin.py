@@ -10,24 +10,19 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from tests.drivers.ice.machine import Machine
-from tests.drivers.ice.netdev import UPLINK
-from tests.drivers.ice.sysfs import SysFs
+from tests.drivers.common.machine import Host
+from tests.drivers.common.netdev import UPLINK
 from tether_hw.agent import command, sysfs
 from tether_hw.agent.errors import AgentError
 from tether_hw.nic.generic import ethtool, netlink
-
-MTU_MAX = 9702
-RING_MAX = {"rx": 8160, "tx": 8160}
-TOOLS = ("ip", "ethtool", "devlink", "tc", "modprobe", "update-initramfs", "dmesg")
 
 
 class ModelSysfs(sysfs.Sysfs):
     """agent.sysfs over the model."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Host) -> None:
         super().__init__()
-        self.model = SysFs(machine)
+        self.model = machine.sysfs()
 
     def read_bytes(self, path: str) -> bytes | None:
         self.model.machine.look()
@@ -56,12 +51,12 @@ class ModelSysfs(sysfs.Sysfs):
             raise AgentError(f"{text} to {path}: {error.strerror}") from None
 
 
-def links(machine: Machine) -> list[netlink.Link]:
+def links(machine: Host) -> list[netlink.Link]:
     """A dump of links, as rtnetlink would give it."""
     machine.look()
     found = [netlink.Link(1, "lo", None, None, 65536, 0, 0, None, False, True, True)]
     for index, device in enumerate(machine.devices, 2):
-        limits = (68, MTU_MAX if device.kind == UPLINK else 9000)
+        limits = (68, machine.mtu_max if device.kind == UPLINK else 9000)
         mac = device.mac
         found.append(
             netlink.Link(index, device.name, mac, mac, device.mtu, *limits, None, device.xdp, False, device.up)
@@ -69,7 +64,7 @@ def links(machine: Machine) -> list[netlink.Link]:
     return found
 
 
-def told(machine: Machine, name: str) -> ethtool.Ethtool:
+def told(machine: Host, name: str) -> ethtool.Ethtool:
     """What the ethtool ioctl tells."""
     device = machine.device(name)
     if device is None:
@@ -79,20 +74,20 @@ def told(machine: Machine, name: str) -> ethtool.Ethtool:
     function = machine.function_of(device)
     bus = function.bdf if function is not None and device.kind == UPLINK else None
     if device.kind != UPLINK:
-        return ethtool.Ethtool("ice", bus, None, None, None, None)
+        return ethtool.Ethtool(machine.module_name, bus, None, None, None, None)
     counts = ({"combined": device.queues}, {"combined": device.queues_max})
-    return ethtool.Ethtool("ice", bus, *counts, dict(device.ring), dict(RING_MAX))
+    return ethtool.Ethtool(machine.module_name, bus, *counts, dict(device.ring), dict(device.ring_max))
 
 
-def locations(machine: Machine, name: str) -> int | None:
+def locations(machine: Host, name: str) -> int | None:
     """The size of a table of flow filters."""
     device = machine.device(name)
     function = machine.function_of(device) if device is not None and device.kind == UPLINK else None
-    return None if function is None or function.safe_mode else function.table.size
+    return None if function is None or not function.classifies else function.table.size
 
 
 @contextmanager
-def behind(machine: Machine, ran: list[tuple[str, ...]] | None = None) -> Iterator[None]:
+def behind(machine: Host, ran: list[tuple[str, ...]] | None = None) -> Iterator[None]:
     """Inside, the agent's code sees this machine and nothing of the real one. ran: takes the commands that ran."""
 
     def execute(argv: Sequence[str], timeout_s: float, text: str = "") -> command.Done:
@@ -105,7 +100,7 @@ def behind(machine: Machine, ran: list[tuple[str, ...]] | None = None) -> Iterat
         return command.Done(done.code, done.out, done.err)
 
     def which(name: str, *more: Any, **named: Any) -> str | None:
-        return f"/usr/sbin/{name}" if name in TOOLS else None
+        return f"/usr/sbin/{name}" if name in machine.tools else None
 
     model = ModelSysfs(machine)
     with (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The refusals and traps of the model, each listed in rules.yaml with the line of research that it stands for.
+"""The refusals and traps of the models, each listed in its rules.yaml with the line of research that it stands for.
 
 A model must not invent refusals: one that is not listed is an error of the model, whatever the test wanted.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-LIST = Path(__file__).with_name("rules.yaml")
+MODELS = Path(__file__).parent.parent
 
 
 class UnlistedRuleError(AssertionError):
@@ -35,14 +35,20 @@ class Rule:
 
 
 @cache
-def rules() -> dict[str, Rule]:
-    """All rules by their id."""
+def rules(model: str) -> dict[str, Rule]:
+    """All rules of a model by their id."""
     found = {}
-    for item in yaml.safe_load(LIST.read_text(encoding="utf-8")):
+    for item in yaml.safe_load((MODELS / model / "rules.yaml").read_text(encoding="utf-8")):
         rule = Rule(**item)
         assert rule.id not in found, f"{rule.id} is listed twice"
         found[rule.id] = rule
     return found
+
+
+@cache
+def listed() -> frozenset[str]:
+    """The ids of all rules of all models."""
+    return frozenset(rule for place in MODELS.glob("*/rules.yaml") for rule in rules(place.parent.name))
 
 
 #: How often each rule has bitten in this process, and how often it did so by saying no.
@@ -52,8 +58,8 @@ denied: Counter[str] = Counter()
 
 def bite(rule: str) -> None:
     """A trap closed: something was done silently that its doer may not expect."""
-    if rule not in rules():
-        raise UnlistedRuleError(f"{rule} is not in {LIST.name}")
+    if rule not in listed():
+        raise UnlistedRuleError(f"{rule} is in no list of rules")
     bitten[rule] += 1
 
 

@@ -16,15 +16,13 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tests.drivers.ice.fuse import Mount
-from tests.drivers.ice.machine import Machine
-from tests.drivers.ice.netdev import UPLINK, NetDev
-from tests.drivers.ice.rules import Refused
-from tests.drivers.ice.sysfs import SysFs
+from tests.drivers.common.fuse import Mount
+from tests.drivers.common.netdev import UPLINK, NetDev
+from tests.drivers.common.rules import Refused
 
-PROGRAMS = ("devlink", "tc", "ethtool", "modprobe", "update-initramfs", "dmesg")
-SOCKET = "var/lib/ice-model.sock"
+SOCKET = "var/lib/driver-model.sock"
 #: What ethtool is asked about a device that has a veth underneath is the veth's to answer.
 PASSED = ("-l", "-L", "-g", "-G", "--show-channels", "--set-channels", "--show-ring", "--set-ring")
 #: A host starts dozens of these for one look at its facts, so it imports next to nothing.
@@ -59,7 +57,7 @@ class Inside:
     Files are written as the host sees them: what is changed under a mounted overlay, it may go on seeing as before.
     """
 
-    def __init__(self, pid: int, make: Callable[[Path], Machine]) -> None:
+    def __init__(self, pid: int, make: Callable[[Path], Any]) -> None:
         self.pid = pid
         self.root = Path(f"/proc/{pid}/root")
         self.lock = threading.RLock()
@@ -68,6 +66,7 @@ class Inside:
         self.holder = subprocess.Popen(holder, stdin=subprocess.DEVNULL)
         self.mounts: list[Mount] = []
         self.descriptors: list[int] = []
+        self.stand_ins: tuple[str, ...] = ()
         self.server = socket.socket(socket.AF_UNIX)
         try:
             self._files()
@@ -90,7 +89,7 @@ class Inside:
         self.server.close()
         for name in self._links() - self.own_links:
             self._inside("ip", "link", "delete", name, check=False)
-        for name in PROGRAMS:
+        for name in self.stand_ins:
             (self.root / "usr/local/sbin" / name).unlink(missing_ok=True)
         (self.root / SOCKET).unlink(missing_ok=True)
         self.holder.kill()
@@ -118,15 +117,16 @@ class Inside:
             self._inside("mount", "-t", "overlay", "overlay", "-o", options, "/usr/lib")
         self._inside("rm", "-rf", "/usr/lib/firmware")
         self._inside("mkdir", "-p", "/usr/lib/firmware")
-        folder = self.root / "usr/local/sbin"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in PROGRAMS:
-            (folder / name).write_text(STAND_IN)
-            (folder / name).chmod(0o755)
 
     # Programs
 
     def _answer_programs(self) -> None:
+        self.stand_ins = self.machine.stand_ins
+        folder_of_programs = self.root / "usr/local/sbin"
+        folder_of_programs.mkdir(parents=True, exist_ok=True)
+        for name in self.stand_ins:
+            (folder_of_programs / name).write_text(STAND_IN)
+            (folder_of_programs / name).chmod(0o755)
         place = self.root / SOCKET
         place.unlink(missing_ok=True)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -218,17 +218,18 @@ class Inside:
     def _mount(self) -> None:
         names = os.listdir(f"/proc/{self.pid}/root/sys/class/net")
         own = {name: f"../../devices/virtual/net/{name}" for name in names if self.machine.device(name) is None}
-        for top, passes in (("bus/pci", {}), ("class/net", own), ("module", {})):
+        for top in self.machine.places:
+            passes = own if top == "class/net" else {}
             descriptor = os.open("/dev/fuse", os.O_RDWR)
             self.descriptors.append(descriptor)
-            mount = Mount(descriptor, SysFs(self.machine), top, self.lock, passes)
+            mount = Mount(descriptor, self.machine.sysfs(), top, self.lock, passes)
             self._mount_one(descriptor, f"/sys/{top}")
             mount.start()
             self.mounts.append(mount)
 
     def _mount_one(self, descriptor: int, place: str) -> None:
         options = f"fd={descriptor},rootmode=40000,user_id=0,group_id=0,allow_other"
-        kind = (b"ice-model", place.encode(), b"fuse", ctypes.c_ulong(MS_BITS), options.encode())
+        kind = (b"driver-model", place.encode(), b"fuse", ctypes.c_ulong(MS_BITS), options.encode())
         self._among_mounts(lambda: libc.mount(*kind))
 
     def _among_mounts(self, act: Callable[[], int]) -> None:

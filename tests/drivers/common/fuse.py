@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable
 
-from tests.drivers.ice.sysfs import Dir, Link, Node, SysFs
+from tests.drivers.common.sysfs import Dir, Link, Node, SysFs
 
 LOOKUP, FORGET, GETATTR, SETATTR, READLINK = 1, 2, 3, 4, 5
 OPEN, READ, WRITE, STATFS, RELEASE, FLUSH = 14, 15, 16, 17, 18, 25

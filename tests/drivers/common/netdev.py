@@ -7,26 +7,28 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tests.drivers.ice.rules import Refused, bite
+from tests.drivers.common.rules import Refused, bite
 
-UPLINK, REPRESENTOR, OTHER = "uplink", "representor", "other"
-QUEUE, DROP, REDIRECT = "queue", "drop", "redirect"
+UPLINK, REPRESENTOR, VIRTUAL, OTHER = "uplink", "representor", "virtual", "other"
+QUEUE, DROP, REDIRECT, GOTO = "queue", "drop", "redirect", "goto"
 
 
 @dataclass
 class NetDev:
-    """One device. function: its PCI address, of a representor that of its physical function."""
+    """One device. function: its PCI address, of a representor that of its physical function. vf, sf: its number."""
 
     name: str
     kind: str
     mac: str
     function: str | None = None
     vf: int | None = None
+    sf: int | None = None
     mtu: int = 1500
     up: bool = False
     queues: int = 1
     queues_max: int = 1
     ring: dict[str, int] = field(default_factory=lambda: {"rx": 2048, "tx": 256})
+    ring_max: dict[str, int] = field(default_factory=lambda: {"rx": 8160, "tx": 8160})
     features: dict[str, bool] = field(default_factory=lambda: {"hw-tc-offload": False})
     xdp: bool = False
     there: bool = True
@@ -39,7 +41,10 @@ class NetDev:
 
 @dataclass(frozen=True)
 class Filter:
-    """A flower filter. protocol: of the filter, 0x8100 for tagged frames. keys: name -> word, in tc's spelling."""
+    """A filter. protocol: of the filter, 0x8100 for tagged frames. keys: name -> word, in tc's spelling.
+
+    police: (bits per second, bytes of burst). kind: flower, or u32.
+    """
 
     pref: int
     handle: int
@@ -52,50 +57,41 @@ class Filter:
     skip_sw: bool = False
     skip_hw: bool = False
     in_hw: bool = False
+    goto: int | None = None
+    mirrors: tuple[NetDev, ...] = ()
+    police: tuple[int, int] | None = None
+    kind: str = "flower"
 
     @property
     def target_name(self) -> str:
-        """What tc shows of the target: a star once it is gone, and goes on saying in_hw."""
+        """What tc shows of the target."""
         assert self.target is not None
-        if not self.target.there:
-            bite("flower-target-gone")
-            return "*"
-        return self.target.name
+        return shown_name(self.target)
+
+
+def shown_name(target: NetDev) -> str:
+    """A star once the device is gone; the rule goes on saying in_hw."""
+    if not target.there:
+        bite("flower-target-gone")
+        return "*"
+    return target.name
 
 
 #: What a driver says to a filter: None takes it into hardware, an error refuses it there.
 Offload = Callable[[NetDev, Filter], None]
 
 
-def offload_on(device: NetDev, new: Filter, switchdev: bool, safe_mode: bool, lldp: bool, ours: set[int]) -> None:
-    """ice_add_cls_flower and below. ours: ids of the devices of the same function."""
-    if new.chain != 0:
-        raise Refused("flower-chain", errno.EOPNOTSUPP)
-    if lldp:
-        raise Refused("flower-lldp-agent", errno.EINVAL)
-    if not device.feature("hw-tc-offload"):
-        words = "ice: can't apply TC flower filters, turn ON hw-tc-offload and try again"
-        raise Refused("flower-offload-off", errno.EINVAL, words)
-    if not new.keys and not new.protocol:
-        raise Refused("flower-keys", errno.EINVAL)
-    if safe_mode:
-        words = "ice: Unable to add filter because driver is in safe mode"
-        raise Refused("flower-safe-mode", errno.EOPNOTSUPP, words)
-    if switchdev:
-        if new.action == QUEUE:
-            raise Refused("flower-switchdev-queue", errno.EINVAL, "ice: Unsupported action in switchdev mode")
-        if new.action == REDIRECT and id(new.target) not in ours:
-            words = "ice: Unsupported netdevice in switchdev mode"
-            raise Refused("flower-foreign-target", errno.EINVAL, words)
-    elif new.action == REDIRECT:
-        raise Refused("flower-legacy-redirect", errno.EOPNOTSUPP, "ice: Unsupported TC action")
-
-
 class Tc:
-    """The kernel's part: hooks, prefs, handles, and what is tried in hardware."""
+    """The kernel's part: hooks, prefs, handles, and what is tried in hardware.
 
-    def __init__(self, offload: Offload) -> None:
+    takes: whether the driver has anything that can be asked. u32_lies: of kernels whose u32 forgets that it must not
+    run in software.
+    """
+
+    def __init__(self, offload: Offload, takes: bool = True, u32_lies: bool = False) -> None:
         self._offload = offload
+        self._takes = takes
+        self._u32_lies = u32_lies
 
     def add_hook(self, device: NetDev) -> None:
         if device.hook:
@@ -127,17 +123,28 @@ class Tc:
         elif any(old.keys == new.keys and old.handle != new.handle for old in of_pref):
             raise Refused("filter-exists", errno.EEXIST)
         if not new.skip_hw:
-            try:
-                self._offload(device, new)
-                new = replace(new, in_hw=True)
-            except Refused:
-                if new.skip_sw:
-                    raise
-                bite("flower-software")
+            new = self._in_hardware(device, new)
         if there is not None:
             device.filters[device.filters.index(there)] = new
         else:
             device.filters.append(new)
+
+    def _in_hardware(self, device: NetDev, new: Filter) -> Filter:
+        try:
+            if new.kind == "u32":
+                raise Refused("u32-software", errno.EOPNOTSUPP)
+            if not self._takes:
+                raise Refused("flower-no-driver-code", errno.EOPNOTSUPP)
+            self._offload(device, new)
+            return replace(new, in_hw=True)
+        except Refused:
+            if new.kind == "u32" and new.skip_sw and self._u32_lies:
+                bite("u32-lies")
+                return new
+            if new.skip_sw:
+                raise
+            bite("flower-software")
+            return new
 
     def remove(self, device: NetDev, pref: int, handle: int | None, chain: int = 0) -> None:
         """tc filter del: one handle of a pref, or all of it."""
