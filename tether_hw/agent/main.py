@@ -227,6 +227,27 @@ def _retire(request: Request) -> dict[str, Any]:
     return retire.retire(_host(request))
 
 
+def _counts(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import rule_counts
+
+    fields = Fields(request.body, "body")
+    function = fields.text("function", limit=64)
+    fields.done()
+    return rule_counts.read(function, HostPaths(request.root))
+
+
+def _frames(request: Request) -> dict[str, Any]:
+    from tether_hw.agent.probe_frames import MOST_FRAMES, MOST_TIMES, ProbeFrame, send
+    from tether_hw.plan.facts import parse_selector
+
+    fields = Fields(request.body, "body")
+    selector = parse_selector(fields.take("device"), fields.at("device"))
+    frames = fields.objects("frames", ProbeFrame.parse, MOST_FRAMES)
+    times = fields.integer("times", 1, MOST_TIMES)
+    fields.done()
+    return send(selector, frames, times)
+
+
 _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "facts": _facts,
     "enroll": _enroll,
@@ -242,6 +263,8 @@ _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "drift": _drift,
     "revoke": _revoke,
     "retire": _retire,
+    "counts": _counts,
+    "frames": _frames,
     "probe": _probe,
 }
 

@@ -7,6 +7,7 @@ ethtool may end with 0 for a filter that the driver refused, and tc keeps the li
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from tether_hw.agent import cards, command, kernel_log, waiting
@@ -162,8 +163,17 @@ def _batch(text: str, names: dict[str, str], timeout_s: float) -> str:
     return words
 
 
-def not_proved(data: dict[str, Any], paths: HostPaths) -> tuple[list[str], list[str]]:
-    """What of a check of rules does not hold: (rules that are not as they should be, rules that run in software)."""
+@dataclass(frozen=True)
+class Seen:
+    """Rules that are not as they should be, rules that run in software, and those of others, which stay untouched."""
+
+    wrong: list[str]
+    slow: list[str]
+    others: list[str]
+
+
+def seen(data: dict[str, Any], paths: HostPaths) -> Seen:
+    """What a check of rules finds."""
     found = cards.standing(data["function"], paths)
     table = found.config[data["table"]] or {"rules": {}}
     wanted: dict[str, Any] = data["rules"]
@@ -176,8 +186,19 @@ def not_proved(data: dict[str, Any], paths: HostPaths) -> tuple[list[str], list[
             wrong.append("%s has lost its target" % place)
         elif now != wanted[place]:
             wrong.append("%s is not as planned" % place)
+    others = _others(table["rules"], wanted)
     if data["table"] == "ntuple" or found.config["device"] is None:
-        return wrong, []
+        return Seen(wrong, [], others)
     hardware = {item.place for item in cards.filters(found.config["device"]) if item.in_hw}
     slow = [place for place in sorted(wanted) if wanted[place]["offload"] != "software" and place not in hardware]
-    return wrong, slow
+    return Seen(wrong, slow, others)
+
+
+def _others(rules: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Rules that nobody planned, in words."""
+    found = []
+    for place in sorted(set(rules) - set(wanted)):
+        rule = rules[place]
+        words = rule["other"] if "other" in rule else "%#06x %s" % (rule["ethertype"], rule["action"])
+        found.append("%s (%s%s)" % (place, words, ", which has lost its target" if lost(rule) else ""))
+    return found

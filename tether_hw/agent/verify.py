@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ENGINE_UP_S = 15.0
 _STOPPED_S = 3.0  # a service manager that starts a service anew calls it stopped for about a second
 _ANSWER_S = 10.0
+_MOST_TOLD = 8  # rules of others that evidence names
 
 
 class Stopped(AgentError):
@@ -73,17 +74,19 @@ def _rules(host: Host, check: Check) -> tuple[bool, bool, str]:
     """Whether the rules are there and where they may be, whether some are in software only, and what was seen."""
     wanted = check.data["rules"]
     try:
-        wrong, slow = nic_rules.not_proved(check.data, host.paths)
+        seen = nic_rules.seen(check.data, host.paths)
     except AgentError as error:
         return False, False, error.message
-    wrong += ["%s is not in hardware" % place for place in slow if wanted[place]["offload"] == "required"]
+    wrong = [*seen.wrong]
+    wrong += ["%s is not in hardware" % place for place in seen.slow if wanted[place]["offload"] == "required"]
+    beside = "; rules of others: %s" % ", ".join(seen.others[:_MOST_TOLD]) if seen.others else ""
     if wrong:
-        return False, False, "; ".join(wrong)
-    if slow:
-        return True, True, "in software, hardware did not take them: %s" % ", ".join(slow)
+        return False, False, "; ".join(wrong) + beside
+    if seen.slow:
+        return True, True, "in software, hardware did not take them: %s%s" % (", ".join(seen.slow), beside)
     allowed = sum(1 for rule in wanted.values() if rule["offload"] == "software")
     text = "%d rules of %s are there" % (len(wanted), check.data["table"])
-    return True, False, "%s, %d of them in hardware" % (text, len(wanted) - allowed)
+    return True, False, "%s, %d of them in hardware%s" % (text, len(wanted) - allowed, beside)
 
 
 def engine_stats(host: Host) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def _touched(plan: Plan) -> str:
 
 def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[dict[str, Any]]) -> dict[str, Any]:
     """Apply and prove the links; the parts of the document. Ctrl-C says what to do next."""
-    from tether_hw.fleet import unproven, verify
+    from tether_hw.fleet import counters, unproven, verify
     from tether_hw.fleet.apply import Application, Wish
     from tether_hw.fleet.runner import Interrupted
 
@@ -208,6 +208,7 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
             absent.pop(host, None)
         wanted = {host: plan.hosts[host].checks for host in plan.hosts if host in kept}
         checks = [*one.in_software, *verify.links(reach, wanted, absent)]
+        checks += counters.prove(reach, {host: plan.hosts[host] for host in wanted}, absent)
         checks.sort(key=lambda check: (check["host"], check["id"]))
         if args.rollback_unproven:
             results = unproven.take_back(reach, plan, run_name, one.kept, checks, results)

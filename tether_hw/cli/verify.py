@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from tether_hw.cli.read_facts import read_facts
     from tether_hw.cli.results import give
     from tether_hw.errors import HostRefused
-    from tether_hw.fleet import verify
+    from tether_hw.fleet import counters, verify
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
     from tether_hw.fleet.planner import make_plan
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
             if check["check"] == "engine" and check["result"] != verify.PROVED:
                 absent.setdefault(check["host"], f"the engine of {check['host']} does not answer")
         checks += verify.links(reach, {host: plan.hosts[host].checks for host in plan.hosts}, absent)
+        checks += counters.prove(reach, plan.hosts, absent)
     failed += [result_of(HostRefused(refusal["host"], refusal["reason"])) for refusal in plan.refusals]
     failed += verify.failures(errors)
     checks.sort(key=lambda check: (check["host"], check["id"]))

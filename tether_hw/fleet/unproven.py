@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import Exit
 from tether_hw.fleet import runs
-from tether_hw.plan.checks import FAILED
+from tether_hw.plan.checks import COUNTER_CHECKS, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -27,6 +27,8 @@ def ends(plan: Plan, checks: Iterable[Mapping[str, Any]]) -> dict[str, list[str]
     found: dict[str, list[str]] = {}
     for check in checks:
         peer = peers.get((check["host"], check["id"]))
+        if check["result"] == FAILED and check["check"] in COUNTER_CHECKS:
+            found.setdefault(check["host"], []).append(f"{check['host']}: {check['id']}: {check['evidence']}")
         if check["result"] == FAILED and peer is not None:
             for host in (check["host"], peer):
                 found.setdefault(host, []).append(f"{check['host']}: {check['id']}: {check['evidence']}")

@@ -17,6 +17,8 @@ from tether_hw.plan.shape import HEX64, NAME, Fields, integer_item
 #: arrive on the queues of these lanes, none misdirected.
 LOCAL_CHECKS = ("config", "engine", "lane", "rules")
 LINK_CHECKS = ("link",)
+#: Made of a host's rules and its links when they are proved: the rules count the frames of a peer.
+COUNTER_CHECKS = ("counters",)
 PROVED, FAILED, NOT_NOW = "proved", "failed", "not provable now"
 #: Rules are there and work, but hardware did not take them: kept where that was allowed, and told.
 IN_SOFTWARE = "in software"

@@ -25,6 +25,18 @@ QUEUE, DROP, REDIRECT, GOTO = "queue", "drop", "redirect", "goto"
 ACTIONS = (QUEUE, DROP, REDIRECT, GOTO)
 OFFLOADS = ("required", "preferred", "software")
 MOST_CHAIN = 2**28 - 1
+#: EtherTypes of tags, and those that a host itself lives on, wherever a rule would send it.
+TAGS = (0x8100, 0x88A8, 0x9100)
+OF_THE_HOST = {
+    0x0800: "IPv4",
+    0x0806: "ARP",
+    0x86DD: "IPv6",
+    0x8809: "LACP",
+    0x8863: "PPPoE",
+    0x8864: "PPPoE",
+    0x888E: "802.1X",
+    0x88E5: "MACsec",
+}
 MOST_MIRRORS = 4
 #: A device that a plan makes is named by what it is: the host binds the name when the device is there.
 SYMBOLIC = re.compile(r"@(?:c[0-9]{1,3})?pf[0-9]{1,3}(?:vf[0-9]{1,4}|sf[0-9]{1,10})?\.rep\Z")

@@ -33,12 +33,14 @@ VERBS = {
     "revoke": "trust the keys of a host that left no more",
     "retire": "remove everything of ours, the identity key first",
     "drift": "what the last kept run left, what is there now, and traces of who changed it",
+    "counts": "what rules counted",
+    "frames": "send a few empty frames that fit a peer's rules",
     "probe": "find out what drivers take into hardware, and leave nothing behind",
 }
 
 
 #: Verbs that change nothing; the agent runs them sealed.
-READING = ("facts", "status", "runs", "drift")
+READING = ("facts", "status", "runs", "drift", "counts")
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,11 @@ from tether_hw.nic.steering.rule import (
     Rule,
 )
 from tether_hw.nic.units import RateBps, SizeBytes
-from tether_hw.plan.rule import MOST_MIRRORS
+from tether_hw.plan.rule import MOST_MIRRORS, OF_THE_HOST, TAGS
 from tether_hw.plan.rule_police import MOST_BITS, MOST_BURST, burst_step, shown_rate
 
 _MASKED = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}(/[0-9a-f]{2}(:[0-9a-f]{2}){5})?$"
 MaskedMac = Annotated[str, Field(pattern=_MASKED)]
-_TAGS = (0x8100, 0x88A8, 0x9100)
-#: What a host itself lives on, wherever a rule would send it.
-_OF_THE_HOST = {
-    0x0800: "IPv4",
-    0x0806: "ARP",
-    0x86DD: "IPv6",
-    0x8809: "LACP",
-    0x8863: "PPPoE",
-    0x8864: "PPPoE",
-    0x888E: "802.1X",
-    0x88E5: "MACsec",
-}
 
 
 class Match(Model):
@@ -51,10 +39,10 @@ class Match(Model):
     @field_validator("ethertype")
     @classmethod
     def _no_tag(cls, value: int) -> int:
-        if value in _TAGS:
+        if value in TAGS:
             raise ValueError("expected what is behind the tag; the tag itself is asked for by vlan")
-        if value in _OF_THE_HOST:
-            raise ValueError(f"{value:#06x} is {_OF_THE_HOST[value]}: a rule could cut off the host's own traffic")
+        if value in OF_THE_HOST:
+            raise ValueError(f"{value:#06x} is {OF_THE_HOST[value]}: a rule could cut off the host's own traffic")
         return value
 
     @field_validator("destination", "source")
