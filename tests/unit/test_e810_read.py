@@ -18,6 +18,7 @@ from tether_hw.agent.errors import AgentError
 from tether_hw.agent.sysfs import Sysfs
 from tether_hw.cli.facts import facts_lines
 from tether_hw.nic.e810 import read
+from tether_hw.nic.functions.found import choose
 from tether_hw.nic.steering import flower
 from tether_hw.plan.facts import Facts
 
@@ -149,7 +150,7 @@ class Host:
         return self.answers.get(" ".join(argv))
 
     def read(self, *selectors: dict[str, Any], functions: Sequence[str] = ()) -> dict[str, Any]:
-        chosen = read.choose(read.find(self.sysfs), selectors, [], functions)
+        chosen = choose(read.find(self.sysfs), selectors, [], functions)
         return read.read(chosen, self.sysfs, self.run, str(self.root), "6.12.95-amd64")
 
 
@@ -210,9 +211,9 @@ def test_a_card_that_nobody_has_touched(host: Host) -> None:
 )
 def test_what_is_asked_for_brings_its_card(host: Host, selector: dict[str, Any], chosen: list[str]) -> None:
     found = read.find(host.sysfs)
-    assert [one.pci for one in read.choose(found, [selector], [], [])] == chosen
-    assert [one.pci for one in read.choose(found, [], ["eth2"], [])] == [PF0, PF1]
-    assert [one.pci for one in read.choose(found, [], [], [], [CARD])] == [PF0, PF1]
+    assert [one.function for one in choose(found, [selector], [], [])] == chosen
+    assert [one.function for one in choose(found, [], ["eth2"], [])] == [PF0, PF1]
+    assert [one.function for one in choose(found, [], [], [], [CARD])] == [PF0, PF1]
 
 
 def test_a_host_without_a_card_asks_no_program(host: Host) -> None:

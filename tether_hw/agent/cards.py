@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 from tether_hw.agent import command, sysfs
 from tether_hw.agent.errors import AgentError
 from tether_hw.agent.session import connection
-from tether_hw.nic.e810 import read
-from tether_hw.nic.e810.read import Filter, Found
+from tether_hw.nic.functions import read
+from tether_hw.nic.functions.read import Filter, Found
 from tether_hw.nic.generic import read as links
 
 if TYPE_CHECKING:
@@ -36,12 +36,17 @@ def chosen(
     return read.choose(read.find(sysfs.SYSFS), selectors, devices, functions, serials)
 
 
-def collect(functions: Sequence[Found], paths: HostPaths, sizes: dict[str, Optional[int]]) -> dict[str, Any]:
-    """Config and status of these functions and their cards. sizes: device -> locations of its table of filters."""
+def collect(
+    functions: Sequence[Found], paths: HostPaths, sizes: dict[str, Optional[int]], nv: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Config and status of these functions and their cards.
+
+    sizes: device -> locations of its table of filters. nv: settings in the memory of cards that are read.
+    """
     if not functions:
         return {"functions": {}, "cards": {}, "function_status": {}, "card_status": {}}
     try:
-        document = read.read(functions, sysfs.SYSFS, ask, paths.root, platform.release())
+        document = read.read(functions, sysfs.SYSFS, ask, paths.root, platform.release(), nv)
     except ValueError as error:
         raise AgentError("the rules of this host are not understood: %s" % error) from None
     ssh = session_devices()

@@ -16,7 +16,7 @@ from typing import Any, Optional, Sequence
 
 from tether_hw.agent import cards, command, machine, offload_probe, probed, public, sealed, service
 from tether_hw.agent.host import Host
-from tether_hw.nic.e810.read import Found
+from tether_hw.nic.functions.read import Found
 from tether_hw.nic.generic import read
 from tether_hw.plan.canonical import DocumentError, load
 from tether_hw.plan.facts import SCHEMA
@@ -63,7 +63,9 @@ def collect(host: Host, name: str, devices: list[dict[str, Any]], nv: Sequence[s
     if not more <= set(nics):
         # A card is one thing: what its driver does, it does to all of its devices.
         nics, limits, links, resolved = read.read(devices, names["nics"] | more, ours)
-    there = cards.collect(functions, paths, {device: read.filter_locations(device) for device in more})
+    kept = {entry["path"][4] for entry in owned if entry["path"][0] == "functions" and entry["path"][3:4] == ["nv"]}
+    sizes = {device: read.filter_locations(device) for device in more}
+    there = cards.collect(functions, paths, sizes, sorted({*nv, *kept}))
     config = {
         "nics": nics,
         "functions": there["functions"],
@@ -101,7 +103,7 @@ def _resolved(entry: dict[str, Any], functions: Sequence[Found]) -> dict[str, An
     """A device that was asked for: what it is called here, and the function that it belongs to."""
     one = cards.function_of(functions, entry["selector"], entry["device"])
     device = entry["device"] if one is None or one.device is None else one.device
-    return {"selector": entry["selector"], "device": device, "function": None if one is None else one.pci}
+    return {"selector": entry["selector"], "device": device, "function": None if one is None else one.function}
 
 
 def _engine(paths: HostPaths) -> dict[str, Any]:

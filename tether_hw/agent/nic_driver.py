@@ -36,7 +36,7 @@ def _ours(data: NicDriver) -> None:
     """All functions of the card and no other, and a driver that a family of ours knows. Raises AgentError."""
     if data.driver != DRIVER:
         raise AgentError("driver %s is none that we take and give" % data.driver)
-    there = {one.pci for one in cards.chosen([], [], data.functions) if one.card == data.card}
+    there = {one.function for one in cards.chosen([], [], data.functions) if one.card == data.card}
     if there != set(data.functions):
         raise AgentError("card %s has the functions %s, the plan names others" % (data.card, ", ".join(sorted(there))))
 
@@ -82,12 +82,12 @@ def _bind(data: NicDriver, paths: HostPaths, snapshot: Path, timeout_s: float) -
 
 def _devices_missing(data: NicDriver, paths: HostPaths) -> Optional[str]:
     for one in cards.chosen([], [], data.functions):
-        if one.pci not in data.functions:
+        if one.function not in data.functions:
             continue
         if one.driver != data.driver:
-            return "%s has driver %s, not %s" % (one.pci, one.driver, data.driver)
-        if one.device != data.keep[one.pci].device:
-            return "the device of %s is %s, it was %s" % (one.pci, one.device, data.keep[one.pci].device)
+            return "%s has driver %s, not %s" % (one.function, one.driver, data.driver)
+        if one.device != data.keep[one.function].device:
+            return "the device of %s is %s, it was %s" % (one.function, one.device, data.keep[one.function].device)
     return None
 
 

@@ -43,9 +43,9 @@ def probe(host: Host, selectors: list[dict[str, Any]], holder: str) -> dict[str,
     try:
         nics = links.read(selectors, [], [])[0]
         for one in cards.chosen(selectors, nics, []):
-            why = _one(host, one.pci, done)
+            why = _one(host, one.function, done)
             if why is not None:
-                skipped.append({"function": one.pci, "why": why})
+                skipped.append({"function": one.function, "why": why})
     finally:
         if not _open(host):
             host.lock.release(RUN)
