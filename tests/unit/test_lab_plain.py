@@ -20,7 +20,7 @@ from tether_hw.lab.errors import LabError
 from tether_hw.lab.inventory import inventory_text, lanes_of
 from tether_hw.lab.names import MARK, LabNames, Ports, Slice, default_state, host_names
 from tether_hw.lab.process import alive, descendants, kill_marked, marked
-from tether_hw.lab.state import NETNS, USER, LabState, StateFolder
+from tether_hw.lab.state import NETNS, USER, VM, LabState, StateFolder
 from tether_hw.lab.steering import Entry, program, rotated
 from tether_hw.lab.tools import need_tools
 from tether_hw.plan.lane import lane_mac
@@ -34,11 +34,10 @@ def usual_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize(("user", "file"), [(False, "lab.yaml"), (True, "lab-user.yaml")])
-def test_the_inventory_of_two_hosts_is_the_one_in_the_project(user: bool, file: str, root_folder: Path) -> None:
-    kind = USER if user else NETNS
+@pytest.mark.parametrize(("kind", "file"), [(NETNS, "lab.yaml"), (USER, "lab-user.yaml"), (VM, "lab-vm.yaml")])
+def test_the_inventory_of_two_hosts_is_the_one_in_the_project(kind: str, file: str, root_folder: Path) -> None:
     names = LabNames(default_state().resolve())
-    place = names.first_port if user else names.first_slice
+    place = names.first_port if kind == USER else names.first_slice
     text = inventory_text(default_state(), LabState(names.lab_id, kind, ["a", "b"], 2, place))
     assert text == (root_folder / "inventory" / file).read_text(encoding="utf-8")
 

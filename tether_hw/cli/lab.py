@@ -13,6 +13,10 @@ from tether_hw.cli.common import add_json, positive
 from tether_hw.cli.exits import Exit
 from tether_hw.lab.faults import CUTS, FAULTS, SSH_ALL
 
+NETNS, VM = "netns", "vm"
+TIERS = (NETNS, VM)
+KERNELS = ("6.1", "6.12")
+
 DESCRIPTION = """\
 As root: hosts with a root, sshd, files, processes and links of their own, made from namespaces, and a switch that
 picks the receiver's queue by lane address. Without root: two hosts as processes of this user, over UDP on loopback.
@@ -25,12 +29,12 @@ def add_parser(subparsers: Any) -> None:
     verbs = parser.add_subparsers(dest="lab_verb", metavar="VERB", title="verbs", required=True)
     up = verbs.add_parser("up", help="make the hosts and their links")
     _counts(up, hosts=2, queues=2)
-    _user(up)
+    _kind(up)
     _common(up, verbs.add_parser("down", help="take everything away, also what a killed up left"))
     _common(verbs.add_parser("status", help="what is there, and which faults it has"))
     inventory = verbs.add_parser("inventory", help="print the inventory of the lab")
     _counts(inventory, hosts=None, queues=None)
-    _user(inventory)
+    _kind(inventory)
     _common(inventory)
     fault = verbs.add_parser(
         "fault",
@@ -50,7 +54,11 @@ def add_parser(subparsers: Any) -> None:
     heal.add_argument("host", metavar="HOST")
     reboot = verbs.add_parser("reboot", help="end all processes of a host and start it again with the same disk")
     reboot.add_argument("host", metavar="HOST")
-    _common(fault, heal, reboot)
+    snapshot = verbs.add_parser("snapshot", help="keep a virtual host as it is now, memory included")
+    snapshot.add_argument("host", metavar="HOST")
+    restore = verbs.add_parser("restore", help="put a virtual host back to its snapshot")
+    restore.add_argument("host", metavar="HOST")
+    _common(fault, heal, reboot, snapshot, restore)
 
 
 def _counts(parser: argparse.ArgumentParser, hosts: int | None, queues: int | None) -> None:
@@ -58,8 +66,15 @@ def _counts(parser: argparse.ArgumentParser, hosts: int | None, queues: int | No
     parser.add_argument("--queues", metavar="Q", type=positive, default=queues, help="queues of each data NIC (2)")
 
 
-def _user(parser: argparse.ArgumentParser) -> None:
+def _kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", action="store_true", help="the lab without root")
+    parser.add_argument(
+        "--tier", choices=TIERS, default=NETNS, help="what hosts are made of: namespaces, or virtual machines (netns)"
+    )
+    virtual = parser.add_argument_group("with --tier vm")
+    virtual.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="Debian's kernel series (%(default)s)")
+    virtual.add_argument("--flower", action="store_true", help="the simulated NIC says yes to every flower rule")
+    virtual.add_argument("--processors", metavar="N", type=positive, default=0, help="of each host (2 if there are)")
 
 
 def _state(parser: argparse.ArgumentParser) -> None:
@@ -81,14 +96,14 @@ def run(args: argparse.Namespace) -> int:
     folder = control.state_folder(args.state)
     verb = args.lab_verb
     if verb == "inventory":
-        text = control.inventory(folder, args.hosts, args.queues, args.user)
+        text = control.inventory(folder, args.hosts, args.queues, args.user, virtual(args))
         if args.json:
             output.emit_json({"schema": "tether.lab.inventory/1", "inventory": text})
         else:
             output.result(text.rstrip("\n"))
         return Exit.DONE
     if verb == "up":
-        control.up(folder, args.hosts, args.queues, args.user, output.say)
+        control.up(folder, args.hosts, args.queues, args.user, output.say, virtual(args))
     elif verb == "down":
         control.down(folder, output.say)
     elif verb == "fault":
@@ -98,12 +113,26 @@ def run(args: argparse.Namespace) -> int:
             output.say(f"{args.host}: healed {healed}")
     elif verb == "reboot":
         control.reboot(folder, args.host)
+    elif verb == "snapshot":
+        control.snapshot(folder, args.host)
+    elif verb == "restore":
+        control.restore(folder, args.host)
     document = control.status(folder)
     if args.json:
         output.emit_json(document)
     elif verb in ("status", "up"):
         show(document)
     return Exit.DONE
+
+
+def virtual(args: argparse.Namespace) -> Any:
+    """What is asked of virtual hosts; None for the other labs."""
+    from tether_hw.lab.control import Virtual
+    from tether_hw.lab.vm.recipe import FLOWER, STOCK
+
+    if args.tier != VM:
+        return None
+    return Virtual(args.kernel, FLOWER if args.flower else STOCK, args.processors)
 
 
 def show(document: dict[str, Any]) -> None:

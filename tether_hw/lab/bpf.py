@@ -18,7 +18,8 @@ ADD, MOV, EXIT, CALL = 0x00, 0xB0, 0x90, 0x80
 JEQ, JGT, JNE = 0x10, 0x20, 0x50
 K, X = 0x00, 0x08
 LDX, STX = 0x61, 0x63  # LDX | MEM and STX | MEM of 32 bits; half words and 64 bits by the size bits
-SIZE_U32, SIZE_U16, SIZE_U64 = 0x00, 0x08, 0x18
+SIZE_U32, SIZE_U16, SIZE_U8, SIZE_U64 = 0x00, 0x08, 0x10, 0x18
+LD_ABSOLUTE = 0x20
 
 
 class Assembler:
@@ -45,6 +46,10 @@ class Assembler:
 
     def load(self, register: int, base: int, offset: int, size: int = SIZE_U32) -> None:
         self._add(LDX | size, register, base, offset, 0)
+
+    def load_absolute(self, offset: int, size: int) -> None:
+        """Register 0 becomes that field of the packet as a number; register 6 must hold the context."""
+        self._add(LD_ABSOLUTE | {4: SIZE_U32, 2: SIZE_U16, 1: SIZE_U8}[size], 0, 0, 0, offset)
 
     def store(self, base: int, offset: int, source: int) -> None:
         self._add(STX, base, source, offset, 0)
@@ -75,12 +80,16 @@ class Assembler:
 
 def load_classifier(code: bytes, name: str) -> int:
     """Loads a program for tc; returns its descriptor. Raises OSError with the verifier's words."""
+    return load_program(PROG_TYPE_SCHED_CLS, code, name)
+
+
+def load_program(kind: int, code: bytes, name: str) -> int:
     instructions = ctypes.create_string_buffer(code, len(code))
     licence = ctypes.create_string_buffer(b"Apache-2.0")
     log = ctypes.create_string_buffer(LOG_BYTES)
     attributes = struct.pack(
         "<IIQQIIQII16s",
-        PROG_TYPE_SCHED_CLS,
+        kind,
         len(code) // 8,
         ctypes.addressof(instructions),
         ctypes.addressof(licence),

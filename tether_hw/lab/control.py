@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,10 @@ from tether_hw.lab.faults import CUT_SSH, CUTS, FAULTS
 from tether_hw.lab.inventory import inventory_text
 from tether_hw.lab.names import BASTION, DEFAULT_PORT, DEFAULT_SLICE, MAX_QUEUES, LabNames, default_state, host_names
 from tether_hw.lab.netlab import NetLab
-from tether_hw.lab.state import NETNS, UP, USER, LabState, StateFolder
+from tether_hw.lab.state import NETNS, UP, USER, VM, LabState, StateFolder
 from tether_hw.lab.userlab import UserLab
+from tether_hw.lab.vm.recipe import DEFAULT_KERNEL, STOCK, series
+from tether_hw.lab.vmlab import VmLab
 
 STATUS_SCHEMA = "tether.lab.status/1"
 Say = Callable[[str], None]
@@ -41,11 +44,22 @@ def may_make_namespaces() -> bool:
     return os.geteuid() == 0
 
 
+@dataclass(frozen=True)
+class Virtual:
+    """What a lab of virtual hosts is asked for besides; processors 0: as many as there are, up to 2."""
+
+    kernel: str = DEFAULT_KERNEL
+    netdevsim: str = STOCK
+    processors: int = 0
+
+
 def backend(folder: StateFolder, kind: str) -> Backend:
+    if kind == VM:
+        return VmLab(folder)
     return UserLab(folder) if kind == USER else NetLab(folder)
 
 
-def wanted(folder: StateFolder, hosts: int, queues: int, user: bool) -> LabState:
+def wanted(folder: StateFolder, hosts: int, queues: int, user: bool, virtual: Virtual | None = None) -> LabState:
     """The record of a lab that is to be made. Raises LabError for counts that no lab can have."""
     if not 1 <= queues <= MAX_QUEUES:
         raise LabError(f"a NIC of the lab has 1 to {MAX_QUEUES} queues, not {queues}")
@@ -53,12 +67,18 @@ def wanted(folder: StateFolder, hosts: int, queues: int, user: bool) -> LabState
     kind = USER if user or not may_make_namespaces() else NETNS
     default = DEFAULT_PORT if kind == USER else DEFAULT_SLICE
     first = names.first_port if kind == USER else names.first_slice
-    return LabState(names.lab_id, kind, host_names(hosts), queues, default if names.is_default else first)
+    state = LabState(names.lab_id, kind, host_names(hosts), queues, default if names.is_default else first)
+    if virtual is not None:
+        if kind == USER:
+            raise LabError("virtual hosts need root: their links are taps in a namespace of the lab")
+        state.kind, state.kernel = VM, series(virtual.kernel).name
+        state.netdevsim, state.processors = virtual.netdevsim, virtual.processors or min(2, os.cpu_count() or 1)
+    return state
 
 
-def up(folder: StateFolder, hosts: int, queues: int, user: bool, say: Say) -> LabState:
+def up(folder: StateFolder, hosts: int, queues: int, user: bool, say: Say, virtual: Virtual | None = None) -> LabState:
     """Makes the lab, or finds it made; what a broken `up` left is taken away first."""
-    state = wanted(folder, hosts, queues, user)
+    state = wanted(folder, hosts, queues, user, virtual)
     if state.kind == USER and may_make_namespaces():
         raise LabError("the lab without root is for an ordinary user: root's sshd would not be one", hint="su USER")
     with folder.locked(create=True):
@@ -88,7 +108,7 @@ def readable(folder: StateFolder) -> LabState | None:
 
 
 def _already(there: LabState, asked: LabState, say: Say) -> LabState:
-    if (there.kind, there.hosts, there.queues) != (asked.kind, asked.hosts, asked.queues):
+    if any(getattr(there, name) != getattr(asked, name) for name in ("kind", "hosts", "queues", "kernel", "netdevsim")):
         raise LabError(
             f"a lab is up already, with {len(there.hosts)} hosts of {there.queues} queues ({there.kind})",
             hint="tether lab down",
@@ -144,12 +164,14 @@ def status(folder: StateFolder) -> dict[str, Any]:
     return document
 
 
-def inventory(folder: StateFolder, hosts: int | None, queues: int | None, user: bool) -> str:
+def inventory(
+    folder: StateFolder, hosts: int | None, queues: int | None, user: bool, virtual: Virtual | None = None
+) -> str:
     """The inventory of the lab that is up, or of one that would be made with these counts."""
     there = folder.read()
     if there is not None and there.phase == UP and hosts is None and queues is None:
         return folder.inventory.read_text(encoding="utf-8")
-    return inventory_text(folder.path, wanted(folder, hosts or 2, queues or 2, user))
+    return inventory_text(folder.path, wanted(folder, hosts or 2, queues or 2, user, virtual))
 
 
 def fault(folder: StateFolder, name: str, what: str, cut: str) -> None:
@@ -166,6 +188,22 @@ def heal(folder: StateFolder, name: str) -> list[str]:
 def reboot(folder: StateFolder, name: str) -> None:
     with _running(folder, name, bastion=True) as (lab, state):
         lab.reboot(state, name)
+
+
+def snapshot(folder: StateFolder, name: str) -> None:
+    with _running(folder, name, bastion=False) as (lab, state):
+        _virtual(lab).snapshot(state, name)
+
+
+def restore(folder: StateFolder, name: str) -> None:
+    with _running(folder, name, bastion=False) as (lab, state):
+        _virtual(lab).restore(state, name)
+
+
+def _virtual(lab: Backend) -> VmLab:
+    if not isinstance(lab, VmLab):
+        raise LabError("only virtual hosts have snapshots", hint="tether lab up --tier vm")
+    return lab
 
 
 class _running:  # noqa: N801 - reads as a verb where it is used

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -140,27 +140,32 @@ def build(cache: Path, image: Path, lock: int, say: Callable[[str], None]) -> No
     for stale in cache.glob("lab-root-*.partial"):
         shutil.rmtree(stale)
     partial = image.with_name(image.name + ".partial")
-    sources = cache / "lab-root.sources.list"
+    say(f"making the root image {image} with mmdebstrap (once, about a minute)")
+    bootstrap(cache, partial, PACKAGES, lock)
+    finish(partial)
+    partial.rename(image)
+
+
+def bootstrap(work: Path, target: Path, packages: Sequence[str], lock: int) -> None:
+    """A minimal Debian with these packages in a new folder; whoever lives on as its maker holds the lock."""
+    sources = work / "lab-root.sources.list"
     lines = apt_sources()
     sources.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    say(f"making the root image {image} with mmdebstrap (once, about a minute)")
     # Its own pid and mount namespaces, and a death signal: nothing of it outlives this process.
     command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL"]
     command += ["mmdebstrap", "--mode=root", "--variant=minbase", "--quiet", "--format=directory"]
     command += ["--aptopt=APT::Install-Recommends false"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in NOT_UNPACKED]
-    command += [f"--include={','.join(PACKAGES)}", SUITE, str(partial)]
+    command += [f"--include={','.join(packages)}", SUITE, str(target)]
     command += [str(sources)] if lines else []
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, pass_fds=(lock,), check=False
     )
     sources.unlink()
     if done.returncode != 0:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
         reason = "\n".join(done.stderr.strip().splitlines()[-5:])
         raise LabError(f"mmdebstrap ended with {done.returncode}: {reason}")
-    finish(partial)
-    partial.rename(image)
 
 
 def finish(root: Path) -> None:

@@ -6,12 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from tether_hw.lab.names import BASTION, LINK, NIC, Ports, Slice
-from tether_hw.lab.state import USER, LabState
+from tether_hw.lab.state import USER, VM, LabState
 from tether_hw.plan.lane import lane_mac
 
 NETNS_HEAD = """\
 # The lab of `tether lab up`: two hosts on this machine, each with its own root, sshd and network, and one data link.
 # `tether lab inventory --hosts N` prints the same for N hosts. Every second host is reached through the bastion.
+"""
+VM_HEAD = """\
+# The lab of `tether lab up --tier vm`: two virtual machines with Debian's kernel and systemd, and one data link.
+# `tether lab inventory --tier vm --hosts N` prints the same for N hosts.
 """
 USER_HEAD = """\
 # The lab without root: two hosts as processes of the user who runs `tether lab up`, each with its own sshd and folder.
@@ -33,6 +37,8 @@ def shown(path: Path) -> str:
 def inventory_text(state_folder: Path, state: LabState) -> str:
     """The inventory as YAML; for two hosts in the usual place it is the one that the project carries as a file."""
     folder = shown(state_folder)
+    if state.kind == VM:
+        return vm_text(folder, state)
     return user_text(folder, state) if state.kind == USER else netns_text(folder, state)
 
 
@@ -75,6 +81,29 @@ hosts:
     for index, name in enumerate(state.hosts):
         jump = f", jump: {BASTION}" if place.is_inner(index) else ""
         text += f"  {name}: {{address: {place.host(index)}{jump}}}\n"
+    return text + link_text(state, 3000)
+
+
+def vm_text(folder: str, state: LabState) -> str:
+    place = Slice(state.place)
+    text = VM_HEAD + common_head(folder)
+    text += f"""\
+defaults:
+  user: root
+  identity_file: {folder}/id_ed25519
+  nics:
+    {NIC}:
+      family: generic
+      device: {{name: {NIC}}}
+      queues: {state.queues}
+      carrier: af_xdp
+      lanes: {{on: pf, queues: [{numbers(state.queues)}], by: mac}}
+  engine:
+    metrics: {{listen: "127.0.0.1:9464"}}
+
+hosts:
+"""
+    text += "".join(f"  {name}: {{address: {place.host(index)}}}\n" for index, name in enumerate(state.hosts))
     return text + link_text(state, 3000)
 
 

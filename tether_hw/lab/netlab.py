@@ -59,23 +59,28 @@ class NetLab:
         need_tools(TOOLS)
         ensure_image(cache_folder(), say)
         try:
-            with cache_lock(cache_folder(), say):  # two labs must not choose the same slice
-                state.place = self._free_slice()
-                self.folder.write(state)
-                switch = Switch.start(self.names, self.environment)
-                self._write_switch(switch)
-                switch.wire(Slice(state.place))
+            switch = self.start_switch(state, say)
             self._keys(state)
             begun = [self._power_on(state, switch, name) for name in [BASTION, *state.hosts]]
             for host in begun:
                 host.wait()
-            self._steer(state, switch)
+            self.steer(state, switch)
             self.folder.replace(self.folder.inventory, inventory_text(self.folder.path, state))
             state.phase = UP
             self.folder.write(state)
         except BaseException:
             self.clear()
             raise
+
+    def start_switch(self, state: LabState, say: Callable[[str], None]) -> Switch:
+        """Chooses the lab's addresses and makes the namespace with its bridges."""
+        with cache_lock(cache_folder(), say):  # two labs must not choose the same slice
+            state.place = self._free_slice()
+            self.folder.write(state)
+            switch = Switch.start(self.names, self.environment)
+            self._write_switch(switch)
+            switch.wire(Slice(state.place))
+        return switch
 
     def clear(self) -> int:
         """Takes everything away that carries the mark or the name of this lab; returns how many processes ended."""
@@ -91,7 +96,7 @@ class NetLab:
     def complete(self, state: LabState) -> bool:
         """True when every part that should be there is."""
         hosts = [self.host(name).pid() for name in [BASTION, *state.hosts] if not state.is_off(name)]
-        return state.phase == UP and None not in hosts and self._switch_pid() is not None
+        return state.phase == UP and None not in hosts and self.has_switch()
 
     def reboot(self, state: LabState, name: str) -> None:
         """Ends all processes of a host and powers it on again with the same disk; its faults are healed by it."""
@@ -100,7 +105,7 @@ class NetLab:
         state.faults.pop(name, None)
         begun = self._power_on(state, switch, name)
         begun.wait()
-        self._steer(state, switch)
+        self.steer(state, switch)
         self.folder.write(state)
 
     def fault(self, state: LabState, name: str, fault: str, cut: str) -> None:
@@ -123,7 +128,7 @@ class NetLab:
             known.add(WRONG_QUEUE)
         state.faults[name] = sorted(known)
         if fault == WRONG_QUEUE:
-            self._steer(state, self.switch())
+            self.steer(state, self.switch())
         self.folder.write(state)
 
     def _pull_plug(self, switch: Switch, name: str) -> None:
@@ -145,13 +150,16 @@ class NetLab:
         switch = self.switch()
         if name != BASTION:
             switch.set_port(name, up=True)
-            self._steer(state, switch)
+            self.steer(state, switch)
         switch.set_port(f"{name}-mgmt0", up=True)
         host = self.host(name)
         if not host.ssh_listens():
             host.start_ssh()
         self.folder.write(state)
         return healed
+
+    def has_switch(self) -> bool:
+        return self._switch_pid() is not None
 
     def switch(self) -> Switch:
         pid = self._switch_pid()
@@ -170,7 +178,8 @@ class NetLab:
                 table = rotated(table, name)
         return table
 
-    def _steer(self, state: LabState, switch: Switch) -> None:
+    def steer(self, state: LabState, switch: Switch) -> None:
+        """Puts the table of the moment into force on the data ports of all hosts that are on."""
         ports = {name: FIRST_PORT_INDEX + i for i, name in enumerate(state.hosts) if not state.is_off(name)}
         switch.steer(self.table(state), ports)
 

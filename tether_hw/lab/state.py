@@ -20,7 +20,7 @@ from tether_hw.lab.faults import POWER_CUT
 SCHEMA = "tether.lab/1"
 RECORD = "lab.json"
 STARTING, UP = "starting", "up"
-NETNS, USER = "netns", "user"
+NETNS, USER, VM = "netns", "user", "vm"
 OWN_ENTRIES = (
     "hosts",
     "sshd",
@@ -36,7 +36,10 @@ LOCK_S = 120.0
 
 @dataclass
 class LabState:
-    """The record. ``place`` is the slice of management addresses, or the first port of a lab without root."""
+    """The record. ``place`` is the slice of management addresses, or the first port of a lab without root.
+
+    From ``kernel`` on: of virtual hosts alone.
+    """
 
     lab_id: str
     kind: str
@@ -46,6 +49,10 @@ class LabState:
     phase: str = STARTING
     faults: dict[str, list[str]] = field(default_factory=dict)
     boots: dict[str, int] = field(default_factory=dict)
+    kernel: str = ""
+    netdevsim: str = ""
+    processors: int = 0
+    snapshots: list[str] = field(default_factory=list)
 
     def is_off(self, host: str) -> bool:
         """True for a host whose power was cut and not given back."""
