@@ -12,8 +12,11 @@ import pytest
 
 from tests.support import fleet_facts
 from tests.support.cases import Case, applied, cases, run, seen, setting_of
-from tether_hw.fleet import planner, planner_e810, planner_engine
+from tether_hw.fleet import planner, planner_cx7, planner_e810, planner_engine
 from tether_hw.fleet.planner import make_plan
+from tether_hw.nic.cx7 import limits as cx7_limits
+from tether_hw.nic.cx7 import nv as cx7_nv
+from tether_hw.nic.cx7 import steer as cx7_steer
 from tether_hw.nic.e810 import package, placement, steer
 from tether_hw.nic.e810 import plan as e810_plan
 from tether_hw.nic.functions import tables
@@ -26,10 +29,22 @@ from tether_hw.plan.shape import ShapeError
 from tether_hw.plan.undo import undo_order
 
 CASES = cases()
-#: Kinds that no family plans.
-UNPLANNED = {"host_reboot", "nic_param", "nic_function", "nic_sf", "nic_vf_binding", "nic_nv"}
 #: Where refusals are written.
-PLANNERS = (planner, planner_engine, planner_e810, generic_plan, e810_plan, steer, tables, placement, package)
+PLANNERS = (
+    planner,
+    planner_engine,
+    planner_e810,
+    planner_cx7,
+    generic_plan,
+    e810_plan,
+    steer,
+    tables,
+    placement,
+    package,
+    cx7_steer,
+    cx7_limits,
+    cx7_nv,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -94,17 +109,36 @@ def test_every_case_says_what_it_shows() -> None:
 
 def test_every_kind_of_step_has_a_case(tmp_path: Path) -> None:
     planned = {step["step"].split("-")[1] for case in CASES for step in steps_of(case)}
-    assert planned == set(KINDS) - UNPLANNED
+    assert planned == set(KINDS)
 
 
 def test_every_driver_has_first_second_change_and_remove() -> None:
     names = {case.name for case in CASES}
-    for driver in ("veth", "virtio", "ice", "user", "e810-new-kernel", "e810-switchdev", "e810-package"):
+    for driver in (
+        "veth",
+        "virtio",
+        "ice",
+        "user",
+        "e810-new-kernel",
+        "e810-switchdev",
+        "e810-package",
+        "cx7-mlx5",
+        "cx7-netdevsim",
+    ):
         for what in ("first", "second"):
             assert any(name.startswith(f"{driver}-{what}") for name in names), (driver, what)
-    for driver in ("veth", "virtio", "ice", "e810-new-kernel", "e810-switchdev", "e810-package"):
+    for driver in (
+        "veth",
+        "virtio",
+        "ice",
+        "e810-new-kernel",
+        "e810-switchdev",
+        "e810-package",
+        "cx7-mlx5",
+        "cx7-netdevsim",
+    ):
         assert any(name.startswith(f"{driver}-remove") for name in names), driver
-    for driver in ("veth", "virtio", "e810-new-kernel", "e810-switchdev", "e810-package"):
+    for driver in ("veth", "virtio", "e810-new-kernel", "e810-switchdev", "e810-package", "cx7-mlx5", "cx7-netdevsim"):
         assert any(name.startswith(f"{driver}-change") for name in names), driver
 
 

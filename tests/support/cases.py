@@ -8,7 +8,8 @@ keys       host -> public key; "made" gives each host the same digit 64 times
 packages   file beside the inventory -> {make, version} of a package made here; `sha256: of FILE` names its digest
 facts      host -> {devices: {name: driver}, config, status, selectors}: what differs from an untouched host;
            {card: {config, status, search}} gives it an E810 with the ports eth1 and eth2, changed by these;
-           search: where its driver looks for packages, in this order
+           search: where its driver looks for packages, in this order; {cx7: {config, status}} gives it a ConnectX-7
+           with cx0 and cx1, {sim: {config, status}} a device of netdevsim with sim0
 bundle     newer: another one than was applied before; without-xdp: its engine lacks that carrier
 meanwhile  host -> what somebody else changed of config after the first of `previous` was applied
 irreversible  the reason that a step gives for having no undo
@@ -25,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from tests.support import fleet_facts
+from tests.support import facts_cx7, fleet_facts
 from tests.support.e810_packages import package_bytes
 from tether_hw.agent.owned import merge as merge_owned
 from tether_hw.fleet import packages
@@ -118,6 +119,11 @@ def starting_facts(case: Case) -> dict[str, Facts]:
                 of_card["cards"][fleet_facts.CARD]["files"] = {path: files.get(path) for path in card["search"]}
                 standing["cards"][fleet_facts.CARD]["search"] = card["search"]
             config, status = fleet_facts.merge(of_card, config), fleet_facts.merge(standing, status)
+        for word, make in (("cx7", facts_cx7.card), ("sim", facts_cx7.simulated)):
+            if word in spec:
+                differs = spec.pop(word) or {}
+                of_card, standing = make(differs.get("config"), differs.get("status"))
+                config, status = fleet_facts.merge(of_card, config), fleet_facts.merge(standing, status)
         if isinstance(case.document.get("keys", "made"), dict) and "keys" not in case.document["facts"][name].get(
             "config", {}
         ):

@@ -28,7 +28,10 @@ class BundleOffer:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a plan depends on beside inventory and facts."""
+    """What a plan depends on beside inventory and facts.
+
+    forced: rules that hardware does not take are set all the same, for read-back to judge.
+    """
 
     bundles: Mapping[str, BundleOffer]
     profiles: Profiles
@@ -37,6 +40,7 @@ class Setting:
     made: str = ""
     recorded: bool = False
     packages: Packages = field(default_factory=Packages)
+    forced: bool = False
 
 
 @dataclass

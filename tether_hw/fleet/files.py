@@ -9,9 +9,9 @@ from typing import Any
 from tether_hw.errors import HostRefused
 from tether_hw.fleet.draft import Setting
 from tether_hw.fleet.engine_intent import ConfigError, engine_intent, engine_user
+from tether_hw.fleet.files_cx7 import cx7_files
 from tether_hw.fleet.files_e810 import e810_files
 from tether_hw.fleet.inventory import Inventory
-from tether_hw.fleet.planner_e810 import dpdk_nics
 from tether_hw.fleet.render import SYSUSERS_TEMPLATE, render
 from tether_hw.plan.canonical import file_text
 from tether_hw.plan.facts import Facts
@@ -26,8 +26,8 @@ def host_files(inventory: Inventory, name: str, facts: Facts | None, setting: Se
     Raises HostRefused where the inventory says too little.
     """
     host = inventory.hosts[name]
-    files = e810_files(inventory, name, facts, setting)
-    if not inventory.lanes[name] or dpdk_nics(inventory, name):
+    files = {**e810_files(inventory, name, facts, setting), **cx7_files(inventory, name, facts, setting)}
+    if not inventory.lanes[name] or any(nic.own_carrier == "dpdk" for nic in host.nics.values()):
         return files  # an engine that cannot drive its lanes has no files
     paths = _paths(host.root, facts)
     devices = {}

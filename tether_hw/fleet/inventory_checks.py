@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tether_hw.fleet.contact_checks import check_contact
 from tether_hw.fleet.explain import nearest
+from tether_hw.fleet.inventory_cx7 import check_cx7
 from tether_hw.fleet.inventory_e810 import check_e810
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU, Host
@@ -31,6 +32,7 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
         for nic in host.nics:
             _nic(inventory, loader, name, nic)
         check_e810(loader, name, host)
+        check_cx7(loader, name, host)
         _devices(loader, name, host)
         _engine(inventory, loader, name, host)
         _peers(inventory, loader, name, host)

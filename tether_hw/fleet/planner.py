@@ -15,9 +15,11 @@ from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
+from tether_hw.fleet.planner_cx7 import plan_cx7
 from tether_hw.fleet.planner_e810 import dpdk_nics, leaves_safe_mode, plan_e810, without_driver
 from tether_hw.fleet.planner_engine import carriers, engine_steps
 from tether_hw.fleet.removals import nic_removals
+from tether_hw.nic.cx7.model import Cx7Nic
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.generic.plan import plan_nic
 from tether_hw.plan.canonical import digest
@@ -41,6 +43,11 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "nic_vfs": (),
     "nic_eswitch": ("devlink",),
     "nic_driver": ("modprobe", "devlink"),
+    "nic_param": ("devlink",),
+    "nic_vf_binding": (),
+    "nic_function": ("devlink", "ip"),
+    "nic_sf": ("devlink",),
+    "nic_nv": (),
     "ddp_package": (),
     "host_reboot": (),
 }
@@ -87,9 +94,10 @@ def _plan_host(inventory: Inventory, name: str, draft: HostDraft, setting: Setti
     _nics(inventory, name, draft, setting, devices)
     draft.nic_steps.extend(nic_removals(draft.facts, inventory, name, devices, draft.notes))
     plan_e810(inventory, name, draft, setting, devices)
+    plan_cx7(inventory, name, draft, setting, devices)
     _privilege(draft)
     intent = None
-    away = dpdk_nics(inventory, name)
+    away = [nic for nic, model in inventory.hosts[name].nics.items() if model.own_carrier == "dpdk"]
     if inventory.lanes[name] and not away and len(devices) == len(inventory.hosts[name].nics):
         try:
             intent = engine_intent(inventory, name, devices, draft.paths, draft.facts.status["cpus"])
@@ -205,7 +213,7 @@ def _lane_notes(inventory: Inventory, name: str, draft: HostDraft) -> None:
         lanes = [
             lane
             for lane in inventory.lanes[name]
-            if lane.link == link and "mac" in lane.address and not isinstance(host.nics[lane.nic], E810Nic)
+            if lane.link == link and "mac" in lane.address and not isinstance(host.nics[lane.nic], E810Nic | Cx7Nic)
         ]
         if len(lanes) > 1 and inventory.links[link].delivers is None:
             note = f"link {link}: {len(lanes)} lanes, 1 effective queue, others by ring: this family cannot steer"

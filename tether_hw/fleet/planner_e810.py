@@ -16,7 +16,7 @@ from tether_hw.nic.functions.lane import LaneAt
 
 
 def dpdk_nics(inventory: Inventory, name: str) -> list[str]:
-    """The NICs of a host that DPDK drives."""
+    """The NICs of a host that DPDK drives alone: the kernel may have no device of them."""
     nics = inventory.hosts[name].nics.items()
     return sorted(nic_name for nic_name, nic in nics if isinstance(nic, E810Nic) and nic.mode == "dpdk")
 
@@ -44,6 +44,8 @@ def plan_e810(inventory: Inventory, name: str, draft: HostDraft, setting: Settin
     cards: dict[str, list[Port]] = {}
     for path in (entry["path"] for entry in status["owned"]):
         serial = config["functions"].get(path[1], {}).get("card") if path[0] == "functions" else path[1]
+        if path[0] == "functions" and config["functions"].get(path[1], {}).get("mlx5") is not None:
+            continue  # of another family
         if path[0] in ("functions", "cards"):
             if serial in config["cards"]:
                 cards.setdefault(serial, [])

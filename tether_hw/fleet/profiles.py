@@ -12,16 +12,20 @@ from tether_hw.data import data_path
 from tether_hw.errors import InputErrors, Problem
 from tether_hw.fleet import source
 from tether_hw.fleet.explain import explain
+from tether_hw.nic.cx7.capability import Capabilities as Cx7Capabilities
 from tether_hw.nic.e810.capability import Capabilities
 from tether_hw.nic.generic.profile import Profile
 
 
 class Profiles:
-    """The profiles of the family `generic` by driver, and what the driver of E810 cards can do."""
+    """The profiles of the family `generic` by driver, and what the drivers of the other families can do."""
 
-    def __init__(self, by_driver: Mapping[str | None, Profile], e810: Capabilities) -> None:
+    def __init__(
+        self, by_driver: Mapping[str | None, Profile], e810: Capabilities, cx7: Mapping[str, Cx7Capabilities]
+    ) -> None:
         self._by_driver = by_driver
         self.e810 = e810
+        self.cx7 = cx7
 
     def of(self, driver: str | None) -> Profile:
         """The profile of a driver; a device without one is loopback."""
@@ -52,9 +56,10 @@ def load() -> Profiles:
     if None not in found:
         problems.append(Problem(str(data_path("profiles")), 0, 0, "", "there is no default profile"))
     e810 = _capabilities(problems)
+    cx7 = _cx7(problems)
     if problems or e810 is None:
         raise InputErrors(problems)
-    return Profiles(found, e810)
+    return Profiles(found, e810, cx7)
 
 
 def _capabilities(problems: list[Problem]) -> Capabilities | None:
@@ -64,3 +69,16 @@ def _capabilities(problems: list[Problem]) -> Capabilities | None:
     except ValidationError as error:
         problems.extend(explain(error, tree, Capabilities))
         return None
+
+
+def _cx7(problems: list[Problem]) -> dict[str, Cx7Capabilities]:
+    found = {}
+    for path in sorted((data_path("profiles") / "cx7").glob("*.yaml")):
+        tree = source.read(path, problems)
+        try:
+            profile = Cx7Capabilities.model_validate(tree.plain())
+        except ValidationError as error:
+            problems.extend(explain(error, tree, Cx7Capabilities))
+            continue
+        found[profile.driver] = profile
+    return found

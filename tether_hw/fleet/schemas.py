@@ -13,6 +13,7 @@ from tether_hw.fleet.run_shapes import RUN_SHAPES
 from tether_hw.fleet.shapes import SHAPES
 from tether_hw.fleet.sim_shapes import SIM_SHAPES
 from tether_hw.fleet.trace_shapes import TRACE_SHAPES
+from tether_hw.nic.cx7.capability import Capabilities as Cx7Capabilities
 from tether_hw.nic.e810.capability import Capabilities
 from tether_hw.nic.e810.profile import ParserProfile
 from tether_hw.nic.generic.profile import Profile
@@ -37,6 +38,7 @@ def _inventory() -> dict[str, Any]:
     for union in (
         *definitions["Host"]["properties"]["nics"]["patternProperties"].values(),
         definitions["WantedRule"]["properties"]["action"],
+        definitions["Cx7Nic"]["properties"]["vfs"]["anyOf"][0],
     ):
         union["anyOf"] = union.pop("oneOf")
     partial = {key: value for key, value in definitions["Host"].items() if key != "required"}
@@ -45,7 +47,7 @@ def _inventory() -> dict[str, Any]:
     definitions["Inherited"] = partial
     # What a host inherits need not stand in it.
     definitions["Host"] = {key: value for key, value in definitions["Host"].items() if key != "required"}
-    for name in ("GenericNic", "E810Nic", "Ddp", "Udp", "Metrics"):
+    for name in ("GenericNic", "E810Nic", "Cx7Nic", "Sf", "Ddp", "Udp", "Metrics"):
         definitions[name] = {key: value for key, value in definitions[name].items() if key != "required"}
     schema["properties"]["defaults"] = {"$ref": "#/$defs/Inherited"}
     schema["properties"]["groups"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Inherited"}}
@@ -62,6 +64,9 @@ SCHEMAS: dict[str, Entry] = {
     "keys": Entry("a keys file", KeysFile.model_json_schema),
     "profile": Entry("a driver of the NIC family generic", Profile.model_json_schema),
     "e810-driver": Entry("what the driver of E810 cards can be asked for", Capabilities.model_json_schema),
+    "cx7-driver": Entry(
+        "what a driver of ConnectX cards, or netdevsim, can be asked for", Cx7Capabilities.model_json_schema
+    ),
     "parser-profile": Entry("what the parser of an E800 is taught", ParserProfile.model_json_schema),
     **{name: Entry(shape["description"], _shape(name)) for name, shape in DOCUMENTS.items()},
 }

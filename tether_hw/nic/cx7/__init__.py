@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ConnectX-7 cards, and netdevsim, which stands for them in a lab."""
+"""NVIDIA ConnectX cards, and netdevsim, which has their switch, VFs and representors without any hardware."""

@@ -46,8 +46,8 @@ class Upheaval:
 class Habits:
     """What drivers differ in.
 
-    one_shape: all ethtool rules of a port look at the same fields, and no two at the same frames. keeps_offload: tc's
-    rules cannot be switched out of the hardware while some are there.
+    one_shape: all ethtool rules of a port look at the same fields, of which the tag is none. keeps_offload: tc's rules
+    cannot be switched out of the hardware while some are there.
     """
 
     one_shape: bool = True
@@ -123,7 +123,7 @@ def clear_ntuple(
     foreign = {place: rule for place, rule in table["rules"].items() if place not in plan.ours}
     _foreign_ntuple(plan, device, documents, foreign, upheaval, habits)
     moving = {place for place in documents if table["rules"].get(place) != documents[place]}
-    collide = habits.one_shape and moving and _collide(table, documents, plan.ours, moving)
+    collide = moving and _collide(table, documents, plan.ours, moving, habits)
     in_the_way = upheaval.all_rules or upheaval.ntuple or collide
     plan.switches["on"] = True if documents else switch_back(owned, table, "on")
     if (plan.ours and (in_the_way or not documents)) or (not documents and plan.switches["on"] != table["on"]):
@@ -190,23 +190,31 @@ def _foreign_ntuple(
             plan.refusals.append(
                 f"{device}: location {place} holds a rule that is not ours and looks at other fields: {words(there)}"
             )
-        elif any(_match(there) == _match(document) for document in documents.values()):
+        elif any(_match(there, habits) == _match(document, habits) for document in documents.values()):
             plan.refusals.append(
                 f"{device}: location {place} holds a rule that is not ours for the same frames: {words(there)}"
             )
 
 
-def _collide(table: Mapping[str, Any], documents: Mapping[str, Any], ours: set[str], moving: set[str]) -> bool:
+def _collide(
+    table: Mapping[str, Any], documents: Mapping[str, Any], ours: set[str], moving: set[str], habits: Habits
+) -> bool:
     """Whether the driver would refuse the change while the old rules are there: a match twice, or other fields."""
     old = {place: table["rules"][place] for place in ours}
     new_shapes = {shape(documents[place]) for place in moving}
-    if any(shape(rule) not in new_shapes for rule in old.values()):
+    if habits.one_shape and any(shape(rule) not in new_shapes for rule in old.values()):
         return True
-    return any(_match(rule) == _match(documents[place]) and place != at for place in moving for at, rule in old.items())
+    return any(
+        _match(rule, habits) == _match(documents[place], habits) and place != at
+        for place in moving
+        for at, rule in old.items()
+    )
 
 
-def _match(document: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(document[name]) for name in ("ethertype", "destination", "source"))
+def _match(document: Mapping[str, Any], habits: Habits) -> tuple[Any, ...]:
+    """What makes two rules the same match to the driver."""
+    names = ("ethertype", "destination", "source") + (() if habits.one_shape else ("vlan",))
+    return tuple(str(document[name]) for name in names)
 
 
 def clear_flower(
