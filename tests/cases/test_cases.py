@@ -53,6 +53,7 @@ def test_plan(case: Case, tmp_path: Path) -> None:
     assert seen(plan, sorted(facts), tmp_path) == case.document["expect"]
 
 
+@pytest.mark.pain(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_facts_and_effects_are_the_intent(case: Case, tmp_path: Path) -> None:
     inventory, facts, plan = run(case, tmp_path)

@@ -138,6 +138,7 @@ def applied(room: Room, offload: str = "required") -> Plan:
     return room.scene.plan(inventory)
 
 
+@pytest.mark.pain(27)
 def test_each_rule_counts_the_frames_that_fit_it(room: Room) -> None:
     answer = room.prove(applied(room))
     assert (answer["result"], answer["id"], answer["check"]) == ("proved", "counters-east", "counters")

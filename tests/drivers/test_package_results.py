@@ -75,6 +75,7 @@ def test_loaded_by_the_first_function_and_there_for_the_second(tmp_path: Path) -
     assert not (tmp_path / OWN.lstrip("/")).exists()
 
 
+@pytest.mark.pain(19)
 def test_out_of_safe_mode_and_back_into_it(tmp_path: Path) -> None:
     scene = Scene(machine(tmp_path, None), tmp_path)
     assert loads(scene) == ["safe mode", "safe mode"]
@@ -142,6 +143,7 @@ def test_what_the_card_does_not_take_is_taken_back_with_the_reason(
     assert (tmp_path / FILE).read_bytes() == OLD
 
 
+@pytest.mark.pain(16, 18)
 def test_another_package_that_stays_on_the_card_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(machine(tmp_path, OLD), tmp_path)
     monkeypatch.setattr(Firmware, "reset", lambda self: None)  # another system's function holds the card

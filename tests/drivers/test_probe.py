@@ -85,6 +85,7 @@ def test_a_driver_that_says_no_is_quoted(scene: Scene, monkeypatch: pytest.Monke
     )
 
 
+@pytest.mark.pain(27)
 def test_a_rule_that_is_taken_and_is_nowhere_is_a_lie(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     options = tc._options
     monkeypatch.setattr(tc, "_options", lambda one, meter: {**options(one, meter), "in_hw": False, "not_in_hw": True})

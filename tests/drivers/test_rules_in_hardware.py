@@ -45,6 +45,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Function, "offload", take)
 
 
+@pytest.mark.pain(1)
 @pytest.mark.usefixtures("full")
 def test_required_is_taken_back_with_the_drivers_words(tmp_path: Path) -> None:
     scene = Scene(machine(tmp_path, sign.signed(variant())), tmp_path)

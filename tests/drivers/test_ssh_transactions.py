@@ -134,6 +134,7 @@ def _hold(behind: Behind, inside: Inside, wish: Wish) -> bool:
     return True
 
 
+@pytest.mark.pain(7, 11)
 def test_the_law_over_ssh(behind: Behind) -> None:
     done = itertools.count(1)
     last = 0

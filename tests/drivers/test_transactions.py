@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.drivers.ice.draws import Begin, Want, Wish, begins, wishes
@@ -14,6 +15,7 @@ from tests.drivers.ice.law import Account, hold
 EXAMPLES = 25
 
 
+@pytest.mark.pain(11)
 def test_the_law(tmp_path: Path) -> None:
     account = Account()
     numbers = itertools.count()

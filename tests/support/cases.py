@@ -13,6 +13,7 @@ facts      host -> {devices: {name: driver}, config, status, selectors}: what di
 bundle     newer: another one than was applied before; without-xdp: its engine lacks that carrier
 meanwhile  host -> what somebody else changed of config after the first of `previous` was applied
 irreversible  the reason that a step gives for having no undo
+pains      numbers of tests/pains.yaml that it answers for
 expect     host -> {steps: [{step, disruption, summary, argv, undo}], refusals, notes}, and not_for_apply
 """
 
@@ -68,6 +69,7 @@ def cases() -> list[Case]:
             "bundle",
             "meanwhile",
             "irreversible",
+            "pains",
             "expect",
         }
         assert not unknown, f"{path.name}: {unknown}"

@@ -115,6 +115,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
     return made
 
 
+@pytest.mark.pain(1)
 def test_the_log_of_one_device_since_a_moment(programs: Programs) -> None:
     programs.answers["dmesg"] = (
         "[   12.000001] ice 0000:17:00.0: one\n[   13.000001] ice 0000:17:00.1: other\n[14.5] ice 0000:17:00.0: two\n"
@@ -155,6 +156,7 @@ def test_what_stood_on_a_device_is_put_back(programs: Programs, tmp_path: Path) 
         nic_links.restore(["eth1"], tmp_path / "snapshot", 1.0)
 
 
+@pytest.mark.pain(1)
 def test_waiting_ends_with_what_is_missing() -> None:
     seen = iter(["0 of 4", "2 of 4", None])
     waiting.until(lambda: next(seen), 5.0)
@@ -162,6 +164,7 @@ def test_waiting_ends_with_what_is_missing() -> None:
         waiting.until(lambda: "0 of 4", 0.0)
 
 
+@pytest.mark.pain(25)
 def test_the_devices_of_a_session_reach_down_to_what_a_bond_is_made_of(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +183,7 @@ def test_the_devices_of_a_session_reach_down_to_what_a_bond_is_made_of(
 CHECK = {"function": plan_steps.PF0, "table": "flower", "rules": {}}
 
 
+@pytest.mark.pain(27)
 @pytest.mark.parametrize(
     ("offload", "target", "in_hw", "result", "words"),
     [

@@ -19,6 +19,7 @@ from tether_hw.agent.run import CONFIRMED, DEADMAN, REVERTED, Run
 from tether_hw.agent.session import Connection
 
 
+@pytest.mark.pain(2)
 @pytest.mark.parametrize(
     ("begun", "pre", "post", "kept", "verdict"),
     [
@@ -123,6 +124,7 @@ def writer(mark: Path) -> Callable[[str], None]:
     return write
 
 
+@pytest.mark.pain(26)
 def test_the_dead_man_takes_back_at_its_deadline(run: Run) -> None:
     mark = run.folder / "taken-back"
     deadman.arm(run, 0.6)

@@ -50,6 +50,7 @@ def test_a_journal_counts_its_records_and_finds_the_newest(tmp_path: Path) -> No
     assert found["n"] == 4
 
 
+@pytest.mark.pain(2)
 def test_a_torn_line_is_no_record_and_does_not_spoil_the_next(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append("arm", "begin")
@@ -95,6 +96,7 @@ def test_a_killed_writer_leaves_whole_records(tmp_path: Path) -> None:
     assert Journal(path).append("step", "end") == len(numbers) + 1
 
 
+@pytest.mark.pain(4)
 def test_the_second_run_is_told_who_holds_the_host_and_since_when(tmp_path: Path) -> None:
     lock = HostLock(tmp_path / "lock")
     lock.take("r1", "eve@one (pid 7)", "apply")
@@ -138,6 +140,7 @@ def _decide(folder: Path, outcome: str, barrier: object, answers: object) -> Non
     answers.put((outcome, run.decide(outcome, outcome)))  # type: ignore[attr-defined]
 
 
+@pytest.mark.pain(26)
 def test_confirm_and_revert_compete_and_exactly_one_stands(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     for round_number in range(3):

@@ -71,6 +71,7 @@ def test_a_value_that_changed_is_told_with_both_values(tmp_path: Path) -> None:
     assert (found["causes"], found["ignored"], found["planned"]) == ([], None, False)
 
 
+@pytest.mark.pain(12)
 @pytest.mark.parametrize(
     ("config", "more", "what", "words"),
     [

@@ -48,6 +48,7 @@ def test_no_more_at_a_time_than_asked() -> None:
     assert most == 3
 
 
+@pytest.mark.pain(6)
 @pytest.mark.parametrize(("max_fail", "begun"), [(0, 1), (1, 2), (2, 5), (None, 5)])
 def test_the_run_halts_when_more_than_max_fail_failed(max_fail: int | None, begun: int) -> None:
     bad = {"h0": HostFailed, "h1": HostUnreachable}
@@ -91,6 +92,7 @@ def gate(most: int, links: Mapping[str, Mapping[str, str]]) -> Gate:
     return Gate(cast("Any", inventory))
 
 
+@pytest.mark.pain(6)
 @pytest.mark.parametrize(
     ("most", "disruption", "shared", "together"),
     [(1, "function-reset", True, 1), (2, "reboot", True, 2), (1, "function-reset", False, 2), (1, "traffic", True, 3)],

@@ -142,6 +142,7 @@ links:
 LANES = "lanes: {queues: [0]}"
 
 
+@pytest.mark.pain(22)
 @pytest.mark.parametrize(
     ("text", "path", "words"),
     [

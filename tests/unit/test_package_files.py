@@ -36,6 +36,7 @@ hosts:
     return load(path)
 
 
+@pytest.mark.pain(17)
 @pytest.mark.parametrize(
     ("package", "words"),
     [

@@ -145,6 +145,7 @@ def _side(data: StepData) -> tuple[Any, ...]:
     return ()
 
 
+@pytest.mark.pain(9)
 def test_from_legacy_to_functions_with_addresses_and_back() -> None:
     config = folded = carded().config
     undos = []
@@ -189,6 +190,7 @@ def test_a_step_leaves_what_it_touches_on_its_way() -> None:
     assert [change.path for change in step.effect] == [("functions", PF0, "eswitch")]
 
 
+@pytest.mark.pain(15)
 def test_settings_of_the_card_are_those_of_all_its_functions() -> None:
     config = carded().config
     step = NicNv.between(config, PF0, {"SRIOV_EN": "1", "PF_TOTAL_SF": "16"})

@@ -103,6 +103,7 @@ def test_what_the_inventory_does_not_have_is_refused(tmp_path: Path, files: File
     assert caught.value.hint == "plan again: tether plan"
 
 
+@pytest.mark.pain(17)
 def test_bytes_that_changed_on_the_way_are_not_kept(tmp_path: Path, package: bytes, files: Files) -> None:
     _, to = session(spoil=lambda data: data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(HostFailed, match="the file that arrived is"):

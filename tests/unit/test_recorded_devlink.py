@@ -35,6 +35,7 @@ def test_modes_of_the_switch(version: str) -> None:
     assert not (RECORDED / version / "eswitch-set.txt.err").exists()
 
 
+@pytest.mark.pain(21)
 @every
 def test_ports_and_what_stands_for_vfs(version: str) -> None:
     found = devlink.ports(text(version, "port-show.json"))
@@ -103,6 +104,7 @@ def test_what_devlink_says_no_to(version: str) -> None:
     assert devlink.ports(text(version, "port-function-show.json")) == []
 
 
+@pytest.mark.pain(10)
 @every
 def test_vfs_change_through_none(version: str) -> None:
     assert "busy" in said(version, "vfs-again.txt")[0]
@@ -172,6 +174,7 @@ MLX5 = {
 }
 
 
+@pytest.mark.pain(21)
 def test_what_mlx5_adds() -> None:
     found = devlink.ports(json.dumps(MLX5))
     assert devlink.representors(found, "pci/0000:08:00.0") == {"@pf0vf0.rep": "eth4", "@pf0sf88.rep": "eth5"}

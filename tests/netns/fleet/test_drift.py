@@ -23,6 +23,7 @@ def drifted(document: dict[str, Any], host: str) -> dict[str, dict[str, Any]]:
     return {".".join(item["path"]): item for item in entry["drift"]}
 
 
+@pytest.mark.pain(12)
 def test_drift_of_each_part_with_its_cause(
     fleet: Fleet, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

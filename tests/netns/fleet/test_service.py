@@ -83,6 +83,7 @@ def test_a_confirmed_host_that_was_rebooted_waits_for_apply_and_can_still_be_tak
     assert differences(before.config, fleet.facts("b").config) == []
 
 
+@pytest.mark.pain(8)
 @pytest.mark.parametrize(
     ("command", "path", "undo"),
     [

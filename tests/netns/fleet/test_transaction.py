@@ -126,6 +126,7 @@ def test_an_unreachable_host_is_4_and_the_other_is_done(fleet: Fleet, plan: Plan
     take_back(fleet, "a", run)
 
 
+@pytest.mark.pain(4)
 def test_a_host_that_drops_everything_is_4_at_its_deadline(fleet: Fleet, plan: Plan) -> None:
     fleet.fault("b", "cut-ssh", "silent")
     try:
