@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.drivers.common.standin import behind
+from tests.drivers.common.trying import good
 from tests.drivers.ice import build
 from tests.drivers.ice.build import PF0, PF1
 from tests.drivers.ice.machine import Machine
 from tests.drivers.ice.sysfs import SysFs
-from tests.drivers.ice.triggers import FLOW, RULE, good, safe, switchdev
+from tests.drivers.ice.triggers import FLOW, RULE, safe, switchdev
 from tether_hw.agent import facts
 from tether_hw.agent.host import Host
 from tether_hw.plan.facts import Facts

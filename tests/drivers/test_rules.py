@@ -11,22 +11,28 @@ import pytest
 
 from tests.drivers.common import rules
 from tests.drivers.common.rules import Refused, UnlistedRuleError, bite, seen
-from tests.drivers.ice.triggers import all_triggers
+from tests.drivers.ice.triggers import all_triggers as ice_triggers
+from tests.drivers.mlx5.triggers import all_triggers as mlx5_triggers
 
-TRIGGERS = all_triggers()
+TRIGGERS = {"ice": ice_triggers(), "mlx5": mlx5_triggers()}
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("rule", sorted(rules.rules("ice")))
-def test_it_bites(rule: str, tmp_path: Path) -> None:
-    assert rule in TRIGGERS, f"nothing sets off {rule}"
+LISTED = [(model, rule) for model in sorted(TRIGGERS) for rule in sorted(rules.rules(model))]
+
+
+@pytest.mark.parametrize(("model", "rule"), LISTED)
+def test_it_bites(model: str, rule: str, tmp_path: Path) -> None:
+    assert rule in TRIGGERS[model], f"nothing sets off {rule}"
     with seen() as bites:
-        TRIGGERS[rule](tmp_path)
+        TRIGGERS[model][rule](tmp_path)
     assert bites[rule] > 0
+    assert set(bites) <= set(rules.rules(model))
 
 
-def test_nothing_is_set_off_that_is_not_listed() -> None:
-    assert sorted(TRIGGERS) == sorted(rules.rules("ice"))
+@pytest.mark.parametrize("model", sorted(TRIGGERS))
+def test_nothing_is_set_off_that_is_not_listed(model: str) -> None:
+    assert sorted(TRIGGERS[model]) == sorted(rules.rules(model))
 
 
 def named_in(folder: Path) -> set[str]:
@@ -39,10 +45,11 @@ def named_in(folder: Path) -> set[str]:
     return named
 
 
-def test_the_model_knows_no_other_rule() -> None:
-    own, common = named_in(HERE / "ice"), named_in(HERE / "common")
-    assert own - set(rules.rules("ice")) == set()
-    assert set(rules.rules("ice")) - own - common == set()
+@pytest.mark.parametrize("model", sorted(TRIGGERS))
+def test_the_model_knows_no_other_rule(model: str) -> None:
+    own, common = named_in(HERE / model), named_in(HERE / "common")
+    assert own - set(rules.rules(model)) == set()
+    assert set(rules.rules(model)) - own - common == set()
     assert common - rules.listed() == set()
 
 
@@ -53,9 +60,17 @@ def test_an_unlisted_refusal_is_a_fault_of_the_model() -> None:
         bite("made-up")
 
 
-def test_every_rule_says_where_it_is_from() -> None:
-    places = (r"(switchdev|e810-ddp)\.md:\d+", r"ice_\w+\.c \w+", r"linux [a-z/_.]+( \w+)?", r"\w+ 6\.1, run")
-    for rule in rules.rules("ice").values():
-        assert any(re.fullmatch(place, rule.source) for place in places), rule.source
-        assert rule.text
-        assert re.match(r"[a-z-]+\Z", rule.mutant)
+PLACES = (
+    r"(switchdev|e810-ddp)\.md:\d+",
+    r"(ice_\w+|e[ns]w?\w*|esw/qos|eswitch\w*|fs_core)\.c \w+",
+    r"linux [a-z/_.]+( \w+)?",
+    r"\w+ 6\.1, run",
+)
+
+
+@pytest.mark.parametrize(("model", "rule"), LISTED)
+def test_every_rule_says_where_it_is_from(model: str, rule: str) -> None:
+    found = rules.rules(model)[rule]
+    assert any(re.fullmatch(place, found.source) for place in PLACES), found.source
+    assert found.text
+    assert re.match(r"[a-z0-9-]+\Z", found.mutant)

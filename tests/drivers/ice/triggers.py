@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.drivers.common.trying import flow_told, good, refused, run
 from tests.drivers.ice import build, sign
 from tests.drivers.ice.build import PF0, PF1, first
 from tests.drivers.ice.firmware import GLOBAL_CONFIG
@@ -34,32 +35,6 @@ def all_triggers() -> dict[str, Trigger]:
     for name in ("triggers_tc", "triggers_functions"):
         importlib.import_module(f"tests.drivers.ice.{name}")
     return TRIGGERS
-
-
-def run(host: Machine, line: str, stdin: str = "") -> Done:
-    return host.run(line.split(), stdin)
-
-
-def good(host: Machine, *lines: str) -> None:
-    for line in lines:
-        done = run(host, line)
-        assert done.code == 0, f"{line}: {done}"
-
-
-def refused(host: Machine, line: str, words: str = "", code: int | None = None) -> None:
-    done = run(host, line)
-    assert done.code != 0, line
-    assert words in done.err, done.err
-    assert code is None or done.code == code, done
-
-
-def bad_write(host: Machine, path: str, text: str, number: int) -> None:
-    try:
-        SysFs(host).write(path, text)
-    except OSError as error:
-        assert error.errno == number, error
-    else:
-        raise AssertionError(f"{text} was taken")
 
 
 def switchdev(root: Path, vfs: int = 0) -> Machine:
@@ -160,19 +135,11 @@ def _(root: Path) -> None:
     _loading(root, build.PACKAGE)
 
 
-def _flow_told(host: Machine, line: str, words: str) -> None:
-    """Refused on stderr; the exit code says nothing, so the table is asked."""
-    before = run(host, "ethtool -n data0").out
-    done = run(host, line)
-    assert words in done.err, done
-    assert run(host, "ethtool -n data0").out == before
-
-
 @sets_off("ntuple-off")
 def _(root: Path) -> None:
     host = build.machine(root)
     good(host, "ethtool -K data0 ntuple off")
-    _flow_told(host, FLOW, "Operation not supported")
+    flow_told(host, FLOW, "Operation not supported")
 
 
 @sets_off("ntuple-off-wipes")
@@ -186,7 +153,7 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     host = build.machine(root)
     good(host, FLOW)
-    _flow_told(host, "ethtool -N data0 flow-type ether proto 0x88b5 action 2 loc 6", "Invalid argument")
+    flow_told(host, "ethtool -N data0 flow-type ether proto 0x88b5 action 2 loc 6", "Invalid argument")
     assert "must have the same input set" in host.kernel_log[-1]
     good(host, "ethtool -N data0 delete 5")
     good(host, "ethtool -N data0 flow-type ether proto 0x88b5 action 2 loc 6")
@@ -195,32 +162,32 @@ def _(root: Path) -> None:
 
 @sets_off("ntuple-full")
 def _(root: Path) -> None:
-    _flow_told(build.machine(root), FLOW.replace("loc 5", "loc 99999"), "No space left on device")
+    flow_told(build.machine(root), FLOW.replace("loc 5", "loc 99999"), "No space left on device")
 
 
 @sets_off("ntuple-vf-queue")
 def _(root: Path) -> None:
-    _flow_told(build.machine(root), FLOW.replace("action 1", "action 0x100000001"), "Invalid argument")
+    flow_told(build.machine(root), FLOW.replace("action 1", "action 0x100000001"), "Invalid argument")
 
 
 @sets_off("ntuple-queue-range")
 def _(root: Path) -> None:
-    _flow_told(build.machine(root), FLOW.replace("action 1", "action 16"), "Invalid argument")
+    flow_told(build.machine(root), FLOW.replace("action 1", "action 16"), "Invalid argument")
 
 
 @sets_off("ntuple-duplicate")
 def _(root: Path) -> None:
     host = build.machine(root)
     good(host, FLOW)
-    _flow_told(host, FLOW, "Invalid argument")
-    _flow_told(host, FLOW.replace("loc 5", "loc 6"), "Invalid argument")
+    flow_told(host, FLOW, "Invalid argument")
+    flow_told(host, FLOW.replace("loc 5", "loc 6"), "Invalid argument")
     done = run(host, FLOW.replace("action 1", "action 2"))  # another queue at the same place is a change
     assert done == Done(0)
 
 
 @sets_off("ntuple-no-ether")
 def _(root: Path) -> None:
-    _flow_told(build.machine(root, release="6.1.0-56-amd64"), FLOW, "Operation not supported")
+    flow_told(build.machine(root, release="6.1.0-56-amd64"), FLOW, "Operation not supported")
     outside = build.machine(root, release="6.1.0-56-amd64", driver_version="1.15.4")
     assert run(outside, FLOW) == Done(0)
     assert "Direct to queue 1" in run(outside, "ethtool -n data0").out
@@ -229,21 +196,21 @@ def _(root: Path) -> None:
 @sets_off("ntuple-masks")
 def _(root: Path) -> None:
     host = build.machine(root)
-    _flow_told(host, FLOW.replace("01 proto", "01 m 00:00:00:00:00:ff proto"), "Operation not supported")
-    _flow_told(host, FLOW.replace("0x88b5", "0x88b5 m 0x00ff"), "Operation not supported")
+    flow_told(host, FLOW.replace("01 proto", "01 m 00:00:00:00:00:ff proto"), "Operation not supported")
+    flow_told(host, FLOW.replace("0x88b5", "0x88b5 m 0x00ff"), "Operation not supported")
 
 
 @sets_off("ntuple-vlan-etype")
 def _(root: Path) -> None:
     host = build.machine(root)
-    _flow_told(host, FLOW.replace("action", "vlan 100 action"), "Invalid argument")
-    _flow_told(host, FLOW.replace("action", "vlan-etype 0x8100 vlan 5000 action"), "Invalid argument")
+    flow_told(host, FLOW.replace("action", "vlan 100 action"), "Invalid argument")
+    flow_told(host, FLOW.replace("action", "vlan-etype 0x8100 vlan 5000 action"), "Invalid argument")
 
 
 @sets_off("ntuple-vlan-mask")
 def _(root: Path) -> None:
     line = FLOW.replace("action", "vlan-etype 0x8100 vlan 100 m 0xf000 action")
-    _flow_told(build.machine(root), line, "Operation not supported")
+    flow_told(build.machine(root), line, "Operation not supported")
 
 
 @sets_off("ntuple-vlan-hidden")

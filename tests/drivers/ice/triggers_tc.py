@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.drivers.common.trying import good, refused, run
 from tests.drivers.ice import build
 from tests.drivers.ice.build import first
 from tests.drivers.ice.sysfs import SysFs
-from tests.drivers.ice.triggers import RULE, VFS, good, refused, run, safe, sets_off, switchdev
+from tests.drivers.ice.triggers import RULE, VFS, safe, sets_off, switchdev
 
 
 @sets_off("offload-off-with-rules")
