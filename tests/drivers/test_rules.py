@@ -63,7 +63,7 @@ def test_an_unlisted_refusal_is_a_fault_of_the_model() -> None:
 PLACES = (
     r"(switchdev|e810-ddp)\.md:\d+",
     r"(ice_\w+|e[ns]w?\w*|esw/qos|eswitch\w*|fs_core)\.c \w+",
-    r"linux [a-z/_.]+( \w+)?",
+    r"linux [a-z/_.-]+( \w+)?",
     r"\w+ 6\.1, run",
 )
 

@@ -50,6 +50,7 @@ class Host(ABC):
     devices: list[NetDev] = field(default_factory=list)
     module: bool = True
     kernel_log: list[str] = field(default_factory=list)
+    boots: int = 0  # how often it began anew
     initramfs: int = 0  # how often it was made anew
     hooks: dict[str, Callable[[NetDev], None]] = field(default_factory=dict)  # plug, unplug, rename: for real devices
     _waiting: list[tuple[int, str, Callable[[], None]]] = field(default_factory=list)
@@ -70,6 +71,10 @@ class Host(ABC):
     @abstractmethod
     def sysfs(self) -> SysFs:
         """Its part of /sys."""
+
+    def config(self) -> str | None:
+        """How its kernel was built; None where that does not matter."""
+        return None
 
     def load_module(self) -> None:
         """modprobe: every function without a driver is probed."""

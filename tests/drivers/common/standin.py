@@ -13,6 +13,7 @@ from unittest.mock import patch
 from tests.drivers.common.machine import Host
 from tests.drivers.common.netdev import UPLINK
 from tether_hw.agent import command, sysfs
+from tether_hw.agent import machine as about
 from tether_hw.agent.errors import AgentError
 from tether_hw.nic.generic import ethtool, netlink
 
@@ -103,6 +104,7 @@ def behind(machine: Host, ran: list[tuple[str, ...]] | None = None) -> Iterator[
         return f"/usr/sbin/{name}" if name in machine.tools else None
 
     model = ModelSysfs(machine)
+    boot = f"00000000-0000-4000-8000-{machine.boots:012d}"
     with (
         patch.object(command, "execute", execute),
         patch.object(sysfs, "SYSFS", model),
@@ -110,6 +112,8 @@ def behind(machine: Host, ran: list[tuple[str, ...]] | None = None) -> Iterator[
         patch.object(ethtool, "read", lambda name: told(machine, name)),
         patch.object(ethtool, "filter_locations", lambda name: locations(machine, name)),
         patch.object(platform, "release", lambda: machine.release),
+        patch.object(about, "_config", lambda release: machine.config()),
+        patch.object(about, "boot_id", lambda: boot),
         patch.object(shutil, "which", which),
     ):
         yield

@@ -82,8 +82,9 @@ class Scene:
         self.machine.settle()
         nics = inventory.hosts[NAME].nics
         selectors = [nics[name].device.selector() for name in sorted(nics)]
+        keys = sorted({key for nic in nics.values() for key in nic.settings()})
         with self._agent():
-            return Facts.parse(agent_facts.collect(self.host, NAME, selectors))
+            return Facts.parse(agent_facts.collect(self.host, NAME, selectors, keys))
 
     def plan(self, inventory: Inventory) -> Plan:
         """By the real planner, from facts that are read now."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LEGACY, SWITCHDEV = "legacy", "switchdev"
 DRIVER = "mlx5_core"
 DEFAULT_QUEUES, MOST_QUEUES = 16, 63
+RING = {"rx": 1024, "tx": 1024}
 LATE = {"vf-links-late", "representors-late", "sf-attach-late"}
 
 
@@ -104,7 +105,7 @@ class Function:
         self.table = Table(self.log)
         self.reload_failed = False
         device = NetDev(machine.free_name("eth"), UPLINK, self.mac, self.bdf, queues_max=MOST_QUEUES)
-        device.queues, device.ring, device.ring_max = DEFAULT_QUEUES, {"rx": 1024, "tx": 1024}, {"rx": 8192, "tx": 8192}
+        device.queues, device.ring, device.ring_max = DEFAULT_QUEUES, dict(RING), {"rx": 8192, "tx": 8192}
         self.device = device
         machine.plug(device)
         machine.later("netdev-late", lambda: machine.rename(device, self.name))
@@ -269,10 +270,17 @@ class Function:
         self.mode = mode
         for vf in self.virtuals:
             vf.tx_max, vf.tx_share = 0, 0
-        assert self.device is not None
-        self.device.filters.clear()
+        self._new_profile(self.bound())
         if mode == SWITCHDEV and self.virtuals:
             self.machine.later("representors-late", self.show_representors)
+
+    def _new_profile(self, device: NetDev) -> None:
+        """The network device stays, and is built anew: counts, rings and rules are what they are at first."""
+        if device.queues != DEFAULT_QUEUES or device.ring != RING or self.table.flows:
+            bite("mode-rebuilds")
+        device.queues, device.ring = DEFAULT_QUEUES, dict(RING)
+        device.filters.clear()
+        self.table.flows.clear()
 
     def _set_inline(self, inline: str) -> None:
         """A ConnectX-7 needs nothing inlined, and so takes nothing else."""

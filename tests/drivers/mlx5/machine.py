@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Machine(Host):
-    """has_flower: MLX5_CLS_ACT. sf_built: MLX5_SF. switchdev_built: NET_SWITCHDEV. boots: how often it began anew."""
+    """has_flower: MLX5_CLS_ACT. sf_built: MLX5_SF. switchdev_built: NET_SWITCHDEV."""
 
     module_name: ClassVar[str] = DRIVER
     mtu_max: ClassVar[int] = 9978
@@ -38,7 +38,6 @@ class Machine(Host):
     sf_built: bool = True
     switchdev_built: bool = True
     cards: list[Card] = field(default_factory=list)
-    boots: int = 0
 
     @property
     def functions(self) -> list[Function]:

@@ -142,6 +142,8 @@ class SysFs(sysfs.SysFs):
         found = self._named(bdf)
         if isinstance(found, Function):
             found.bind()
+        elif not found[0].autoprobe:
+            raise Refused("bind-without-autoprobe", errno.ENODEV)
         else:
             found[0].take(found[1])
 

@@ -130,6 +130,7 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     host = switchdev(root, vfs=1)
     place = vf_address(first(host)[1], 0)
+    host.sysfs().write(AUTOPROBE, "1")
     host.sysfs().write(f"{DRIVER}/bind", place)
     good(host, f"devlink port function set {DEV}/1 hw_addr 02:00:00:00:00:77")
     net = host.sysfs().list(f"bus/pci/devices/{place}/net")[0]
@@ -173,6 +174,22 @@ def _(root: Path) -> None:
     bad_write(build.machine(root, bound=False), f"{DRIVER}/unbind", PF0, 19)
     host = with_vfs(root, autoprobe=False)
     bad_write(host, f"{DRIVER}/unbind", vf_address(first(host)[1], 0), 19)
+
+
+@sets_off("bind-without-autoprobe")
+def _(root: Path) -> None:
+    host = with_vfs(root, autoprobe=False)
+    bad_write(host, f"{DRIVER}/bind", vf_address(first(host)[1], 0), 19)
+    host.sysfs().write(AUTOPROBE, "1")
+    host.sysfs().write(f"{DRIVER}/bind", vf_address(first(host)[1], 0))
+
+
+@sets_off("mode-rebuilds")
+def _(root: Path) -> None:
+    host = build.machine(root)
+    good(host, "ethtool -L data0 combined 4", FLOW, f"{MODE} switchdev")
+    assert "Total 0 rules" in run(host, "ethtool -n data0").out
+    assert "Combined:\t16" in run(host, "ethtool -l data0").out
 
 
 @sets_off("no-driver")
