@@ -66,9 +66,9 @@ class Standing:
     card: Optional[dict[str, Any]]
 
 
-def standing(pci: str, paths: HostPaths) -> Standing:
-    """A function as it is now. Raises AgentError where it is not there."""
-    found = collect(chosen([], [], [pci]), paths, {})
+def standing(pci: str, paths: HostPaths, nv: Sequence[str] = ()) -> Standing:
+    """A function as it is now; `nv`: settings in its card's memory to read. AgentError where it is not there."""
+    found = collect(chosen([], [], [pci]), paths, {}, nv)
     if pci not in found["functions"]:
         raise AgentError("there is no function %s of a card that we know" % pci)
     config = found["functions"][pci]

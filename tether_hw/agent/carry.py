@@ -5,7 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tether_hw.agent import command, engine_files, nic_driver, nic_functions, nic_rules, package_files, service
+from tether_hw.agent import (
+    command,
+    engine_files,
+    nic_driver,
+    nic_functions,
+    nic_rules,
+    nic_settings,
+    nic_virtual,
+    package_files,
+    service,
+)
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.plan.kinds.ddp_package import DdpPackage
 from tether_hw.plan.kinds.engine_config import EngineConfig
@@ -15,8 +25,13 @@ from tether_hw.plan.kinds.engine_service import EngineService
 from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_function import NicFunction
+from tether_hw.plan.kinds.nic_nv import NicNv
+from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_sf import NicSf
+from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
 from tether_hw.plan.kinds.registry import parse_data
 
@@ -43,8 +58,12 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
         package_files.carry_out(data, host.paths, snapshot, timeout_s)
     elif isinstance(data, NicDriver):
         nic_driver.carry_out(data, host.paths, snapshot, timeout_s)
-    elif isinstance(data, (NicVfs, NicEswitch)):
-        nic_functions.carry_out(data, host.paths, timeout_s)
+    elif isinstance(data, (NicVfs, NicEswitch, NicParam)):
+        nic_functions.carry_out(data, host.paths, snapshot, timeout_s)
+    elif isinstance(data, (NicFunction, NicVfBinding, NicSf)):
+        nic_virtual.carry_out(data, host.paths, snapshot, timeout_s)
+    elif isinstance(data, NicNv):
+        nic_settings.carry_out(data, host.paths, timeout_s)
     elif isinstance(data, (NicRulesNtuple, NicRulesFlower)):
         nic_rules.carry_out(data, host.paths, timeout_s)
     elif isinstance(data, HostReboot):

@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from tether_hw.plan.paths import HostPaths
     from tether_hw.plan.step import Step
 
+_NAME = "snapshot.json"
+
 
 def folder(run: Run) -> Path:
     return run.folder / "snapshot"
+
+
+def config(place: Path) -> dict[str, Any]:
+    """The config that is kept beside a run's snapshot folder; empty where nothing is kept yet."""
+    document = durable.read_json(place.parent / _NAME) or {}
+    found: dict[str, Any] = document.get("config", {})
+    return found
 
 
 def take(run: Run, paths: HostPaths, config: dict[str, Any], steps: Sequence[Step]) -> None:
@@ -26,4 +35,4 @@ def take(run: Run, paths: HostPaths, config: dict[str, Any], steps: Sequence[Ste
     files = engine_files.keep(paths, folder(run))
     packages = package_files.keep(steps, folder(run))
     document = {"config": config, "files": files, "packages": packages}
-    durable.write_json(run.folder / "snapshot.json", document)
+    durable.write_json(run.folder / _NAME, document)

@@ -8,17 +8,36 @@ from typing import Any
 
 from tether_hw.nic.cx7 import read as cx7
 from tether_hw.nic.e810 import read as e810
+from tether_hw.nic.functions import devlink
+from tether_hw.nic.functions.devlink import Port, params
 from tether_hw.nic.functions.found import Found, Run, Sysfs, choose, meant
 from tether_hw.nic.functions.nv import PROGRAMS as NV_PROGRAMS
 from tether_hw.nic.steering.flower import Filter
 from tether_hw.nic.steering.show import filters
 
-__all__ = ["NV_PROGRAMS", "Filter", "Found", "choose", "filters", "find", "meant", "read"]
+__all__ = [
+    "NV_PROGRAMS",
+    "Filter",
+    "Found",
+    "Port",
+    "choose",
+    "filters",
+    "find",
+    "meant",
+    "params",
+    "ports",
+    "read",
+]
 
 
 def find(sysfs: Sysfs) -> list[Found]:
     """Every physical function of this host that a family of ours knows."""
     return [*e810.find(sysfs), *cx7.find(sysfs)]
+
+
+def ports(run: Run) -> list[Port]:
+    """The ports of all devices that devlink knows."""
+    return devlink.ports(run(["devlink", "-j", "port", "show"]))
 
 
 def read(

@@ -15,6 +15,8 @@ from tether_hw.plan.kinds.device_keeps import device_paths
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.shape import Fields
 
+_WORDS = {"eswitch": "mode", "inline": "inline-mode", "encap": "encap-mode"}
+
 
 @dataclass(frozen=True)
 class NicEswitch(StepData):
@@ -49,10 +51,18 @@ class NicEswitch(StepData):
         return {"function": self.function, "mode": self.mode, "inline": self.inline, "encap": self.encap}
 
     def argv(self, paths: HostPaths) -> tuple[tuple[str, ...], ...]:
-        words: tuple[str, ...] = ("devlink", "dev", "eswitch", "set", devlink_handle(self.function), "mode", self.mode)
-        words += () if self.inline is None else ("inline-mode", self.inline)
-        words += () if self.encap is None else ("encap-mode", self.encap)
-        return (words,)
+        return (self.setting(self.values),)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What it sets, by the names of facts."""
+        given = {"eswitch": self.mode, "inline": self.inline, "encap": self.encap}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def setting(self, values: dict[str, str]) -> tuple[str, ...]:
+        """The command that sets these."""
+        words = [word for name in _WORDS if name in values for word in (_WORDS[name], values[name])]
+        return ("devlink", "dev", "eswitch", "set", devlink_handle(self.function), *words)
 
     def changes(self, config: dict[str, Any]) -> dict[tuple[str, ...], Any]:
         at = ("functions", self.function)
