@@ -48,4 +48,19 @@ static inline void tether_count_arrived(struct tether_endpoint *ep, struct tethe
     tether_count_reserved(ep, flow, -(int64_t)n);
 }
 
+/* A frame that was granted to a flow of this account is here: its cell, reserved until now, holds data. */
+static inline void tether_count_came(struct tether_endpoint *ep, struct tether_account *account, struct tether_flow *flow)
+{
+    flow->rx.held++;
+    account->held++;
+    ep->held++;
+    flow->rx.reserved--;
+    account->reserved--;
+    ep->reserved--;
+    account->outstanding--;
+    ep->outstanding--;
+    if (TETHER_UNLIKELY(--flow->rx.outstanding == 0))
+        tether_pace_share(ep, flow, 0);
+}
+
 #endif

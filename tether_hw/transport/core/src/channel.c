@@ -81,7 +81,7 @@ struct tether_channel *tether_channel_take(struct tether_endpoint *ep, uint64_t 
     ch->reorder_ns = ch->reorder_at_ns = ch->sample_ns = 0;
     ch->refused_count = 0;
     memset(ch->refused, 0, sizeof ch->refused);
-    ch->last_slot = 0;
+    ch->last = tether_flow_at(ep, ch, 0);
     ch->unmet = 0;
     tether_brake_init(&ch->brake);
     ch->account = slot; /* nothing is counted there before the peer is known */

@@ -80,7 +80,7 @@ struct tether_channel {
     uint8_t reply[TETHER_HEADER_BYTES + 320]; /* responder: the reply, until it is sent */
     uint32_t reply_length;
     struct tether_queue queues[TETHER_Q_EVENT];
-    uint32_t last_slot;     /* flow slot of the last frame received */
+    struct tether_flow *last; /* that of the last frame received */
     uint64_t refused[TETHER_REFUSED_WORDS]; /* the peer's flows that wait for CLOSE(REFUSED), a bit for each id of its parity */
     uint32_t refused_count;
     struct tether_plan peer_windows, peer_rtt_table; /* on our clock, for what we send */

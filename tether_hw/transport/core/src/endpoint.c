@@ -82,6 +82,7 @@ static int open_channels(struct tether_endpoint *ep)
         ch->replay.window = ch->next.replay.window = ep->config.replay_window;
         ch->peer_addresses = ep->peer_addresses + (size_t)i * TETHER_PEER_ADDRESSES;
         ep->timers[i] = UINT64_MAX;
+        ch->last = tether_flow_at(ep, ch, 0);
     }
     return 0;
 }
@@ -109,7 +110,7 @@ static int open_all(struct tether_endpoint *ep)
     ep->pool_frames = ep->pool_frames < 2 ? 1 : ep->pool_frames - 1;
     ep->pool_frames = ep->pool_frames < TETHER_CONTROL_FRAMES ? ep->pool_frames : TETHER_CONTROL_FRAMES;
     ep->addresses = calloc(c->lanes, sizeof *ep->addresses);
-    ep->channels = calloc(channels, sizeof *ep->channels);
+    ep->channels = ep->heard = calloc(channels, sizeof *ep->channels);
     ep->flows = calloc(nodes, sizeof *ep->flows);
     ep->table = calloc(channels * table, sizeof *ep->table);
     ep->closed_ids = calloc(channels * table, sizeof *ep->closed_ids);

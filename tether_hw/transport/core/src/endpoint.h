@@ -88,6 +88,7 @@ struct tether_endpoint {
     uint32_t channel_high;   /* channels ever used are below */
     uint32_t table_mask;     /* flow id -> flow slot, per channel, open addressing */
     struct tether_channel *channels;
+    struct tether_channel *heard;   /* that of the last frame received */
     struct tether_flow *flows;      /* [max_channels * flow_nodes] */
     uint16_t *table;                /* [max_channels * (table_mask + 1)] flow slots, 0 = empty */
     struct tether_id_closed *closed_ids; /* [max_channels * (table_mask + 1)] by id */
@@ -143,8 +144,8 @@ struct tether_endpoint {
     uint32_t outstanding;    /* frames granted and not arrived */
     uint32_t window;         /* the most of them: 3/4 of the ring */
     uint32_t pool_frames;    /* Flow 0's pool: with an ember, a channel's part of the last quarter */
-    uint32_t freed;          /* cells freed and frames arrived since the last round of grants */
-    uint32_t quantum;        /* of them that are worth another round */
+    uint32_t quantum;        /* cells freed and frames arrived that are worth another round of grants */
+    int32_t until;           /* of them that are still to come; counted on below 0 */
     uint32_t waiter;         /* flow node that gathers cells for a whole message; NIL */
     uint32_t starved;        /* a flow got less than it asks for in the last round */
     uint32_t tx_used;        /* send cells of application flows */

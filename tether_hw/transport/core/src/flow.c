@@ -25,7 +25,7 @@ struct tether_flow *tether_flow_search(struct tether_endpoint *ep, struct tether
     for (uint32_t at = hash(ep, id); table[at]; at = (at + 1) & ep->table_mask) {
         flow = tether_flow_at(ep, ch, table[at]);
         if (flow->id == id && flow->used) {
-            ch->last_slot = table[at];
+            ch->last = flow;
             return flow;
         }
     }
@@ -211,8 +211,8 @@ void tether_flow_release(struct tether_endpoint *ep, struct tether_flow *flow)
     if (!flow->events)
         tether_queue_remove(ep, &ep->queues[TETHER_Q_EVENT], TETHER_Q_EVENT, flow);
     ch->flow_count--;
-    if (ch->last_slot == tether_flow_slot(ep, flow))
-        ch->last_slot = 0;
+    if (ch->last == flow)
+        ch->last = tether_flow_at(ep, ch, 0);
     table_rebuild(ep, ch);
     if (ch->state == TETHER_CHANNEL_DEAD && ch->flow_count == 0 && tether_flow_at(ep, ch, 0)->events == 0)
         ch->state = TETHER_CHANNEL_FREE;

@@ -64,6 +64,7 @@ struct tether_flow_tx {
     uint64_t unacked_bytes;
     uint64_t written, begun, receipted, dropped; /* messages, by their ordinal */
     uint64_t unsent_bytes;
+    uint64_t heard_grant, heard_receipt; /* words of a header that say nothing new when they come again (steady.h) */
     uint64_t skip_first, skip_end, skip_ns; /* the Skip that waits, and when the last one was told */
     uint32_t head, tail;    /* all cells in slot order: sent ones, then unsent ones */
     uint32_t unsent;        /* first unsent cell */
@@ -124,20 +125,27 @@ struct tether_flow_rx {
 };
 
 struct tether_flow {
+    union {
+        struct {
+            uint8_t kind;
+            uint8_t reliability, order;
+            uint8_t used;
+            uint8_t gone;   /* closed at both ends: no frame belongs to it, only unread data keeps it */
+            uint8_t mute;   /* closed here: arriving data is dropped */
+            uint8_t news;
+            uint8_t zero;
+        };
+        uint64_t nature;    /* all of them at once (steady.h) */
+    };
     uint16_t id;
-    uint8_t kind;
-    uint8_t reliability, order, scale;
-    uint8_t used;
+    uint8_t scale;
     uint8_t flags;          /* TETHER_FLOW_* of the public header */
-    uint8_t news;
     uint16_t control;
     uint8_t refresh_round;
     uint8_t close_sent;     /* our CLOSE has been composed */
     uint8_t close_acked;
     uint8_t remote_gone;    /* the peer's CLOSE(CLOSED) was processed */
     uint8_t remote_end;     /* the peer's CLOSE(END): `final` is the end of its bytes, not a cut */
-    uint8_t gone;           /* closed at both ends: no frame belongs to it, only unread data keeps it */
-    uint8_t mute;           /* closed here: arriving data is dropped */
     uint8_t write_ended;
     uint8_t drained_told;
     uint8_t ember_out;      /* the channel's ember is on this flow (tx) */

@@ -242,6 +242,16 @@ uint32_t tether_tx_repair_next(struct tether_endpoint *ep, struct tether_flow *f
     return TETHER_NIL;
 }
 
+/* Will these words say nothing when they come again? Then they are known by sight. */
+static void remember(struct tether_flow *flow, const struct tether_header *header, int meant)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    int settled = meant && header->nack_count == 0 && (header->pace == 0 || header->pace == tx->pacer.wire) &&
+                  tether_distance48(header->grant_amount, tether_ledger_limit(&tx->ledger)) <= 0;
+    tx->heard_grant = settled ? (uint64_t)flow->id | header->grant_amount << 16 : UINT64_MAX;
+    tx->heard_receipt = settled ? header->nack_slot | (uint64_t)header->pace << 48 : UINT64_MAX;
+}
+
 /* What every verified frame says about our direction: its grant, and what has arrived or is missing. */
 void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                        const struct tether_header *header, uint64_t now_ns)
@@ -273,6 +283,7 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (progress && tx->clock.tries) /* the back-off ends, so the clock may fire earlier than it was armed for */
         tether_arm(ep, ch, now_ns + tether_channel_silence(ep, ch));
     tether_backoff_heard(&tx->clock, now_ns, progress);
+    remember(flow, header, slot <= next);
     if (!progress)
         return;
     if (tx->unsent != TETHER_NIL)

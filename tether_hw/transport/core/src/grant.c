@@ -63,7 +63,7 @@ static void give_back(struct tether_endpoint *ep, struct tether_flow *flow, uint
             return;
         tether_count_reserved(ep, flow, -(int64_t)back);
         rx->reserved_to = keep;
-        ep->freed += back;
+        ep->until -= (int32_t)(back < ep->quantum ? back : ep->quantum);
         ep->grant_dirty |= ep->starved != 0;
     }
 }
@@ -253,7 +253,7 @@ void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
     struct tether_queue *queue = &ep->queues[TETHER_Q_GRANT];
     struct tether_round round;
     ep->grant_dirty = 0;
-    ep->freed = 0;
+    ep->until = (int32_t)ep->quantum;
     ep->starved = 0;
     tether_schedule_round(ep, &round);
     for (uint32_t i = 0; i < round.count; i++) {

@@ -21,7 +21,7 @@ TETHER_USUAL void tether_timed(struct tether_endpoint *ep, struct tether_channel
 struct tether_flow *tether_flow_search(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id);
 TETHER_USUAL struct tether_flow *tether_flow_find(struct tether_endpoint *ep, struct tether_channel *ch, uint16_t id)
 {
-    struct tether_flow *flow = tether_flow_at(ep, ch, ch->last_slot);
+    struct tether_flow *flow = ch->last;
     return TETHER_LIKELY(flow->id == id && flow->used) ? flow : tether_flow_search(ep, ch, id);
 }
 
@@ -45,8 +45,8 @@ TETHER_USUAL uint64_t tether_receipt_pause(const struct tether_channel *ch)
 /* grant.c: a cell or a place in the window became free. */
 TETHER_USUAL void tether_grant_freed(struct tether_endpoint *ep)
 {
-    ep->freed++;
-    if (ep->starved && (ep->freed >= ep->quantum || ep->outstanding == 0))
+    ep->until -= ep->until != INT32_MIN;
+    if (ep->starved && (ep->until <= 0 || ep->outstanding == 0))
         ep->grant_dirty = 1;
 }
 

@@ -4,7 +4,7 @@
  * before it are look-ups. A refused frame is counted by reason and forgotten.
  */
 #include "aead.h"
-#include "arrive.h"
+#include "steady.h"
 
 TETHER_RARE static int zero(const uint8_t *at, size_t length)
 {
@@ -48,7 +48,7 @@ TETHER_USUAL int accept_frame(struct tether_endpoint *ep, struct tether_channel 
 }
 
 /* One frame in eight gives an RTT sample, and any that comes a sixteenth of a round trip after the last one. */
-TETHER_RARE static void sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t echo_ns, uint64_t now_ns)
+TETHER_RARE void tether_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t echo_ns, uint64_t now_ns)
 {
     uint64_t rtt_ns = (tether_stamp(ch, now_ns) - echo_ns) & TETHER_MASK48;
     if (rtt_ns >= UINT64_C(1) << 47)
@@ -67,7 +67,7 @@ TETHER_USUAL void stamps(struct tether_endpoint *ep, struct tether_channel *ch, 
         ch->peer_stamp_ns = now_ns + (now_ns == 0);
     }
     if (((ch->frames_received & 7) == 0 || now_ns >= ch->sample_ns) && header->flags & TETHER_FLAG_ECHO)
-        sample(ep, ch, header->echo_ns, now_ns);
+        tether_sample(ep, ch, header->echo_ns, now_ns);
 }
 
 /* The newest frame comes from where the peer's Manifest says that its lane is: so that is where we send from now on. */
@@ -170,7 +170,7 @@ TETHER_RARE static int receive_any(struct tether_endpoint *ep, uint64_t now_ns, 
 }
 
 /* Nearly every frame is of a channel that is up, under its present keys, and as long as it says. */
-TETHER_USUAL int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint8_t *frame,
+TETHER_RARE static int receive(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from, uint8_t *frame,
                          size_t length)
 {
     struct tether_header header;
@@ -187,6 +187,7 @@ TETHER_USUAL int receive(struct tether_endpoint *ep, uint64_t now_ns, const stru
                         length - TETHER_HEADER_BYTES - padded >= TETHER_BLOCK_BYTES ||
                         padded > ep->floor * TETHER_BLOCK_BYTES))
         return receive_any(ep, now_ns, from, frame, length);
+    ep->heard = ch;
     return open_frame(ep, ch, &header, padded, 0, now_ns, from, frame);
 }
 
@@ -207,7 +208,11 @@ TETHER_API int tether_endpoint_receive(tether_endpoint *ep, uint64_t now_ns, con
 {
     int refused;
     ep->now_ns = now_ns;
-    refused = receive(ep, now_ns, from, frame, length);
+    refused = tether_steady(ep, now_ns, frame, length);
+    if (TETHER_LIKELY(refused == 0))
+        return 0;
+    if (TETHER_LIKELY(refused == TETHER_UNSTEADY))
+        refused = receive(ep, now_ns, from, frame, length);
     if (__builtin_expect(refused <= -TETHER_E_SHORT && refused > -TETHER_E_END_, 0))
         reject(ep, now_ns, frame, length, refused);
     return refused;

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * steady.h: the frame that nearly every one is while a flow streams: full, the next of its channel and of its flow,
+ * within its grant, and with nothing new to say about the other direction. Part of receive.c, which knows all cases: what
+ * is not such a frame goes there, and nothing has happened yet.
+ */
+#ifndef TETHER_STEADY_H
+#define TETHER_STEADY_H
+
+#include "aead.h"
+#include "arrive.h"
+
+enum { TETHER_UNSTEADY = 1 }; /* it is not such a frame */
+
+/* receive.c: the round trip that this frame tells. */
+void tether_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t echo_ns, uint64_t now_ns);
+
+/* Flags that decide nothing here: GRANT and NACK are informative, ECHO is asked for where an echo is read. */
+#define TETHER_STEADY_FLAGS ((uint32_t)(TETHER_FLAG_GRANT | TETHER_FLAG_NACK | TETHER_FLAG_ECHO) << 8)
+
+/* A full frame of this channel, which is up and neither young, nor moving, nor changing its keys? */
+TETHER_USUAL int tether_steady_channel(const struct tether_channel *ch, const uint8_t *frame)
+{
+    return (tether_get32(frame) & ~TETHER_STEADY_FLAGS) == (ch->cut_bytes << 16 | TETHER_WIRE_VERSION) &&
+           tether_get32(frame + TETHER_AT_CHANNEL) == ch->wire && ch->state == TETHER_CHANNEL_UP && ch->proven &&
+           !ch->moves && ch->next.state == TETHER_NEXT_NONE;
+}
+
+/* An ordered, reliable byte flow that lives and has no news? Then it is not Flow 0, which carries messages. */
+TETHER_USUAL int tether_steady_flow(const struct tether_flow *flow)
+{
+    static const struct tether_flow plain = {.kind = TETHER_FLOW_BYTES, .used = 1};
+    return flow->nature == plain.nature;
+}
+
+/* The next frame of a flow without gaps, granted, and counted so? */
+TETHER_USUAL int tether_steady_place(const struct tether_flow_rx *rx, uint32_t slot)
+{
+    return slot == (uint32_t)rx->contig && rx->gaps.count == 0 && rx->contig + rx->floor <= rx->granted &&
+           rx->final == UINT64_MAX && rx->outstanding && rx->reserved && rx->clock.tries == 0 && !rx->lend.on;
+}
+
+/* It is here, and believed: everything that tether_rx_next and those around it do for such a frame. */
+TETHER_USUAL void tether_steady_take(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                                     uint64_t least, uint64_t most, uint64_t order, uint64_t now_ns)
+{
+    struct tether_flow_rx *rx = &flow->rx;
+    uint32_t cell = ep->rx_spare, floor = rx->floor, bytes = ch->cut_bytes;
+    struct tether_cell *c = &ep->rx.cells[cell];
+    ep->rx_spare = tether_cells_take(&ep->rx);
+    c->slot = rx->contig;
+    c->length = (uint16_t)bytes;
+    c->flags = c->marks = 0;
+    c->offset = 0;
+    tether_rx_append(ep, rx, cell, cell);
+    rx->readable_bytes += bytes;
+    rx->arrived += floor;
+    rx->contig = rx->high = rx->contig + floor;
+    rx->fed_ns = now_ns;
+    rx->newest_sequence = order;
+    rx->demand = least > rx->demand ? least : rx->demand;
+    rx->upper = most > rx->demand ? most : rx->demand;
+    rx->clock.since_ns = now_ns > rx->clock.since_ns ? now_ns : rx->clock.since_ns;
+    TETHER_COUNT(ep, data_frames_received);
+    ep->stats.slots_received += floor;
+    ep->stats.bytes_received += bytes;
+    tether_count_came(ep, &ep->accounts[ch->account], flow);
+    if (TETHER_UNLIKELY(--ep->until <= 0 || rx->outstanding == 0)) {
+        ep->until++;
+        tether_grant_freed(ep);
+    }
+    tether_event_set(ep, flow, TETHER_EVENT_FLOW_READABLE);
+    if (TETHER_LIKELY(rx->demand > rx->reserved_to)) { /* then it is more than what is granted, and upper is no less */
+        tether_enqueue(ep, flow, TETHER_Q_GRANT);
+        if (TETHER_UNLIKELY(rx->outstanding <= rx->regrant_at))
+            ep->grant_dirty = 1;
+    } else {
+        tether_rx_demanded(ep, flow);
+    }
+    tether_rx_untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);
+}
+
+/* 0: taken; -TETHER_E_AUTH: forged; TETHER_UNSTEADY: for receive.c. */
+TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, const uint8_t *frame, size_t length)
+{
+    struct tether_channel *ch = ep->heard;
+    struct tether_flow *flow = ch->last;
+    struct tether_flow_tx *tx = &flow->tx;
+    struct tether_keys *keys = &ch->rx_keys;
+    uint64_t numbers, sequence, receipt, position, least, order;
+    uint32_t exponent;
+    if (TETHER_UNLIKELY(length != ch->cut_bytes + (size_t)TETHER_HEADER_BYTES))
+        return TETHER_UNSTEADY;
+    numbers = tether_get64(frame + 8);
+    sequence = numbers & TETHER_MASK48;
+    receipt = tether_get64(frame + TETHER_AT_NACK_SLOT);
+    if (TETHER_UNLIKELY(!tether_steady_channel(ch, frame) || !tether_steady_flow(flow) ||
+                        tether_get16(frame + TETHER_AT_FLOW) != flow->id ||
+                        tether_get64(frame + TETHER_AT_FLOW) != tx->heard_grant || receipt != tx->heard_receipt ||
+                        !tether_steady_place(&flow->rx, tether_get32(frame + TETHER_AT_SLOT))))
+        return TETHER_UNSTEADY;
+    /* The next one, and none of 64 that begins a word of the replay window: so of no new epoch either. */
+    if (TETHER_UNLIKELY(sequence != ch->replay.newest + 1 || (sequence & 63) == 0 ||
+                        keys->now_epoch != tether_epoch(sequence) || ep->rx.free_head == TETHER_NIL || TETHER_TRACED(ep)))
+        return TETHER_UNSTEADY;
+    exponent = (uint32_t)(numbers >> 58);
+    position = flow->rx.contig + flow->rx.floor;
+    least = position + ((numbers >> 48 & 1023) << (exponent & 31));
+    if (TETHER_UNLIKELY(exponent > 20 || (least - position) >> 30))
+        return TETHER_UNSTEADY;
+    if (TETHER_UNLIKELY(tether_frame_aead_unseal(&keys->contexts[keys->now], sequence, frame, ch->cut_bytes,
+                                                 tether_cell_payload(&ep->rx, ep->rx_spare))))
+        return -TETHER_E_AUTH;
+    ch->replay.newest = sequence;
+    ch->replay.bits[sequence / 64 & (TETHER_REPLAY_WORDS(ch->replay.window) - 1)] |= UINT64_C(1) << (sequence & 63);
+    order = sequence + ch->order_base;
+    ch->unanswered_ns = 0;
+    ch->peer_stamp_sequence = order;
+    ch->peer_stamp = tether_get64(frame + TETHER_AT_TIMESTAMP) & TETHER_MASK48;
+    ch->peer_stamp_ns = now_ns + (now_ns == 0);
+    if (TETHER_UNLIKELY((ch->frames_received & 7) == 0 || now_ns >= ch->sample_ns) && frame[TETHER_AT_FLAGS] & TETHER_FLAG_ECHO)
+        tether_sample(ep, ch, tether_get64(frame + 40) >> 16, now_ns);
+    tether_steady_take(ep, ch, flow, least, least + ((UINT64_C(1) << exponent) - 1), order, now_ns);
+    if (receipt >> 48)
+        tx->pacer.sequence = order;
+    tx->clock.since_ns = now_ns > tx->clock.since_ns ? now_ns : tx->clock.since_ns;
+    TETHER_COUNT(ep, frames_received);
+    ch->frames_received++;
+    return 0;
+}
+
+#endif
