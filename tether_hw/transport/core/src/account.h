@@ -48,8 +48,8 @@ static inline void tether_count_arrived(struct tether_endpoint *ep, struct tethe
     tether_count_reserved(ep, flow, -(int64_t)n);
 }
 
-/* A frame that was granted to a flow of this account is here: its cell, reserved until now, holds data. */
-static inline void tether_count_came(struct tether_endpoint *ep, struct tether_account *account, struct tether_flow *flow)
+/* A frame that was granted to a flow of this account is here: its cell, reserved until now, holds data. 1: the last one. */
+static inline int tether_count_came(struct tether_endpoint *ep, struct tether_account *account, struct tether_flow *flow)
 {
     flow->rx.held++;
     account->held++;
@@ -59,8 +59,10 @@ static inline void tether_count_came(struct tether_endpoint *ep, struct tether_a
     ep->reserved--;
     account->outstanding--;
     ep->outstanding--;
-    if (TETHER_UNLIKELY(--flow->rx.outstanding == 0))
-        tether_pace_share(ep, flow, 0);
+    if (TETHER_LIKELY(--flow->rx.outstanding != 0))
+        return 0;
+    tether_pace_share(ep, flow, 0);
+    return 1;
 }
 
 #endif

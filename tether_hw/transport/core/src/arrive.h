@@ -48,21 +48,34 @@ TETHER_USUAL void tether_rx_demand(struct tether_endpoint *ep, struct tether_flo
     tether_rx_demanded(ep, flow);
 }
 
+/* flow_rx.c: the first frame since the peer was told last. */
+void tether_rx_first(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
+
+/* Has so much come that a plain receipt is worth its frame? */
+TETHER_USUAL int tether_rx_enough(const struct tether_flow_rx *rx)
+{
+    return rx->untold >= rx->tell_after;
+}
+
+/* Is it time that the peer hears of what has come? `last`: nothing more is expected. */
+TETHER_USUAL void tether_rx_tell(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                                 int last, uint64_t now_ns)
+{
+    if (tether_rx_enough(&flow->rx) ||
+        (TETHER_UNLIKELY(last) && now_ns - ch->receipt_ns >= tether_rtt_now(&ch->rtt) / 8))
+        tether_news(ep, ch, flow, TETHER_NEWS_ACK);
+    else if (TETHER_UNLIKELY(flow->news != 0))
+        tether_news(ep, ch, flow, flow->news); /* news that waited for a receipt */
+}
+
 /* A frame has arrived that the peer does not know of yet. */
 TETHER_USUAL void tether_rx_untold(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                                    int last, uint64_t now_ns)
 {
-    struct tether_flow_rx *rx = &flow->rx;
     tether_receipt_earn(ep, ch);
-    if (rx->untold++ == 0) {
-        rx->untold_ns = now_ns;
-        tether_timed(ep, ch, flow, now_ns);
-        tether_arm(ep, ch, now_ns + tether_receipt_pause(ch));
-    }
-    if (rx->untold >= rx->tell_after || (TETHER_UNLIKELY(last) && now_ns - ch->receipt_ns >= tether_rtt_now(&ch->rtt) / 8))
-        tether_news(ep, ch, flow, TETHER_NEWS_ACK);
-    else if (TETHER_UNLIKELY(flow->news != 0))
-        tether_news(ep, ch, flow, flow->news); /* news that waited for a receipt */
+    if (TETHER_UNLIKELY(flow->rx.untold++ == 0))
+        tether_rx_first(ep, ch, flow, now_ns);
+    tether_rx_tell(ep, ch, flow, last, now_ns);
 }
 
 /* The frame that was opened into `cell`, the spare one, stays there; `spare` is the next one to be opened into. */

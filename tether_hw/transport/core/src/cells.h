@@ -91,4 +91,13 @@ static inline void tether_cells_give(struct tether_cells *cells, uint32_t cell)
     cells->free_count++;
 }
 
+/* The same for `count` cells that follow each other by `next`, from `first` to `last`. */
+static inline void tether_cells_give_chain(struct tether_cells *cells, uint32_t first, struct tether_cell *last,
+                                           uint32_t count)
+{
+    last->next = cells->free_head;
+    cells->free_head = first;
+    cells->free_count += count;
+}
+
 #endif

@@ -81,6 +81,8 @@ struct tether_channel {
     uint32_t reply_length;
     struct tether_queue queues[TETHER_Q_EVENT];
     struct tether_flow *last; /* that of the last frame received */
+    struct tether_flow *control, *spoke; /* its Flow 0; that of the last data frame sent, and its node */
+    uint32_t spoke_node;
     uint64_t refused[TETHER_REFUSED_WORDS]; /* the peer's flows that wait for CLOSE(REFUSED), a bit for each id of its parity */
     uint32_t refused_count;
     struct tether_plan peer_windows, peer_rtt_table; /* on our clock, for what we send */

@@ -82,7 +82,8 @@ static int open_channels(struct tether_endpoint *ep)
         ch->replay.window = ch->next.replay.window = ep->config.replay_window;
         ch->peer_addresses = ep->peer_addresses + (size_t)i * TETHER_PEER_ADDRESSES;
         ep->timers[i] = UINT64_MAX;
-        ch->last = tether_flow_at(ep, ch, 0);
+        ch->last = ch->control = ch->spoke = tether_flow_at(ep, ch, 0);
+        ch->spoke_node = tether_flow_node(ep, ch->control);
     }
     return 0;
 }
@@ -104,13 +105,13 @@ static int open_all(struct tether_endpoint *ep)
     ep->table_mask = table - 1;
     ep->window = c->ring_frames - c->ring_frames / 4;
     ep->link_bps = c->rate_bps / (c->link_lanes ? c->link_lanes : 1);
-    ep->quantum = (ep->window < c->rx_cells ? ep->window : c->rx_cells) / 16;
-    ep->quantum = ep->quantum < 1 ? 1 : ep->quantum < 16 ? ep->quantum : 16;
+    ep->quantum = (ep->window < c->rx_cells ? ep->window : c->rx_cells) / 8;
+    ep->quantum = ep->quantum < 1 ? 1 : ep->quantum < TETHER_QUANTUM_MAX ? ep->quantum : TETHER_QUANTUM_MAX;
     ep->pool_frames = c->ring_frames / 4 / c->max_channels; /* with the ember: T-GRT-9 */
     ep->pool_frames = ep->pool_frames < 2 ? 1 : ep->pool_frames - 1;
     ep->pool_frames = ep->pool_frames < TETHER_CONTROL_FRAMES ? ep->pool_frames : TETHER_CONTROL_FRAMES;
     ep->addresses = calloc(c->lanes, sizeof *ep->addresses);
-    ep->channels = ep->heard = calloc(channels, sizeof *ep->channels);
+    ep->channels = ep->heard = ep->spoke = calloc(channels, sizeof *ep->channels);
     ep->flows = calloc(nodes, sizeof *ep->flows);
     ep->table = calloc(channels * table, sizeof *ep->table);
     ep->closed_ids = calloc(channels * table, sizeof *ep->closed_ids);

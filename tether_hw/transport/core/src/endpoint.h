@@ -11,7 +11,7 @@
  *   answer.c     their Hails: floods, counters, crossing          rekey.c      new keys for a channel that is up
  *   control.c    Flow 0: tags out and in                          channel.c    life of a channel
  *   roster.c     who may speak to us                              timer.c      both lost-frame clocks, delayed receipts
- *   milestone.c  which sent cell holds a slot                     account.c    which peer has how much of us
+ *   flow_acked.c what has arrived                                  account.c    which peer has how much of us
  *   pace.c       how fast: what we state and what we obey          schedule.c   policies: whose turn, and how much
  *   busy.c       credit that its holder cannot use
  *   milestone.c  which sent cell holds a slot                     flow_whole.c what comes in no order
@@ -51,6 +51,8 @@ enum {
     TETHER_CONTROL_FRAMES = 8,      /* Flow 0's pool, and its send cells, per channel */
     TETHER_RECEIPT_FRAMES = 16,     /* a plain receipt per this many frames or RTT/8 */
     TETHER_RECEIPTS_MAX = 1 << 20,
+    TETHER_QUANTUM_MAX = 128,       /* frames come and cells freed after which flows that go short are granted again */
+    TETHER_QUANTUM_GAPS = 16,       /* the same while there are gaps: what goes back names them again */
     TETHER_FRAME_OVERHEAD = 64 + 38, /* bytes of a full frame on Ethernet beside its payload */
     TETHER_LINGER_TRIES = 4,
     TETHER_ANSWERS = 64,            /* frames that answer without a channel, until they are sent */
@@ -89,6 +91,8 @@ struct tether_endpoint {
     uint32_t table_mask;     /* flow id -> flow slot, per channel, open addressing */
     struct tether_channel *channels;
     struct tether_channel *heard;   /* that of the last frame received */
+    struct tether_channel *spoke;   /* that of the last data frame sent; its Flow 0 is node `spoke_node` */
+    uint32_t spoke_node;
     struct tether_flow *flows;      /* [max_channels * flow_nodes] */
     uint16_t *table;                /* [max_channels * (table_mask + 1)] flow slots, 0 = empty */
     struct tether_id_closed *closed_ids; /* [max_channels * (table_mask + 1)] by id */
@@ -264,7 +268,7 @@ void tether_flow_drop(struct tether_endpoint *ep, struct tether_flow *flow); /* 
 void tether_flow_release(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_flow_settle(struct tether_endpoint *ep, struct tether_flow *flow); /* free it when both ends are done */
 
-/* flow_tx.c */
+/* flow_tx.c, flow_acked.c */
 void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns);
 void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                        const struct tether_header *header, uint64_t now_ns);
@@ -277,6 +281,8 @@ void tether_tx_append(struct tether_endpoint *ep, struct tether_flow *flow, uint
 uint32_t tether_tx_room(const struct tether_endpoint *ep);
 void tether_tx_wake(struct tether_endpoint *ep);
 void tether_tx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell);
+int tether_tx_arrived(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t upto);
+void tether_tx_drained(struct tether_endpoint *ep, struct tether_flow *flow);
 void tether_tx_moved(struct tether_endpoint *ep, struct tether_flow *flow);
 
 /* flow_expire.c */

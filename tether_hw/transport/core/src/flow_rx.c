@@ -165,12 +165,23 @@ int tether_rx_open_gap(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (tether_gaps_open(&ep->gap_pool, &rx->gaps, rx->high, end, widest(rx), rx->ahead_tail, ready_ns))
         return -1;
     rx->high = end;
+    if (ep->until > TETHER_QUANTUM_GAPS)
+        ep->until = TETHER_QUANTUM_GAPS;
     if (ready_ns <= now_ns)
         tether_news(ep, ch, flow, TETHER_NEWS_GAP);
     else
         tether_arm(ep, ch, ready_ns);
     tether_timed(ep, ch, flow, now_ns);
     return 0;
+}
+
+/* From its arrival on time runs until the peer is told. */
+TETHER_RARE void tether_rx_first(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                                 uint64_t now_ns)
+{
+    flow->rx.untold_ns = now_ns;
+    tether_timed(ep, ch, flow, now_ns);
+    tether_arm(ep, ch, now_ns + tether_receipt_pause(ch));
 }
 
 /* A frame came again although it had arrived: we asked too early. */

@@ -133,65 +133,6 @@ void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struc
     tether_timed(ep, ch, flow, now_ns);
 }
 
-void tether_tx_free(struct tether_endpoint *ep, struct tether_flow *flow, uint32_t cell)
-{
-    struct tether_cell *c = &ep->tx.cells[cell];
-    tether_mile_clear(ep, flow, cell);
-    if (flow->id != 0)
-        ep->tx_used--;
-    flow->tx.cells--;
-    if (c->marks & TETHER_CELL_REPAIR)
-        c->marks |= TETHER_CELL_DONE; /* given back when the repair queue reaches it */
-    else
-        tether_cells_give(&ep->tx, cell);
-}
-
-static void drained(struct tether_endpoint *ep, struct tether_flow *flow)
-{
-    if (flow->id == 0 || flow->drained_told || flow->tx.head != TETHER_NIL)
-        return;
-    flow->drained_told = 1;
-    tether_event_set(ep, flow, TETHER_EVENT_FLOW_DRAINED);
-}
-
-/* Cells went from the front of the queue. */
-void tether_tx_moved(struct tether_endpoint *ep, struct tether_flow *flow)
-{
-    struct tether_flow_tx *tx = &flow->tx;
-    if (tx->head != TETHER_NIL) {
-        ep->tx.cells[tx->head].prev = TETHER_NIL;
-        return;
-    }
-    tx->tail = TETHER_NIL;
-    tx->receipted = tx->written;
-    drained(ep, flow);
-}
-
-/* Everything below `upto` has arrived: its cells are free. */
-static int acknowledge(struct tether_endpoint *ep, struct tether_flow *flow, uint64_t upto)
-{
-    struct tether_flow_tx *tx = &flow->tx;
-    int tags = 0, moved = 0;
-    while (tx->head != TETHER_NIL && tx->head != tx->unsent) {
-        uint32_t cell = tx->head;
-        struct tether_cell *c = &ep->tx.cells[cell];
-        if (c->slot + c->slots > upto)
-            break;
-        tx->head = c->next;
-        tx->unacked_bytes -= c->length;
-        tags |= flow->id == 0 && c->tags != 0;
-        if (flow->kind == TETHER_FLOW_MESSAGE && c->flags & TETHER_FLAG_END)
-            tx->receipted = tether_tx_ordinal(tx, c) + 1;
-        tether_tx_free(ep, flow, cell);
-        moved = 1;
-    }
-    if (moved)
-        tether_tx_moved(ep, flow);
-    if (tags)
-        tether_control_acked(ep, tether_channel_of(ep, flow));
-    return moved;
-}
-
 static void nack(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
                  const struct tether_header *header, uint64_t first, uint64_t now_ns)
 {
@@ -270,7 +211,7 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (TETHER_TRACED(ep))
         tether_trace_told(ep, ch, flow, header, progress ? (uint64_t)raise : 0, slot, now_ns);
     if (slot <= next && header->nack_count == 0) /* above: wrapped below the beginning, nothing that a peer can mean */
-        progress |= acknowledge(ep, flow, slot);
+        progress |= tether_tx_arrived(ep, flow, slot);
     else if (slot <= next)
         nack(ep, ch, flow, header, slot, now_ns);
     /* The ember is ours again when the peer's own word covers it (after a Skip our limit says nothing about that). */
@@ -289,7 +230,7 @@ void tether_tx_reverse(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (tx->unsent != TETHER_NIL)
         tether_tx_kick(ep, ch, flow, now_ns);
     else
-        drained(ep, flow);
+        tether_tx_drained(ep, flow);
     if (ep->queues[TETHER_Q_WRITE].head != TETHER_NIL)
         tether_tx_wake(ep);
     if (flow->id != 0)
@@ -336,7 +277,7 @@ static void cut_off(struct tether_endpoint *ep, struct tether_flow *flow, uint32
     tx->tail_slot = slot;
     if (tx->head == TETHER_NIL)
         tx->receipted = tx->written;
-    drained(ep, flow);
+    tether_tx_drained(ep, flow);
     tether_tx_wake(ep);
 }
 

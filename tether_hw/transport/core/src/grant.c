@@ -252,13 +252,15 @@ void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
 {
     struct tether_queue *queue = &ep->queues[TETHER_Q_GRANT];
     struct tether_round round;
+    uint32_t gaps = 0;
     ep->grant_dirty = 0;
-    ep->until = (int32_t)ep->quantum;
+    ep->until = (int32_t)least(ep->quantum, TETHER_QUANTUM_GAPS);
     ep->starved = 0;
     tether_schedule_round(ep, &round);
     for (uint32_t i = 0; i < round.count; i++) {
         struct tether_flow *flow = &ep->flows[round.nodes[i]];
         uint64_t before = flow->rx.granted;
+        gaps |= flow->rx.gaps.count;
         if (!asks(flow))
             continue;
         if (!grant_one(ep, flow, &round, now_ns))
@@ -274,6 +276,8 @@ void tether_grant_run(struct tether_endpoint *ep, uint64_t now_ns)
     for (uint32_t i = 0; i < round.served; i++)
         if (asks(&ep->flows[round.nodes[i]]))
             tether_queue_push(ep, queue, TETHER_Q_GRANT, &ep->flows[round.nodes[i]]);
+    if (gaps == 0 && ep->quantum > TETHER_QUANTUM_GAPS)
+        ep->until += (int32_t)(ep->quantum - TETHER_QUANTUM_GAPS);
     ep->starved |= round.more; /* there are more than one round looks at */
     if (round.more && round.served)
         ep->grant_dirty = 1;

@@ -29,7 +29,8 @@ TETHER_USUAL struct tether_flow *tether_flow_find(struct tether_endpoint *ep, st
 void tether_receipt_give(struct tether_endpoint *ep, struct tether_channel *ch);
 TETHER_USUAL void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)
 {
-    ch->receipts += ch->receipts < TETHER_RECEIPTS_MAX;
+    if (TETHER_LIKELY(ch->receipts < TETHER_RECEIPTS_MAX))
+        ch->receipts++;
     TETHER_COUNT(ep, receipts_earned);
     if (TETHER_UNLIKELY(ch->queues[TETHER_Q_RECEIPT].head != TETHER_NIL))
         tether_receipt_give(ep, ch);

@@ -42,12 +42,16 @@ TETHER_USUAL int tether_steady_place(const struct tether_flow_rx *rx, uint32_t s
 
 /* It is here, and believed: everything that tether_rx_next and those around it do for such a frame. */
 TETHER_USUAL void tether_steady_take(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
-                                     uint64_t least, uint64_t most, uint64_t order, uint64_t now_ns)
+                                     uint32_t want, uint64_t order, uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
+    uint64_t least, most;
+    int last = 0;
     uint32_t cell = ep->rx_spare, floor = rx->floor, bytes = ch->cut_bytes;
     struct tether_cell *c = &ep->rx.cells[cell];
-    ep->rx_spare = tether_cells_take(&ep->rx);
+    ep->rx_spare = ep->rx.free_head; /* there is one */
+    ep->rx.free_head = ep->rx.cells[ep->rx_spare].next;
+    ep->rx.free_count--;
     c->slot = rx->contig;
     c->length = (uint16_t)bytes;
     c->flags = c->marks = 0;
@@ -58,14 +62,17 @@ TETHER_USUAL void tether_steady_take(struct tether_endpoint *ep, struct tether_c
     rx->contig = rx->high = rx->contig + floor;
     rx->fed_ns = now_ns;
     rx->newest_sequence = order;
+    least = rx->contig + ((uint64_t)(want & 1023) << (want >> 10));
+    most = least + ((UINT64_C(1) << (want >> 10)) - 1);
     rx->demand = least > rx->demand ? least : rx->demand;
     rx->upper = most > rx->demand ? most : rx->demand;
     rx->clock.since_ns = now_ns > rx->clock.since_ns ? now_ns : rx->clock.since_ns;
     TETHER_COUNT(ep, data_frames_received);
     ep->stats.slots_received += floor;
     ep->stats.bytes_received += bytes;
-    tether_count_came(ep, &ep->accounts[ch->account], flow);
-    if (TETHER_UNLIKELY(--ep->until <= 0 || rx->outstanding == 0)) {
+    if (tether_count_came(ep, &ep->accounts[ch->account], flow))
+        ep->grant_dirty |= ep->starved != 0;
+    if (TETHER_UNLIKELY(--ep->until <= 0)) {
         ep->until++;
         tether_grant_freed(ep);
     }
@@ -76,8 +83,13 @@ TETHER_USUAL void tether_steady_take(struct tether_endpoint *ep, struct tether_c
             ep->grant_dirty = 1;
     } else {
         tether_rx_demanded(ep, flow);
+        last = rx->contig >= rx->upper;
     }
-    tether_rx_untold(ep, ch, flow, rx->contig >= rx->upper, now_ns);
+    tether_receipt_earn(ep, ch);
+    if (TETHER_UNLIKELY(rx->untold++ == 0))
+        tether_rx_first(ep, ch, flow, now_ns);
+    if (TETHER_UNLIKELY(tether_rx_enough(rx) || last))
+        tether_rx_tell(ep, ch, flow, last, now_ns);
 }
 
 /* 0: taken; -TETHER_E_AUTH: forged; TETHER_UNSTEADY: for receive.c. */
@@ -87,26 +99,22 @@ TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, cons
     struct tether_flow *flow = ch->last;
     struct tether_flow_tx *tx = &flow->tx;
     struct tether_keys *keys = &ch->rx_keys;
-    uint64_t numbers, sequence, receipt, position, least, order;
-    uint32_t exponent;
+    uint64_t numbers, sequence, order;
     if (TETHER_UNLIKELY(length != ch->cut_bytes + (size_t)TETHER_HEADER_BYTES))
         return TETHER_UNSTEADY;
     numbers = tether_get64(frame + 8);
     sequence = numbers & TETHER_MASK48;
-    receipt = tether_get64(frame + TETHER_AT_NACK_SLOT);
     if (TETHER_UNLIKELY(!tether_steady_channel(ch, frame) || !tether_steady_flow(flow) ||
                         tether_get16(frame + TETHER_AT_FLOW) != flow->id ||
-                        tether_get64(frame + TETHER_AT_FLOW) != tx->heard_grant || receipt != tx->heard_receipt ||
+                        tether_get64(frame + TETHER_AT_FLOW) != tx->heard_grant || 
+                        tether_get64(frame + TETHER_AT_NACK_SLOT) != tx->heard_receipt ||
                         !tether_steady_place(&flow->rx, tether_get32(frame + TETHER_AT_SLOT))))
         return TETHER_UNSTEADY;
     /* The next one, and none of 64 that begins a word of the replay window: so of no new epoch either. */
     if (TETHER_UNLIKELY(sequence != ch->replay.newest + 1 || (sequence & 63) == 0 ||
                         keys->now_epoch != tether_epoch(sequence) || ep->rx.free_head == TETHER_NIL || TETHER_TRACED(ep)))
         return TETHER_UNSTEADY;
-    exponent = (uint32_t)(numbers >> 58);
-    position = flow->rx.contig + flow->rx.floor;
-    least = position + ((numbers >> 48 & 1023) << (exponent & 31));
-    if (TETHER_UNLIKELY(exponent > 20 || (least - position) >> 30))
+    if (TETHER_UNLIKELY(numbers >> 58 > 20)) /* a want below 2^30 */
         return TETHER_UNSTEADY;
     if (TETHER_UNLIKELY(tether_frame_aead_unseal(&keys->contexts[keys->now], sequence, frame, ch->cut_bytes,
                                                  tether_cell_payload(&ep->rx, ep->rx_spare))))
@@ -120,8 +128,8 @@ TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, cons
     ch->peer_stamp_ns = now_ns + (now_ns == 0);
     if (TETHER_UNLIKELY((ch->frames_received & 7) == 0 || now_ns >= ch->sample_ns) && frame[TETHER_AT_FLAGS] & TETHER_FLAG_ECHO)
         tether_sample(ep, ch, tether_get64(frame + 40) >> 16, now_ns);
-    tether_steady_take(ep, ch, flow, least, least + ((UINT64_C(1) << exponent) - 1), order, now_ns);
-    if (receipt >> 48)
+    tether_steady_take(ep, ch, flow, tether_get16(frame + TETHER_AT_WANT), order, now_ns);
+    if (tether_get16(frame + TETHER_AT_PACE))
         tx->pacer.sequence = order;
     tx->clock.since_ns = now_ns > tx->clock.since_ns ? now_ns : tx->clock.since_ns;
     TETHER_COUNT(ep, frames_received);

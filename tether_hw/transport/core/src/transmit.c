@@ -228,26 +228,48 @@ TETHER_RARE static int any(struct tether_endpoint *ep, uint64_t now_ns, uint8_t 
     return 0;
 }
 
+/* Whose turn it is, found by number, which costs more than to see that it is who had the turn before. 0: nobody's. */
+TETHER_RARE static int recall_channel(struct tether_endpoint *ep)
+{
+    uint32_t node = ep->queues[TETHER_Q_WORK].head; /* channels stand in line by their Flow 0 */
+    if (node == TETHER_NIL)
+        return 0;
+    ep->spoke_node = node;
+    ep->spoke = tether_channel_of(ep, &ep->flows[node]);
+    return 1;
+}
+
+TETHER_RARE static int recall_flow(struct tether_endpoint *ep, struct tether_channel *ch)
+{
+    uint32_t node = ch->queues[TETHER_Q_DATA].head;
+    if (node == TETHER_NIL)
+        return 0;
+    ch->spoke_node = node;
+    ch->spoke = &ep->flows[node];
+    return 1;
+}
+
 /*
  * What nearly every call does: nothing stands in the first channel's queues but data, and its first flow may send. Where
  * this is not so, or that flow cannot, nothing has happened yet, and `any` finds what goes.
  */
 TETHER_USUAL int stream(struct tether_endpoint *ep, uint64_t now_ns, uint8_t *frame, struct tether_address *to)
 {
-    struct tether_queue *work = &ep->queues[TETHER_Q_WORK];
-    const struct tether_flow *control = &ep->flows[work->head]; /* channels stand in line by their Flow 0 */
+    struct tether_queue *work = &ep->queues[TETHER_Q_WORK], *queue;
     struct tether_channel *ch;
-    struct tether_queue *queue;
-    struct tether_flow *flow;
+    struct tether_flow *control, *flow;
     struct tether_cell *c;
     uint16_t ember;
-    if (TETHER_UNLIKELY(work->head == TETHER_NIL))
+    if (TETHER_UNLIKELY(work->head != ep->spoke_node) && !recall_channel(ep))
         return any(ep, now_ns, frame, to);
-    ch = tether_channel_of(ep, control);
+    ch = ep->spoke;
     queue = &ch->queues[TETHER_Q_DATA];
-    flow = &ep->flows[queue->head];
-    if (TETHER_UNLIKELY(queue->head == TETHER_NIL || ch->state != TETHER_CHANNEL_UP || ch->away_ns != 0 || ch->hail_due ||
-                        ch->last_word || tether_epoch_border(ch->sequence)))
+    if (TETHER_UNLIKELY(queue->head != ch->spoke_node) && !recall_flow(ep, ch))
+        return any(ep, now_ns, frame, to);
+    flow = ch->spoke;
+    control = ch->control;
+    if (TETHER_UNLIKELY(ch->state != TETHER_CHANNEL_UP || ch->away_ns != 0 || ch->hail_due || ch->last_word ||
+                        tether_epoch_border(ch->sequence)))
         return any(ep, now_ns, frame, to);
     if (TETHER_UNLIKELY((ch->queues[TETHER_Q_REPAIR].head & ch->queues[TETHER_Q_CONTROL].head &
                          ch->queues[TETHER_Q_NEWS].head & control->tx.unsent) != TETHER_NIL))
