@@ -2,10 +2,11 @@
 /*
  * What a frame costs: two endpoints in one thread hand each other frames, without a carrier, in steady state. bench/core.py
  * runs it under callgrind, which collects inside the measured_* functions only: the application's and the carrier's calls
- * of one end, `send` or `receive`. One byte flow, full frames, every byte written and read.
+ * of one end, `send` or `receive`, in bursts as a lane makes them. One byte flow, full frames, every byte written and read.
  *
  * Usage: core_cost send|receive FRAMES CIPHER      CIPHER: 1 ChaCha20-Poly1305, 2 AES-256-GCM; prints what went
  */
+#include "../src/burst.h"
 #include "../tests/pair.h"
 
 enum { PIECE = 16 * 1408, BATCH = 32, WARM_UP = 2000 };
@@ -13,17 +14,36 @@ enum { PIECE = 16 * 1408, BATCH = 32, WARM_UP = 2000 };
 static struct pair pair;
 static uint16_t flow;
 static uint8_t out[PIECE], in[PIECE], frames[BATCH][PAIR_FRAME];
-static int lengths[BATCH];
+static struct tether_arrival arrivals[BATCH];
+
+/* As much of a carrier as an endpoint sees: room for a batch of frames. */
+struct carrier {
+    unsigned count;
+    const struct tether_address *from;
+};
+
+static uint8_t *reserve(struct carrier *carrier)
+{
+    return carrier->count < BATCH ? frames[carrier->count] : NULL;
+}
+
+static void commit(struct carrier *carrier, size_t length, const struct tether_address *to)
+{
+    (void)to;
+    arrivals[carrier->count] = (struct tether_arrival){.data = frames[carrier->count], .length = (uint32_t)length,
+                                                       .from = *carrier->from};
+    carrier->count++;
+}
 
 #define MEASURED __attribute__((noinline, noclone))
 MEASURED int64_t measured_write(int end);
 MEASURED int64_t measured_read(int end);
-MEASURED int measured_transmit(int end, uint8_t *frame);
-MEASURED int measured_receive(int end, uint8_t *frame, int length);
+MEASURED unsigned measured_transmit(int end);
+MEASURED void measured_receive(int end, unsigned count);
 MEASURED int64_t other_write(int end);
 MEASURED int64_t other_read(int end);
-MEASURED int other_transmit(int end, uint8_t *frame);
-MEASURED int other_receive(int end, uint8_t *frame, int length);
+MEASURED unsigned other_transmit(int end);
+MEASURED void other_receive(int end, unsigned count);
 
 /* The same calls under two names: those of the end that is looked at, and all others. */
 #define CALLS(prefix)                                                                                              \
@@ -35,14 +55,15 @@ MEASURED int other_receive(int end, uint8_t *frame, int length);
     {                                                                                                              \
         return tether_flow_read(pair.end[end], pair.now_ns, pair.channel[end], flow, in, sizeof in, NULL);         \
     }                                                                                                              \
-    int prefix##_transmit(int end, uint8_t *frame)                                                                 \
+    unsigned prefix##_transmit(int end)                                                                            \
     {                                                                                                              \
-        struct tether_address to;                                                                                  \
-        return tether_endpoint_transmit(pair.end[end], pair.now_ns, frame, PAIR_FRAME, &to);                       \
+        struct carrier carrier = {.from = &pair.address[end]};                                                     \
+        struct tether_outlet outlet = {&carrier, reserve, commit, PAIR_FRAME};                                     \
+        return tether_transmit_burst(pair.end[end], pair.now_ns, &outlet, BATCH);                                  \
     }                                                                                                              \
-    int prefix##_receive(int end, uint8_t *frame, int length)                                                      \
+    void prefix##_receive(int end, unsigned count)                                                                 \
     {                                                                                                              \
-        return tether_endpoint_receive(pair.end[end], pair.now_ns, &pair.address[1 - end], frame, (size_t)length); \
+        tether_receive_burst(pair.end[end], pair.now_ns, arrivals, count);                                         \
     }
 CALLS(measured)
 CALLS(other)
@@ -54,13 +75,9 @@ static void turn(int looked_at)
     while ((looked_at == 0 ? measured_write(0) : other_write(0)) > 0)
         continue;
     for (int from = 0; from < 2; from++) {
-        int count = 0, to = 1 - from;
-        while (count < BATCH &&
-               (lengths[count] = (looked_at == from ? measured_transmit : other_transmit)(from, frames[count])) > 0)
-            count++;
+        unsigned count = (looked_at == from ? measured_transmit : other_transmit)(from);
         pair.now_ns += 5000;
-        for (int i = 0; i < count; i++)
-            CHECK_EQ((looked_at == to ? measured_receive : other_receive)(to, frames[i], lengths[i]), 0);
+        (looked_at == 1 - from ? measured_receive : other_receive)(1 - from, count);
     }
     while ((got = looked_at == 1 ? measured_read(1) : other_read(1)) > 0)
         continue;

@@ -25,6 +25,13 @@ TETHER_USUAL struct tether_flow *tether_flow_find(struct tether_endpoint *ep, st
     return TETHER_LIKELY(flow->id == id && flow->used) ? flow : tether_flow_search(ep, ch, id);
 }
 
+/* An ordered, reliable byte flow that lives and has no news? Then it is not Flow 0, which carries messages. */
+TETHER_USUAL int tether_flow_plain(const struct tether_flow *flow)
+{
+    static const struct tether_flow plain = {.kind = TETHER_FLOW_BYTES, .used = 1};
+    return flow->nature == plain.nature;
+}
+
 /* queue.c: leave for one header-only frame. */
 void tether_receipt_give(struct tether_endpoint *ep, struct tether_channel *ch);
 TETHER_USUAL void tether_receipt_earn(struct tether_endpoint *ep, struct tether_channel *ch)

@@ -8,4 +8,8 @@
 #define TETHER_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define TETHER_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
+/* One of many conditions in a row that all hold nearly always. */
+#define TETHER_SURE(condition) __builtin_expect_with_probability(!!(condition), 1, 0.9999)
+#define TETHER_ODD(condition) (!TETHER_SURE(!(condition)))
+
 #endif

@@ -4,6 +4,7 @@
  * before it are look-ups. A refused frame is counted by reason and forgotten.
  */
 #include "aead.h"
+#include "burst.h"
 #include "steady.h"
 
 TETHER_RARE static int zero(const uint8_t *at, size_t length)
@@ -203,17 +204,35 @@ TETHER_RARE static void reject(struct tether_endpoint *ep, uint64_t now_ns, cons
                  .flow = header.flow, .sequence = header.sequence, .value = (uint64_t)-refused);
 }
 
+/* A frame that does not just go on as the last one did, or that was forged. */
+TETHER_RARE static int unsteady(struct tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
+                                uint8_t *frame, size_t length, int refused)
+{
+    if (refused == TETHER_UNSTEADY)
+        refused = receive(ep, now_ns, from, frame, length);
+    if (__builtin_expect(refused <= -TETHER_E_SHORT && refused > -TETHER_E_END_, 0))
+        reject(ep, now_ns, frame, length, refused);
+    return refused;
+}
+
 TETHER_API int tether_endpoint_receive(tether_endpoint *ep, uint64_t now_ns, const struct tether_address *from,
                                        uint8_t *frame, size_t length)
 {
     int refused;
     ep->now_ns = now_ns;
     refused = tether_steady(ep, now_ns, frame, length);
-    if (TETHER_LIKELY(refused == 0))
-        return 0;
-    if (TETHER_LIKELY(refused == TETHER_UNSTEADY))
-        refused = receive(ep, now_ns, from, frame, length);
-    if (__builtin_expect(refused <= -TETHER_E_SHORT && refused > -TETHER_E_END_, 0))
-        reject(ep, now_ns, frame, length, refused);
-    return refused;
+    return refused ? unsteady(ep, now_ns, from, frame, length, refused) : 0;
+}
+
+void tether_receive_burst(tether_endpoint *ep, uint64_t now_ns, const struct tether_arrival *frames, size_t count)
+{
+    ep->now_ns = now_ns;
+    for (const struct tether_arrival *at = frames; at < frames + count; at++) {
+        int refused;
+        if (at->data == NULL)
+            continue;
+        refused = tether_steady(ep, now_ns, at->data, at->length);
+        if (TETHER_UNLIKELY(refused))
+            (void)unsteady(ep, now_ns, &at->from, at->data, at->length, refused);
+    }
 }

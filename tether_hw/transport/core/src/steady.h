@@ -21,23 +21,19 @@ void tether_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64
 /* A full frame of this channel, which is up and neither young, nor moving, nor changing its keys? */
 TETHER_USUAL int tether_steady_channel(const struct tether_channel *ch, const uint8_t *frame)
 {
-    return (tether_get32(frame) & ~TETHER_STEADY_FLAGS) == (ch->cut_bytes << 16 | TETHER_WIRE_VERSION) &&
-           tether_get32(frame + TETHER_AT_CHANNEL) == ch->wire && ch->state == TETHER_CHANNEL_UP && ch->proven &&
-           !ch->moves && ch->next.state == TETHER_NEXT_NONE;
-}
-
-/* An ordered, reliable byte flow that lives and has no news? Then it is not Flow 0, which carries messages. */
-TETHER_USUAL int tether_steady_flow(const struct tether_flow *flow)
-{
-    static const struct tether_flow plain = {.kind = TETHER_FLOW_BYTES, .used = 1};
-    return flow->nature == plain.nature;
+    return TETHER_SURE((tether_get32(frame) & ~TETHER_STEADY_FLAGS) == (ch->cut_bytes << 16 | TETHER_WIRE_VERSION)) &&
+           TETHER_SURE(tether_get32(frame + TETHER_AT_CHANNEL) == ch->wire) &&
+           TETHER_SURE(ch->state == TETHER_CHANNEL_UP) && TETHER_SURE(ch->proven) && TETHER_SURE(!ch->moves) &&
+           TETHER_SURE(ch->next.state == TETHER_NEXT_NONE);
 }
 
 /* The next frame of a flow without gaps, granted, and counted so? */
 TETHER_USUAL int tether_steady_place(const struct tether_flow_rx *rx, uint32_t slot)
 {
-    return slot == (uint32_t)rx->contig && rx->gaps.count == 0 && rx->contig + rx->floor <= rx->granted &&
-           rx->final == UINT64_MAX && rx->outstanding && rx->reserved && rx->clock.tries == 0 && !rx->lend.on;
+    return TETHER_SURE(slot == (uint32_t)rx->contig) && TETHER_SURE(rx->gaps.count == 0) &&
+           TETHER_SURE(rx->contig + rx->floor <= rx->granted) && TETHER_SURE(rx->final == UINT64_MAX) &&
+           TETHER_SURE(rx->outstanding) && TETHER_SURE(rx->reserved) && TETHER_SURE(rx->clock.tries == 0) &&
+           TETHER_SURE(!rx->lend.on);
 }
 
 /* It is here, and believed: everything that tether_rx_next and those around it do for such a frame. */
@@ -100,24 +96,23 @@ TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, cons
     struct tether_flow_tx *tx = &flow->tx;
     struct tether_keys *keys = &ch->rx_keys;
     uint64_t numbers, sequence, order;
-    if (TETHER_UNLIKELY(length != ch->cut_bytes + (size_t)TETHER_HEADER_BYTES))
+    if (TETHER_ODD(length != ch->cut_bytes + (size_t)TETHER_HEADER_BYTES))
         return TETHER_UNSTEADY;
     numbers = tether_get64(frame + 8);
     sequence = numbers & TETHER_MASK48;
-    if (TETHER_UNLIKELY(!tether_steady_channel(ch, frame) || !tether_steady_flow(flow) ||
-                        tether_get16(frame + TETHER_AT_FLOW) != flow->id ||
-                        tether_get64(frame + TETHER_AT_FLOW) != tx->heard_grant || 
-                        tether_get64(frame + TETHER_AT_NACK_SLOT) != tx->heard_receipt ||
-                        !tether_steady_place(&flow->rx, tether_get32(frame + TETHER_AT_SLOT))))
+    if (TETHER_ODD(!tether_steady_channel(ch, frame)) || TETHER_ODD(!tether_flow_plain(flow)) ||
+        TETHER_ODD(tether_get16(frame + TETHER_AT_FLOW) != flow->id) ||
+        TETHER_ODD(tether_get64(frame + TETHER_AT_FLOW) != tx->heard_grant) ||
+        TETHER_ODD(tether_get64(frame + TETHER_AT_NACK_SLOT) != tx->heard_receipt) ||
+        TETHER_ODD(!tether_steady_place(&flow->rx, tether_get32(frame + TETHER_AT_SLOT))))
         return TETHER_UNSTEADY;
     /* The next one, and none of 64 that begins a word of the replay window: so of no new epoch either. */
-    if (TETHER_UNLIKELY(sequence != ch->replay.newest + 1 || (sequence & 63) == 0 ||
-                        keys->now_epoch != tether_epoch(sequence) || ep->rx.free_head == TETHER_NIL || TETHER_TRACED(ep)))
+    if (TETHER_ODD(sequence != ch->replay.newest + 1) || TETHER_ODD((sequence & 63) == 0) ||
+        TETHER_ODD(keys->now_epoch != tether_epoch(sequence)) || TETHER_ODD(ep->rx.free_head == TETHER_NIL) ||
+        TETHER_ODD(ep->config.trace != NULL) || TETHER_ODD(numbers >> 58 > 20)) /* a want below 2^30 */
         return TETHER_UNSTEADY;
-    if (TETHER_UNLIKELY(numbers >> 58 > 20)) /* a want below 2^30 */
-        return TETHER_UNSTEADY;
-    if (TETHER_UNLIKELY(tether_frame_aead_unseal(&keys->contexts[keys->now], sequence, frame, ch->cut_bytes,
-                                                 tether_cell_payload(&ep->rx, ep->rx_spare))))
+    if (TETHER_ODD(tether_frame_aead_unseal(&keys->contexts[keys->now], sequence, frame, ch->cut_bytes,
+                                            tether_cell_payload(&ep->rx, ep->rx_spare)) != 0))
         return -TETHER_E_AUTH;
     ch->replay.newest = sequence;
     ch->replay.bits[sequence / 64 & (TETHER_REPLAY_WORDS(ch->replay.window) - 1)] |= UINT64_C(1) << (sequence & 63);

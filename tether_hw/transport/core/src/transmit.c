@@ -5,6 +5,7 @@
  * Channels take turns frame by frame. Every frame of a flow carries all there is to say about its reverse
  * direction, so news of a flow that sends data anyway costs no frame.
  */
+#include "burst.h"
 #include "frame.h"
 
 /* What a frame costs of its flow's pace: the blocks that it fills, and its header where it does not fill its slots. */
@@ -27,10 +28,11 @@ static int in_time(struct tether_endpoint *ep, struct tether_flow *flow, uint64_
 }
 
 /* Seal and hand out a cell, last of all. */
-TETHER_USUAL int send_cell(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
-                           struct tether_cell *c, uint64_t now_ns, uint8_t *frame, uint16_t kind, uint16_t flags)
+TETHER_USUAL int send_cell(const int steady, struct tether_endpoint *ep, struct tether_channel *ch,
+                           struct tether_flow *flow, struct tether_cell *c, uint64_t now_ns, uint8_t *frame,
+                           uint16_t kind, uint16_t flags)
 {
-    tether_frame_begin(ep, ch, flow, frame, c->flags, c->length, c->slot, c->slot + c->slots, now_ns);
+    tether_frame_begin(steady, ep, ch, flow, frame, c->flags, c->length, c->slot, c->slot + c->slots, now_ns);
     c->sent_ns = now_ns;
     flow->tx.clock.since_ns = now_ns;
     if (flow->tx.pacer.slot_ns16)
@@ -56,7 +58,7 @@ TETHER_RARE static int send_repair(struct tether_endpoint *ep, struct tether_cha
         if (cell != TETHER_NIL) {
             TETHER_COUNT(ep, repairs_sent);
             flow->tx.busy.repaired += ep->tx.cells[cell].slots;
-            return send_cell(ep, ch, flow, &ep->tx.cells[cell], now_ns, frame, TETHER_TRACE_REPAIR, 0);
+            return send_cell(0, ep, ch, flow, &ep->tx.cells[cell], now_ns, frame, TETHER_TRACE_REPAIR, 0);
         }
     }
     return 0;
@@ -74,6 +76,18 @@ TETHER_RARE static int take_ember(struct tether_endpoint *ep, struct tether_chan
     ch->ember_out = tether_flow_slot(ep, flow);
     TETHER_COUNT(ep, embers_sent);
     return 1;
+}
+
+/* A cell whose slots are paid is the last one that was sent. */
+TETHER_USUAL void leave(struct tether_endpoint *ep, struct tether_flow *flow, struct tether_cell *c)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    c->marks |= TETHER_CELL_SENT;
+    tether_mile_set(ep, flow, c);
+    tx->unsent = c->next;
+    tx->unsent_bytes -= c->length;
+    tx->unacked_bytes += c->length;
+    ep->stats.slots_sent += c->slots;
 }
 
 /* The next unsent cell of a flow, paid by its credit (or the ember); NULL when there is none, and nothing has changed. */
@@ -96,12 +110,7 @@ TETHER_USUAL struct tether_cell *take_next(struct tether_endpoint *ep, struct te
     if (TETHER_BROKEN(ep, slot == c->slot && (slot + c->slots <= tether_ledger_limit(&tx->ledger) ||
                                               (flow->ember_out && slot <= tether_ledger_limit(&tx->ledger)))))
         return NULL; /* I1 */
-    c->marks |= TETHER_CELL_SENT;
-    tether_mile_set(ep, flow, c);
-    tx->unsent = c->next;
-    tx->unsent_bytes -= c->length;
-    tx->unacked_bytes += c->length;
-    ep->stats.slots_sent += c->slots;
+    leave(ep, flow, c);
     if (TETHER_LIKELY(flow->id != 0)) {
         ep->stats.bytes_sent += c->length;
         if (flow->kind == TETHER_FLOW_MESSAGE) {
@@ -125,7 +134,7 @@ TETHER_RARE static int send_data(struct tether_endpoint *ep, struct tether_chann
     if (!tether_tx_ready(ep, flow))
         tether_busy_begin(&flow->tx.busy);
     c = take_next(ep, ch, flow, now_ns, &ember);
-    return c != NULL ? send_cell(ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember) : 0;
+    return c != NULL ? send_cell(0, ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember) : 0;
 }
 
 /* It sends: the next flow's turn. */
@@ -282,15 +291,13 @@ TETHER_USUAL int stream(struct tether_endpoint *ep, uint64_t now_ns, uint8_t *fr
     *to = ch->address;
     turn(ep, queue, flow);
     tether_queue_turn(ep, work, TETHER_Q_WORK);
-    return send_cell(ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember);
+    return send_cell(0, ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember);
 }
 
-TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, uint8_t *frame, size_t capacity,
-                                        struct tether_address *to)
+/* What is due at any call, before the first frame of it. */
+TETHER_USUAL int transmit(struct tether_endpoint *ep, uint64_t now_ns, uint8_t *frame, struct tether_address *to)
 {
     int length;
-    if (capacity < ep->frame_room)
-        return -EINVAL;
     ep->now_ns = now_ns;
     if (now_ns >= ep->timer_ns)
         tether_timers_run(ep, now_ns);
@@ -304,4 +311,70 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
     if (TETHER_UNLIKELY(ep->answer_count != 0) && (length = answer(ep, now_ns, frame, to)) != 0)
         return length;
     return stream(ep, now_ns, frame, to);
+}
+
+TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, uint8_t *frame, size_t capacity,
+                                        struct tether_address *to)
+{
+    return capacity < ep->frame_room ? -EINVAL : transmit(ep, now_ns, frame, to);
+}
+
+/* Is the flow that sent the last frame alone in line, and nothing asks for a frame but its data? */
+static struct tether_flow *alone(struct tether_endpoint *ep)
+{
+    const struct tether_queue *work = &ep->queues[TETHER_Q_WORK];
+    struct tether_channel *ch = ep->spoke;
+    struct tether_flow *flow = ch->spoke;
+    const struct tether_queue *queue = &ch->queues[TETHER_Q_DATA];
+    return work->head == ep->spoke_node && work->tail == work->head && queue->head == ch->spoke_node &&
+                   queue->tail == queue->head && ch->state == TETHER_CHANNEL_UP && ch->away_ns == 0 &&
+                   !ch->hail_due && !ch->last_word &&
+                   (ch->queues[TETHER_Q_REPAIR].head & ch->queues[TETHER_Q_CONTROL].head &
+                    ch->queues[TETHER_Q_NEWS].head & ch->control->tx.unsent) == TETHER_NIL &&
+                   tether_flow_plain(flow) && flow->rx.gaps.count == 0 && flow->tx.busy.flag == 0 &&
+                   ep->answer_count == 0 && !ep->grant_dirty && ep->paced_count == 0
+               ? flow
+               : NULL;
+}
+
+/* Its next frame, if it may go now; 0: not so, and nothing has happened. */
+TETHER_USUAL int go_on(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns,
+                       uint8_t *frame)
+{
+    struct tether_flow_tx *tx = &flow->tx;
+    struct tether_cell *c = &ep->tx.cells[tx->unsent];
+    uint64_t slot;
+    if (TETHER_UNLIKELY(!(c->marks & TETHER_CELL_SEALED) || tx->pacer.at_ns > now_ns || now_ns >= tx->busy.due_ns ||
+                        tether_epoch_border(ch->sequence) || !tether_ledger_debit(&tx->ledger, c->slots, &slot)))
+        return 0;
+    if (TETHER_BROKEN(ep, slot == c->slot)) /* I1; the debit has looked at the limit */
+        return 0;
+    leave(ep, flow, c);
+    ep->stats.bytes_sent += c->length;
+    return send_cell(1, ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, 0);
+}
+
+unsigned tether_transmit_burst(tether_endpoint *ep, uint64_t now_ns, const struct tether_outlet *outlet, unsigned most)
+{
+    unsigned sent = 0;
+    while (sent < most && outlet->frame_bytes >= ep->frame_room) {
+        struct tether_address to;
+        struct tether_flow *flow;
+        uint8_t *frame = outlet->reserve(outlet->carrier);
+        int length = frame ? transmit(ep, now_ns, frame, &to) : 0;
+        if (length <= 0)
+            break;
+        outlet->commit(outlet->carrier, (size_t)length, &to);
+        sent++;
+        if ((flow = alone(ep)) == NULL)
+            continue;
+        while (sent < most && flow->tx.unsent != TETHER_NIL && (frame = outlet->reserve(outlet->carrier)) != NULL &&
+               (length = go_on(ep, ep->spoke, flow, now_ns, frame)) > 0) {
+            outlet->commit(outlet->carrier, (size_t)length, &ep->spoke->address);
+            sent++;
+        }
+        if (flow->tx.unsent == TETHER_NIL)
+            (void)tether_queue_pop(ep, &ep->spoke->queues[TETHER_Q_DATA], TETHER_Q_DATA);
+    }
+    return sent;
 }

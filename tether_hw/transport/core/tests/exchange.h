@@ -36,7 +36,7 @@ static inline int exchange_send(struct carrier *carrier, uint32_t number, uint32
     return 1;
 }
 
-static inline int exchange_whole(const struct carrier_frame *frame, uint32_t number, uint32_t length)
+static inline int exchange_whole(const struct tether_arrival *frame, uint32_t number, uint32_t length)
 {
     /* Ethernet may pad: never less than was sent */
     if (frame->length < length || frame->length >= length + TETHER_BLOCK_BYTES)
@@ -66,7 +66,7 @@ static inline uint32_t exchange_run(struct carrier *from, struct carrier *to, ui
                exchange_send(from, sent, exchange_length(from, sent), &to->address))
             sent++;
         from->ops->flush(from);
-        struct carrier_frame frames[CARRIER_BATCH];
+        struct tether_arrival frames[CARRIER_BATCH];
         unsigned n = to->ops->receive(to, frames, CARRIER_BATCH);
         for (unsigned i = 0; i < n; i++) {
             uint32_t number;
@@ -89,7 +89,7 @@ static inline uint32_t exchange_run(struct carrier *from, struct carrier *to, ui
 /* Take everything that waits; how many frames. */
 static inline uint32_t exchange_drain(struct carrier *carrier)
 {
-    struct carrier_frame frames[CARRIER_BATCH];
+    struct tether_arrival frames[CARRIER_BATCH];
     uint32_t got = 0;
     for (int idle = 0; idle < 20;) {
         unsigned n = carrier->ops->receive(carrier, frames, CARRIER_BATCH);

@@ -24,7 +24,7 @@ static void test_full_ring_refuses(void)
         CHECK(exchange_send(ends[0], i, 128, &ends[1]->address) == 1);
     CHECK(exchange_send(ends[0], 8, 128, &ends[1]->address) == 0);
     CHECK(atomic_load(&ends[0]->counters.tx_stalled) == 1);
-    struct carrier_frame frames[CARRIER_BATCH];
+    struct tether_arrival frames[CARRIER_BATCH];
     CHECK(ends[1]->ops->receive(ends[1], frames, 3) == 3);
     CHECK(exchange_send(ends[0], 8, 128, &ends[1]->address) == 0); /* lent is not released */
     ends[1]->ops->release(ends[1]);

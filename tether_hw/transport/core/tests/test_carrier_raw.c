@@ -132,7 +132,7 @@ static void test_tags(const char *name)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         send_words(b->address.bytes, cases[i].words, cases[i].count);
-        struct carrier_frame frames[CARRIER_BATCH];
+        struct tether_arrival frames[CARRIER_BATCH];
         unsigned n = 0;
         for (int wait = 0; !n && wait < (cases[i].arrives ? 1000 : 30); wait++) {
             (void)poll(NULL, 0, 1);

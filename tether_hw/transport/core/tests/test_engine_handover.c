@@ -20,7 +20,7 @@ static void *produce(void *argument)
 {
     struct producer *producer = argument;
     uint8_t data[FRAME_BYTES];
-    struct carrier_frame frame = {.data = data, .length = FRAME_BYTES};
+    struct tether_arrival frame = {.data = data, .length = FRAME_BYTES};
     frame.from.kind = TETHER_ADDRESS_PIPE;
     frame.from.bytes[0] = (uint8_t)producer->number;
     for (uint32_t i = 0; i < FRAMES_EACH;) {
@@ -45,7 +45,7 @@ static void test_many_to_one(void)
         CHECK(pthread_create(&producers[i].thread, NULL, produce, &producers[i]) == 0);
     }
     while (got < PRODUCERS * FRAMES_EACH) {
-        struct carrier_frame frame;
+        struct tether_arrival frame;
         if (!handover_take(handover, &frame)) {
             sched_yield();
             continue;
@@ -72,7 +72,7 @@ static void test_bounds(void)
 {
     struct handover *handover = handover_new(5, 100); /* 8 frames, 128 bytes */
     uint8_t data[256] = {0};
-    struct carrier_frame frame = {.data = data, .length = 129}, out;
+    struct tether_arrival frame = {.data = data, .length = 129}, out;
     CHECK(!handover_put(handover, &frame));
     frame.length = 128;
     for (int round = 0; round < 3; round++) {

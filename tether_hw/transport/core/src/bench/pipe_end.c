@@ -68,19 +68,11 @@ void pipe_end_close(struct pipe_end *end)
 unsigned pipe_end_pump(struct pipe_end *end, uint64_t now_ns)
 {
     struct carrier *carrier = end->carrier;
-    struct carrier_frame frames[CARRIER_BATCH];
+    struct tether_arrival frames[CARRIER_BATCH];
     unsigned moved = carrier->ops->receive(carrier, frames, CARRIER_BATCH);
-    for (unsigned i = 0; i < moved; i++)
-        (void)tether_endpoint_receive(end->endpoint, now_ns, &frames[i].from, frames[i].data, frames[i].length);
+    tether_receive_burst(end->endpoint, now_ns, frames, moved);
     carrier->ops->release(carrier);
-    for (unsigned sent = 0; sent < CARRIER_BATCH; sent++) {
-        struct tether_address to;
-        uint8_t *frame = carrier->ops->reserve(carrier);
-        int length = frame ? tether_endpoint_transmit(end->endpoint, now_ns, frame, carrier->frame_bytes, &to) : 0;
-        if (length <= 0)
-            break;
-        carrier->ops->commit(carrier, (size_t)length, &to);
-        moved++;
-    }
+    struct tether_outlet outlet = {carrier, carrier->ops->reserve, carrier->ops->commit, carrier->frame_bytes};
+    moved += tether_transmit_burst(end->endpoint, now_ns, &outlet, CARRIER_BATCH);
     return moved;
 }

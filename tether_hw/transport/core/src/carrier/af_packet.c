@@ -63,7 +63,7 @@ static struct tpacket2_hdr *slot_at(const struct packet_carrier *packet, uint32_
     return (struct tpacket2_hdr *)(void *)(packet->ring + (size_t)(at % packet->slots) * packet->slot_bytes);
 }
 
-static unsigned packet_receive(struct carrier *carrier, struct carrier_frame *frames, unsigned max)
+static unsigned packet_receive(struct carrier *carrier, struct tether_arrival *frames, unsigned max)
 {
     struct packet_carrier *packet = (struct packet_carrier *)carrier;
     unsigned count = 0;
@@ -74,7 +74,7 @@ static unsigned packet_receive(struct carrier *carrier, struct carrier_frame *fr
         if (!(status & TP_STATUS_USER))
             break;
         packet->lent++;
-        struct carrier_frame *frame = &frames[count];
+        struct tether_arrival *frame = &frames[count];
         uint8_t *data = (uint8_t *)slot + slot->tp_mac;
         int tci = status & TP_STATUS_VLAN_VALID ? slot->tp_vlan_tci : -1;
         uint32_t offset = link_parse(data, slot->tp_snaplen, tci, &frame->from, &frame->to);

@@ -63,7 +63,7 @@ static uint32_t gather(struct xdp_carrier *xdp, uint8_t *out, uint32_t at, uint3
     return 0;
 }
 
-static unsigned xdp_receive(struct carrier *carrier, struct carrier_frame *frames, unsigned max)
+static unsigned xdp_receive(struct carrier *carrier, struct tether_arrival *frames, unsigned max)
 {
     struct xdp_carrier *xdp = (struct xdp_carrier *)carrier;
     struct xsk *xsk = &xdp->xsk;
@@ -88,7 +88,7 @@ static unsigned xdp_receive(struct carrier *carrier, struct carrier_frame *frame
         }
         at += used;
         seen++;
-        struct carrier_frame *frame = &frames[count];
+        struct tether_arrival *frame = &frames[count];
         uint32_t offset = link_parse(data, length, -1, &frame->from, &frame->to);
         if (!offset) {
             foreign++;

@@ -16,21 +16,13 @@
 #include <stdint.h>
 
 #include "../../include/tether.h"
+#include "../burst.h"
 
 enum {
     CARRIER_BATCH = 64,     /* most frames lent by one receive */
     CARRIER_FRAME_BYTES_MAX = 65536,
     CARRIER_NOTE_BYTES = 256,
     CARRIER_FDS_MAX = 2,
-};
-
-/* One received frame, lent until the next release. */
-struct carrier_frame {
-    uint8_t *data;   /* Tether header */
-    uint32_t length; /* up to the end of the link's frame: Ethernet padding included */
-    uint32_t reserved;
-    struct tether_address from;
-    struct tether_address to; /* as far as the link tells; kind 0 = not told, then it is the carrier's own */
 };
 
 struct carrier_options {
@@ -64,7 +56,7 @@ struct carrier;
 struct carrier_ops {
     const char *name;
     /* Up to `max` (<= CARRIER_BATCH) frames; the ones of the call before must have been released. */
-    unsigned (*receive)(struct carrier *carrier, struct carrier_frame *frames, unsigned max);
+    unsigned (*receive)(struct carrier *carrier, struct tether_arrival *frames, unsigned max);
     void (*release)(struct carrier *carrier);
     /* Room for one frame (frame_bytes long), or NULL: nothing more can be taken now. */
     uint8_t *(*reserve)(struct carrier *carrier);

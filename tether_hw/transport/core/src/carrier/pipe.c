@@ -30,7 +30,7 @@ struct pipe_carrier {
     uint32_t lent;
 };
 
-static unsigned pipe_receive(struct carrier *carrier, struct carrier_frame *frames, unsigned max)
+static unsigned pipe_receive(struct carrier *carrier, struct tether_arrival *frames, unsigned max)
 {
     struct pipe_carrier *pipe = (struct pipe_carrier *)carrier;
     struct pipe_ring *ring = pipe->in;

@@ -101,7 +101,7 @@ found:
     return true;
 }
 
-static unsigned udp_receive(struct carrier *carrier, struct carrier_frame *frames, unsigned max)
+static unsigned udp_receive(struct carrier *carrier, struct tether_arrival *frames, unsigned max)
 {
     struct udp_carrier *udp = (struct udp_carrier *)carrier;
     unsigned count = 0;
@@ -119,7 +119,7 @@ static unsigned udp_receive(struct carrier *carrier, struct carrier_frame *frame
         uint32_t piece = length - udp->rx_offset;
         if (udp->rx_segment && piece > udp->rx_segment)
             piece = udp->rx_segment;
-        struct carrier_frame *frame = &frames[count++];
+        struct tether_arrival *frame = &frames[count++];
         frame->data = udp->rx_data + (size_t)udp->rx_at * UDP_RX_BYTES + udp->rx_offset;
         frame->length = piece;
         frame->from = udp->rx_from;

@@ -60,7 +60,7 @@ static uint8_t *slot_data(const struct handover *handover, uint32_t at)
     return handover->data + (size_t)(at & handover->mask) * handover->frame_bytes;
 }
 
-bool handover_put(struct handover *handover, const struct carrier_frame *frame)
+bool handover_put(struct handover *handover, const struct tether_arrival *frame)
 {
     if (frame->length > handover->frame_bytes)
         return false;
@@ -93,7 +93,7 @@ bool handover_waits(const struct handover *handover)
     return atomic_load_explicit(&slot->ticket, memory_order_acquire) == handover->head + 1;
 }
 
-bool handover_take(struct handover *handover, struct carrier_frame *frame)
+bool handover_take(struct handover *handover, struct tether_arrival *frame)
 {
     if (!handover_waits(handover))
         return false;

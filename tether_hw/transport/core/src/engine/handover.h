@@ -17,9 +17,9 @@ struct handover;
 struct handover *handover_new(uint32_t frames, uint32_t frame_bytes);
 void handover_free(struct handover *handover);
 /* Copy a frame in; false when the ring is full or the frame too large. Any thread. */
-bool handover_put(struct handover *handover, const struct carrier_frame *frame);
+bool handover_put(struct handover *handover, const struct tether_arrival *frame);
 /* The oldest frame, lent until handover_done; false when there is none. The owner's thread only. */
-bool handover_take(struct handover *handover, struct carrier_frame *frame);
+bool handover_take(struct handover *handover, struct tether_arrival *frame);
 void handover_done(struct handover *handover);
 /* Whether handover_take would find a frame; for the decision to sleep. The owner's thread only. */
 bool handover_waits(const struct handover *handover);

@@ -118,7 +118,7 @@ static void count(_Atomic uint64_t *counter, uint64_t amount)
  * sent to. What was sent to no address of ours (flooded by a switch, seen in promiscuous mode) is foreign whatever it
  * says.
  */
-static struct lane *owner_of(struct lane *lane, const struct carrier_frame *frame)
+static struct lane *owner_of(struct lane *lane, const struct tether_arrival *frame)
 {
     struct lane *addressed = lane;
     bool mine = frame->to.kind == 0 ||
@@ -140,7 +140,7 @@ static struct lane *owner_of(struct lane *lane, const struct carrier_frame *fram
     return &lane->engine->lanes[number];
 }
 
-static void hand_over(struct lane *from, struct lane *to, const struct carrier_frame *frame)
+static void hand_over(struct lane *from, struct lane *to, const struct tether_arrival *frame)
 {
     count(&from->misdirected, 1);
     if (handover_put(to->handover, frame)) {
@@ -198,7 +198,7 @@ static void step_back(struct lane *lane)
 
 static unsigned take_handed_over(struct lane *lane, uint64_t now)
 {
-    struct carrier_frame frame;
+    struct tether_arrival frame;
     unsigned taken = 0;
     while (taken < CARRIER_BATCH && handover_take(lane->handover, &frame)) {
         (void)tether_endpoint_receive(lane->endpoint, now, &frame.from, frame.data, frame.length);
@@ -206,24 +206,6 @@ static unsigned take_handed_over(struct lane *lane, uint64_t now)
         taken++;
     }
     return taken;
-}
-
-static unsigned transmit(struct lane *lane, uint64_t now)
-{
-    struct carrier *carrier = lane->carrier;
-    unsigned sent = 0;
-    while (sent < LANE_TX_BATCH) {
-        uint8_t *frame = carrier->ops->reserve(carrier);
-        if (!frame)
-            break;
-        struct tether_address to;
-        int length = tether_endpoint_transmit(lane->endpoint, now, frame, carrier->frame_bytes, &to);
-        if (length <= 0)
-            break;
-        carrier->ops->commit(carrier, (size_t)length, &to);
-        sent++;
-    }
-    return sent;
 }
 
 /* Poll until a frame, a kick or the deadline. */
@@ -259,7 +241,7 @@ static void lane_sleep(struct lane *lane, uint64_t now, uint64_t deadline, unsig
 static unsigned lane_round(struct lane *lane, uint64_t now, uint64_t *deadline)
 {
     struct carrier *carrier = lane->carrier;
-    struct carrier_frame frames[CARRIER_BATCH];
+    struct tether_arrival frames[CARRIER_BATCH];
     unsigned received = carrier->ops->receive(carrier, frames, CARRIER_BATCH);
     if (received) {
         /* first the frames of other lanes, outside our mutex */
@@ -276,13 +258,11 @@ static unsigned lane_round(struct lane *lane, uint64_t now, uint64_t *deadline)
     }
     step_back(lane);
     pthread_mutex_lock(&lane->mutex);
-    for (unsigned i = 0; i < received; i++) {
-        if (frames[i].data)
-            (void)tether_endpoint_receive(lane->endpoint, now, &frames[i].from, frames[i].data, frames[i].length);
-    }
+    tether_receive_burst(lane->endpoint, now, frames, received);
     carrier->ops->release(carrier);
     unsigned moved = received + take_handed_over(lane, now);
-    moved += transmit(lane, now);
+    struct tether_outlet outlet = {carrier, carrier->ops->reserve, carrier->ops->commit, carrier->frame_bytes};
+    moved += tether_transmit_burst(lane->endpoint, now, &outlet, LANE_TX_BATCH);
     collect_events(lane);
     *deadline = tether_endpoint_deadline(lane->endpoint);
     pthread_mutex_unlock(&lane->mutex);
