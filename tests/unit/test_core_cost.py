@@ -42,7 +42,7 @@ def test_a_frame_costs_no_more_than_its_ceiling() -> None:
         parts = document[end]
         assert parts["copies"] < 100, "the frame path copies no payload but through the cipher"
         assert parts["aead"] > 1408 / 4, "the library's calls were not found in the profile"
-        assert parts["header_and_ledger"] > 20, "the header's lines were not found in the profile"
+        assert parts["header_and_ledger"] > 1, "the header's lines were not found in the profile"
     assert 100 < document["without_aead_and_copies"] < CEILING
 
 

@@ -51,6 +51,10 @@ static void check_flow(struct sim_vertex *v, const struct tether_channel *ch, co
     sums->tx_cells += flow->tx.cells;
     sums->lenders += flow->rx.outstanding && flow->rx.lend.slots_per_s;
     sums->lent_bps += flow->rx.lend.lent_bps;
+    MUST(flow->rx.steady_to == 0 || (flow->rx.steady_to <= flow->rx.granted && flow->rx.gaps.count == 0 &&
+                                     flow->rx.final == UINT64_MAX && flow->rx.clock.tries == 0 && !flow->rx.lend.on),
+         TETHER_SIM_INNER, "flow %u: news, and frames take the short way up to %llu", flow->id,
+         (ull)flow->rx.steady_to);
     MUST(flow->rx.reserved >= flow->rx.outstanding, TETHER_SIM_I4, "flow %u: %u frames granted, %u cells reserved",
          flow->id, flow->rx.outstanding, flow->rx.reserved);
     if (ch->state != TETHER_CHANNEL_UP)

@@ -23,15 +23,20 @@ struct tether_channel {
     uint32_t index;         /* the application's handle: it stays */
     uint32_t wire;          /* our index on the wire under the present keys */
     uint32_t remote;        /* the peer's */
-    uint8_t state;
+    union {
+        struct {
+            uint8_t state;
+            uint8_t proven;    /* a frame under its keys has verified */
+            uint8_t moves;     /* the peer's Manifest says another address than we send to */
+            uint8_t last_word; /* BYE received: one receipt, then free */
+        };
+        uint32_t stance;    /* all of them at once (steady.h) */
+    };
     uint8_t initiator;
     uint8_t hail_due;       /* a Hail or a reply is to be sent now */
     uint8_t linger;         /* timer frames left before a closing channel is freed */
     uint8_t visible;        /* the application knows it */
-    uint8_t proven;         /* a frame under its keys has verified */
     uint8_t accounted;      /* `account` is set */
-    uint8_t last_word;      /* BYE received: one receipt, then free */
-    uint8_t moves;          /* the peer's Manifest says another address than we send to */
     uint16_t remote_lane;
     uint16_t cipher;
     uint16_t generation;

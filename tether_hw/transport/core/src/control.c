@@ -291,6 +291,7 @@ static int closed(struct tether_endpoint *ep, struct tether_channel *ch, const s
         flow->control = 0;
         flow->close_sent = flow->close_acked = flow->remote_gone = 1;
         flow->rx.final = flow->rx.contig;
+        flow->rx.steady_to = 0;
         tether_flow_settle(ep, flow);
         return 0;
     }

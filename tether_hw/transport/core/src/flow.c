@@ -134,6 +134,7 @@ void tether_flow_setup(struct tether_endpoint *ep, struct tether_channel *ch, st
     flow->close_sent = flow->close_acked = flow->remote_gone = flow->remote_end = flow->mute = flow->write_ended = 0;
     flow->drained_told = 1;
     flow->ember_in = flow->ember_out = flow->gone = 0;
+    flow->unheard = 1;
     flow->budget_bps = 0;
     flow->close_reason = 0;
     flow->close_status = 0;

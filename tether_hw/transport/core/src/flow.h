@@ -86,6 +86,7 @@ struct tether_flow_rx {
     uint64_t contig;        /* everything below has arrived or was skipped */
     uint64_t high;          /* highest slot end seen */
     uint64_t granted;       /* told or about to be told */
+    uint64_t steady_to;     /* the same while what comes next is no news (tether_rx_steady), or less */
     uint64_t told;          /* highest grant that a frame carried */
     uint64_t whole;         /* message flows: grantable, whole messages are reserved up to here */
     uint64_t reserved_to;   /* cells are reserved up to here (>= granted) */
@@ -133,7 +134,7 @@ struct tether_flow {
             uint8_t gone;   /* closed at both ends: no frame belongs to it, only unread data keeps it */
             uint8_t mute;   /* closed here: arriving data is dropped */
             uint8_t news;
-            uint8_t zero;
+            uint8_t unheard; /* what its last frame said about our direction was not all there is to say of it */
         };
         uint64_t nature;    /* all of them at once (steady.h) */
     };

@@ -165,6 +165,7 @@ int tether_rx_open_gap(struct tether_endpoint *ep, struct tether_channel *ch, st
     if (tether_gaps_open(&ep->gap_pool, &rx->gaps, rx->high, end, widest(rx), rx->ahead_tail, ready_ns))
         return -1;
     rx->high = end;
+    rx->steady_to = 0;
     if (ep->until > TETHER_QUANTUM_GAPS)
         ep->until = TETHER_QUANTUM_GAPS;
     if (ready_ns <= now_ns)

@@ -5,6 +5,12 @@
 
 #include "endpoint.h"
 
+/* Without gaps, an end or a clock that has asked, frames of this flow may come the short way, up to the grant. */
+static inline void tether_rx_steady(struct tether_flow_rx *rx)
+{
+    rx->steady_to = rx->gaps.count == 0 && rx->final == UINT64_MAX && rx->clock.tries == 0 && !rx->lend.on ? rx->granted : 0;
+}
+
 /* The chain first..last goes to the application. */
 static inline void tether_rx_append(struct tether_endpoint *ep, struct tether_flow_rx *rx, uint32_t first, uint32_t last)
 {

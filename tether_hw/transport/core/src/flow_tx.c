@@ -189,8 +189,9 @@ static void remember(struct tether_flow *flow, const struct tether_header *heade
     struct tether_flow_tx *tx = &flow->tx;
     int settled = meant && header->nack_count == 0 && (header->pace == 0 || header->pace == tx->pacer.wire) &&
                   tether_distance48(header->grant_amount, tether_ledger_limit(&tx->ledger)) <= 0;
-    tx->heard_grant = settled ? (uint64_t)flow->id | header->grant_amount << 16 : UINT64_MAX;
-    tx->heard_receipt = settled ? header->nack_slot | (uint64_t)header->pace << 48 : UINT64_MAX;
+    flow->unheard = !settled;
+    tx->heard_grant = (uint64_t)flow->id | header->grant_amount << 16;
+    tx->heard_receipt = header->nack_slot | (uint64_t)header->pace << 48;
 }
 
 /* What every verified frame says about our direction: its grant, and what has arrived or is missing. */

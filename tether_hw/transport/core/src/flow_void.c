@@ -195,6 +195,7 @@ int tether_rx_close(struct tether_endpoint *ep, struct tether_channel *ch, struc
     if (final % rx->floor || final < rx->contig || final - rx->contig >= UINT64_C(1) << 31)
         return -1;
     rx->final = final;
+    rx->steady_to = 0;
     if (rx->demand > final)
         rx->demand = final;
     rx->upper = rx->demand;
@@ -238,6 +239,7 @@ void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint
     rx->contig = rx->high = final > rx->contig ? final : rx->contig;
     rx->granted = rx->granted > rx->contig ? rx->granted : rx->contig;
     rx->final = rx->contig;
+    rx->steady_to = 0;
     rx->arrived = rx->reserved_to = rx->whole = rx->granted;
     rx->demand = rx->upper = rx->final;
 }
@@ -246,6 +248,7 @@ void tether_rx_finish(struct tether_endpoint *ep, struct tether_flow *flow, uint
 void tether_rx_drop(struct tether_endpoint *ep, struct tether_flow *flow)
 {
     struct tether_flow_rx *rx = &flow->rx;
+    rx->steady_to = 0;
     tether_rx_mute(ep, flow);
     free_list(ep, flow, rx->ahead);
     rx->ahead = rx->ahead_tail = TETHER_NIL;

@@ -14,6 +14,7 @@
  * Who is served first, and how much each may take, is the policy's word (schedule.c).
  */
 #include "account.h"
+#include "flow_rx.h"
 #include "schedule.h"
 
 enum { STEP_FRAMES = 16 };
@@ -161,6 +162,7 @@ static void raise_grant(struct tether_endpoint *ep, struct tether_flow *flow, ui
     step = step_of(rx, rx->outstanding);
     rx->tell_after = step < TETHER_RECEIPT_FRAMES ? TETHER_RECEIPT_FRAMES : step;
     rx->regrant_at = rx->outstanding - step - (step == 0 && rx->outstanding);
+    tether_rx_steady(rx);
     tether_grant_tell(ep, flow);
     if (TETHER_BROKEN(ep, (uint64_t)ep->held + ep->reserved <=
                               (uint64_t)ep->config.rx_cells + ep->embers + ep->config.max_channels))

@@ -25,7 +25,7 @@ TETHER_USUAL struct tether_flow *tether_flow_find(struct tether_endpoint *ep, st
     return TETHER_LIKELY(flow->id == id && flow->used) ? flow : tether_flow_search(ep, ch, id);
 }
 
-/* An ordered, reliable byte flow that lives and has no news? Then it is not Flow 0, which carries messages. */
+/* An ordered, reliable byte flow that lives and has no news, ours or theirs? It is not Flow 0, which carries messages. */
 TETHER_USUAL int tether_flow_plain(const struct tether_flow *flow)
 {
     static const struct tether_flow plain = {.kind = TETHER_FLOW_BYTES, .used = 1};

@@ -109,6 +109,7 @@ int tether_news_send(struct tether_endpoint *ep, struct tether_channel *ch, uint
         }
         if (clock & TETHER_NEWS_REFRESH) {
             tether_backoff_sent(&flow->rx.clock, now_ns);
+            flow->rx.steady_to = 0;
             TETHER_COUNT(ep, refresh_sent);
             TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_REFRESH, .flow = flow->id, .sequence = sequence,
                          .slot = flow->rx.contig, .count = tether_get16(frame + TETHER_AT_NACK_COUNT), .value = flow->rx.clock.tries);

@@ -43,8 +43,10 @@ TETHER_USUAL int accept_frame(struct tether_endpoint *ep, struct tether_channel 
         return refused;
     if (TETHER_TRACED(ep))
         tether_trace_received(ep, ch, header, slot, used, duplicates != ep->stats.duplicates_received, now_ns);
-    if (tether_channel_live(ch) && flow->used)
+    if (tether_channel_live(ch) && flow->used) {
+        tether_rx_steady(&flow->rx);
         tether_tx_reverse(ep, ch, flow, header, now_ns);
+    }
     return 0;
 }
 

@@ -21,19 +21,17 @@ void tether_sample(struct tether_endpoint *ep, struct tether_channel *ch, uint64
 /* A full frame of this channel, which is up and neither young, nor moving, nor changing its keys? */
 TETHER_USUAL int tether_steady_channel(const struct tether_channel *ch, const uint8_t *frame)
 {
+    static const struct tether_channel plain = {.state = TETHER_CHANNEL_UP, .proven = 1};
     return TETHER_SURE((tether_get32(frame) & ~TETHER_STEADY_FLAGS) == (ch->cut_bytes << 16 | TETHER_WIRE_VERSION)) &&
            TETHER_SURE(tether_get32(frame + TETHER_AT_CHANNEL) == ch->wire) &&
-           TETHER_SURE(ch->state == TETHER_CHANNEL_UP) && TETHER_SURE(ch->proven) && TETHER_SURE(!ch->moves) &&
-           TETHER_SURE(ch->next.state == TETHER_NEXT_NONE);
+           TETHER_SURE(ch->stance == plain.stance) && TETHER_SURE(ch->next.state == TETHER_NEXT_NONE);
 }
 
-/* The next frame of a flow without gaps, granted, and counted so? */
+/* The next frame of a flow to which nothing has happened (tether_rx_steady), granted, and counted so? */
 TETHER_USUAL int tether_steady_place(const struct tether_flow_rx *rx, uint32_t slot)
 {
-    return TETHER_SURE(slot == (uint32_t)rx->contig) && TETHER_SURE(rx->gaps.count == 0) &&
-           TETHER_SURE(rx->contig + rx->floor <= rx->granted) && TETHER_SURE(rx->final == UINT64_MAX) &&
-           TETHER_SURE(rx->outstanding) && TETHER_SURE(rx->reserved) && TETHER_SURE(rx->clock.tries == 0) &&
-           TETHER_SURE(!rx->lend.on);
+    return TETHER_SURE(slot == (uint32_t)rx->contig) && TETHER_SURE(rx->contig + rx->floor <= rx->steady_to) &&
+           TETHER_SURE(rx->outstanding);
 }
 
 /* It is here, and believed: everything that tether_rx_next and those around it do for such a frame. */
@@ -62,7 +60,7 @@ TETHER_USUAL void tether_steady_take(struct tether_endpoint *ep, struct tether_c
     most = least + ((UINT64_C(1) << (want >> 10)) - 1);
     rx->demand = least > rx->demand ? least : rx->demand;
     rx->upper = most > rx->demand ? most : rx->demand;
-    rx->clock.since_ns = now_ns > rx->clock.since_ns ? now_ns : rx->clock.since_ns;
+    rx->clock.since_ns = now_ns;
     TETHER_COUNT(ep, data_frames_received);
     ep->stats.slots_received += floor;
     ep->stats.bytes_received += bytes;
@@ -101,7 +99,6 @@ TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, cons
     numbers = tether_get64(frame + 8);
     sequence = numbers & TETHER_MASK48;
     if (TETHER_ODD(!tether_steady_channel(ch, frame)) || TETHER_ODD(!tether_flow_plain(flow)) ||
-        TETHER_ODD(tether_get16(frame + TETHER_AT_FLOW) != flow->id) ||
         TETHER_ODD(tether_get64(frame + TETHER_AT_FLOW) != tx->heard_grant) ||
         TETHER_ODD(tether_get64(frame + TETHER_AT_NACK_SLOT) != tx->heard_receipt) ||
         TETHER_ODD(!tether_steady_place(&flow->rx, tether_get32(frame + TETHER_AT_SLOT))))
@@ -126,7 +123,7 @@ TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, cons
     tether_steady_take(ep, ch, flow, tether_get16(frame + TETHER_AT_WANT), order, now_ns);
     if (tether_get16(frame + TETHER_AT_PACE))
         tx->pacer.sequence = order;
-    tx->clock.since_ns = now_ns > tx->clock.since_ns ? now_ns : tx->clock.since_ns;
+    tx->clock.since_ns = now_ns;
     TETHER_COUNT(ep, frames_received);
     ch->frames_received++;
     return 0;

@@ -9,11 +9,10 @@
 #include "frame.h"
 
 /* What a frame costs of its flow's pace: the blocks that it fills, and its header where it does not fill its slots. */
-TETHER_USUAL void charge(struct tether_flow *flow, const struct tether_cell *c, uint64_t now_ns)
+TETHER_USUAL void charge(struct tether_flow *flow, const struct tether_cell *c, uint32_t blocks, uint64_t now_ns)
 {
     struct tether_flow_tx *tx = &flow->tx;
-    uint32_t blocks = tether_blocks(c->length) + 2;
-    tether_pacer_charge(&tx->pacer, blocks < c->slots ? blocks : c->slots, now_ns);
+    tether_pacer_charge(&tx->pacer, blocks + 2 < c->slots ? blocks + 2 : c->slots, now_ns);
     if (tx->unsent == TETHER_NIL && tx->repair_head == TETHER_NIL)
         tx->pacer.grace_ns = 0;
 }
@@ -32,15 +31,17 @@ TETHER_USUAL int send_cell(const int steady, struct tether_endpoint *ep, struct 
                            struct tether_flow *flow, struct tether_cell *c, uint64_t now_ns, uint8_t *frame,
                            uint16_t kind, uint16_t flags)
 {
+    uint32_t blocks = tether_blocks(c->length);
     tether_frame_begin(steady, ep, ch, flow, frame, c->flags, c->length, c->slot, c->slot + c->slots, now_ns);
     c->sent_ns = now_ns;
     flow->tx.clock.since_ns = now_ns;
     if (flow->tx.pacer.slot_ns16)
-        charge(flow, c, now_ns);
+        charge(flow, c, blocks, now_ns);
     TETHER_COUNT(ep, data_frames_sent);
-    TETHER_TRACE(ep, ch, now_ns, .kind = kind, .flags = flags, .flow = flow->id, .sequence = ch->sequence,
-                 .slot = c->slot, .count = c->slots, .value = c->length);
-    return tether_frame_end(ep, ch, c->payload, tether_blocks(c->length) * TETHER_BLOCK_BYTES, frame);
+    if (!steady)
+        TETHER_TRACE(ep, ch, now_ns, .kind = kind, .flags = flags, .flow = flow->id, .sequence = ch->sequence,
+                     .slot = c->slot, .count = c->slots, .value = c->length);
+    return tether_frame_end(ep, ch, c->payload, blocks * TETHER_BLOCK_BYTES, frame);
 }
 
 TETHER_RARE static int send_repair(struct tether_endpoint *ep, struct tether_channel *ch, uint64_t now_ns, uint8_t *frame)
@@ -332,7 +333,7 @@ static struct tether_flow *alone(struct tether_endpoint *ep)
                    (ch->queues[TETHER_Q_REPAIR].head & ch->queues[TETHER_Q_CONTROL].head &
                     ch->queues[TETHER_Q_NEWS].head & ch->control->tx.unsent) == TETHER_NIL &&
                    tether_flow_plain(flow) && flow->rx.gaps.count == 0 && flow->tx.busy.flag == 0 &&
-                   ep->answer_count == 0 && !ep->grant_dirty && ep->paced_count == 0
+                   ep->answer_count == 0 && !ep->grant_dirty && ep->paced_count == 0 && !TETHER_TRACED(ep)
                ? flow
                : NULL;
 }
@@ -359,6 +360,7 @@ unsigned tether_transmit_burst(tether_endpoint *ep, uint64_t now_ns, const struc
     unsigned sent = 0;
     while (sent < most && outlet->frame_bytes >= ep->frame_room) {
         struct tether_address to;
+        struct tether_channel *ch;
         struct tether_flow *flow;
         uint8_t *frame = outlet->reserve(outlet->carrier);
         int length = frame ? transmit(ep, now_ns, frame, &to) : 0;
@@ -368,13 +370,17 @@ unsigned tether_transmit_burst(tether_endpoint *ep, uint64_t now_ns, const struc
         sent++;
         if ((flow = alone(ep)) == NULL)
             continue;
-        while (sent < most && flow->tx.unsent != TETHER_NIL && (frame = outlet->reserve(outlet->carrier)) != NULL &&
-               (length = go_on(ep, ep->spoke, flow, now_ns, frame)) > 0) {
-            outlet->commit(outlet->carrier, (size_t)length, &ep->spoke->address);
+        ch = ep->spoke;
+        while (sent < most && flow->tx.unsent != TETHER_NIL) {
+            frame = outlet->reserve(outlet->carrier);
+            length = frame ? go_on(ep, ch, flow, now_ns, frame) : 0;
+            if (TETHER_UNLIKELY(length <= 0))
+                break;
+            outlet->commit(outlet->carrier, (size_t)length, &ch->address);
             sent++;
         }
         if (flow->tx.unsent == TETHER_NIL)
-            (void)tether_queue_pop(ep, &ep->spoke->queues[TETHER_Q_DATA], TETHER_Q_DATA);
+            (void)tether_queue_pop(ep, &ch->queues[TETHER_Q_DATA], TETHER_Q_DATA);
     }
     return sent;
 }

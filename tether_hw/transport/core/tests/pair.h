@@ -205,6 +205,9 @@ static inline void pair_check(struct pair *p)
                 used += flow->tx.cells;
                 lenders += flow->rx.outstanding && flow->rx.lend.slots_per_s;
                 lent_bps += flow->rx.lend.lent_bps;
+                CHECK(flow->rx.steady_to == 0 ||
+                      (flow->rx.steady_to <= flow->rx.granted && flow->rx.gaps.count == 0 && flow->rx.clock.tries == 0 &&
+                       flow->rx.final == UINT64_MAX && !flow->rx.lend.on));
                 CHECK(flow->rx.reserved >= flow->rx.outstanding);
                 CHECK(ep->channels[c].state != TETHER_CHANNEL_UP || /* else its credit went back and its slots say nothing */
                       (flow->rx.granted + (flow->ember_in ? flow->rx.floor : 0) - flow->rx.arrived) / flow->rx.floor ==
