@@ -211,6 +211,23 @@ def test_rules_of_others_are_told_apart(version: str) -> None:
 
 
 @every
+def test_rules_that_hardware_has(version: str) -> None:
+    assert not (RECORDED / version / "batch-in-hw.txt.err").exists()
+    redirect, drop = shown(version, "filter-in-hw")
+    assert [(one.in_hw, one.in_hw_count, one.skip_sw) for one in (redirect, drop)] == [(True, 1, True)] * 2
+    assert not redirect.orphaned and drop.hw_packets is None
+
+
+@every
+@pytest.mark.pain(27)
+def test_a_rule_without_its_device_says_it_is_in_hardware_all_the_same(version: str) -> None:
+    redirect, drop = shown(version, "filter-in-hw-lost")
+    assert (redirect.in_hw, redirect.orphaned, drop.orphaned) == (True, True, False)
+    document = flower_rule(redirect, {})
+    assert document["target"] == LOST and document["offload"] == "required"
+
+
+@every
 def test_rules_for_hardware_that_says_no(version: str) -> None:
     words, code = said(version, "skip-sw-refused.txt")
     assert code == 2 and "only offload of BPF classifiers supported" in words

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Records what iproute2 prints: runs as root in a guest of Debian's kernel with netdevsim (see README.md).
-# record.sh FOLDER-OF-PROGRAMS FOLDER-OF-RECORDS
+# record.sh FOLDER-OF-PROGRAMS FOLDER-OF-RECORDS NETDEVSIM-THAT-TAKES-FLOWER.ko
 set -u
 bin=$1 out=$2
 mkdir -p "$out"
@@ -158,3 +158,28 @@ keep filter-lost.txt "$tc" -s filter show dev lab0 ingress
 keep no-hook.txt "$tc" filter show dev lo ingress
 keep no-device.json "$tc" -j filter show dev nowhere ingress
 clean
+
+# ---- a device that takes flower rules
+sleep 1
+rmmod netdevsim
+insmod "$3"
+echo "7 1 4" >$bus/new_device
+sleep 1
+pf=$(ls $bus/devices/netdevsim7/net | head -n 1)
+echo 2 >$bus/devices/netdevsim7/sriov_numvfs
+"$devlink" dev eswitch set $dev mode switchdev
+sleep 1
+rep=$("$devlink" port show | sed -n 's/.*netdev \([^ ]*\) flavour pcivf.*vfnum 1.*/\1/p' | head -n 1)
+"$tc" qdisc add dev "$pf" clsact
+f="filter replace dev $pf ingress protocol 0x88b5 pref 1205"
+keep batch-in-hw.txt "$tc" -b - <<BATCH
+$f handle 0x88b50000 flower dst_mac 02:00:00:00:00:12 skip_sw action mirred egress redirect dev $rep
+$f handle 0x88b50001 flower dst_mac 02:00:00:00:00:13 skip_sw action drop
+BATCH
+keep filter-in-hw.json "$tc" -s -j filter show dev "$pf" ingress
+"$devlink" dev eswitch set $dev mode legacy
+sleep 1
+keep filter-in-hw-lost.json "$tc" -s -j filter show dev "$pf" ingress
+clean
+rmmod netdevsim
+modprobe netdevsim
