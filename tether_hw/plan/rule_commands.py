@@ -72,8 +72,8 @@ def ntuple_set(rule: Rule, location: int) -> Words:
         if match is not None:
             words += [name, match.address] + ([] if match.exact else ["m", inverted(match.mask)])
     words += ["proto", f"{rule.ethertype:#06x}"]
-    if rule.vlan is not None:
-        words += ["vlan-etype", "0x8100", "vlan", str(rule.vlan), "m", "0xf000"]
+    if rule.vlan is not None:  # mlx5 takes the 12 bits of the id, and no vlan-etype beside them
+        words += ["vlan", str(rule.vlan), "m", "0xf000"]
     return (*words, "action", str(rule.queue) if rule.action == QUEUE else "-1", "loc", str(location))
 
 

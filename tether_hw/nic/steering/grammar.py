@@ -243,8 +243,7 @@ def ethtool_command(argv: Sequence[str]) -> Rule | int:
     words.expect("proto")
     ethertype = words.number("an EtherType", 0x0600, 0xFFFF)
     vlan: int | None = None
-    if words.skip("vlan-etype"):
-        words.expect("0x8100", "vlan")
+    if words.skip("vlan"):
         vlan = words.number("a VLAN id", 0, 4095)
         words.expect("m", "0xf000")
     words.expect("action")
