@@ -89,6 +89,7 @@ class SysFs(sysfs.SysFs):
             if any(device.kind == REPRESENTOR for device in mine):
                 bite("net-lists-representors")
             entry["net"] = {device.name: self._net(device) for device in mine}
+        entry.update(self._auxiliary(function))
         for vf in range(function.links):
             entry[f"virtfn{vf}"] = Link(f"../{vf_address(function, vf)}")
         return entry
@@ -106,13 +107,15 @@ class SysFs(sysfs.SysFs):
             entry["net"] = {vf.device.name: self._net(vf.device)}
         return entry
 
-    def _auxiliary(self) -> Tree:
-        """Subfunctions that a driver has."""
+    def _auxiliary(self, only: Function | None = None) -> Tree:
+        """Subfunctions that a driver has; they lie in the folder of their physical function."""
         found: Tree = {}
+        number = 2
         for function in self.machine.functions:
             for sf in function.sfs.values():
-                if sf.attached:
-                    found[f"mlx5_core.sf.{len(found) + 2}"] = {"sfnum": text_file(str(sf.number))}
+                if sf.attached and only in (None, function):
+                    found[f"mlx5_core.sf.{number}"] = {"sfnum": text_file(str(sf.number))}
+                number += sf.attached
         return found
 
     def _net(self, device: NetDev) -> Tree:
