@@ -129,6 +129,11 @@ HOST = "tether: 1\nhosts:\n  a:\n    address: 192.0.2.1\n"
 E810 = HOST + "    nics:\n      d: {family: e810, "
 RULE = E810 + "device: {pci: 'x'}, steering: {rules: [{name: r, match: {}, action: "
 RULES = "hosts.a.nics.d.steering.rules.0"
+CX7 = HOST + "    nics:\n      d: {family: cx7, "
+SIM = CX7 + "device: {devlink: netdevsim/netdevsim1}, "
+CX7_RULE = CX7 + "device: {name: x}, %ssteering: {rules: [{name: r, match: {}, action: %s}]}}\n"
+VF = CX7 + "device: {name: x}, vfs: [{%s}]}\n"
+SF = CX7 + "device: {name: x}, %ssfs: [%s]}\n"
 MATCH = E810 + "device: {name: x}, steering: {rules: [{name: r, match: {%s}, action: drop}]}}\n"
 MANY = E810 + "device: {name: x}, steering: {rules: [" + "{name: r, match: {}, action: drop}, " * 600 + "]}}\n"
 PAIR = """\
@@ -164,6 +169,31 @@ LANES = "lanes: {queues: [0]}"
         (HOST + "    nics: {data0: {device: {name: a/b}}}\n", "hosts.a.nics.data0.device.name", "device name"),
         (HOST + "    nics: {d: {device: {name: d}, family: e811}}\n", "hosts.a.nics.d.family", "unknown family"),
         (HOST + "    nics: {d: {device: {name: d}, family: 8}}\n", "hosts.a.nics.d.family", "expected 'generic'"),
+        (CX7 + "device: {name: x, devlink: netdevsim/netdevsim1}}\n", "hosts.a.nics.d.device", "exactly one of"),
+        (CX7 + "device: {devlink: pci/0000:08:00.0}}\n", "hosts.a.nics.d.device.devlink", "like netdevsim/netdevsim1"),
+        (CX7 + "device: {serial: MT1, port: 0}}\n", "hosts.a.nics.d.device.serial", "4 to 32 letters and digits"),
+        (CX7 + "device: {serial: MT2243X00123}}\n", "hosts.a.nics.d.device", "serial and port go together"),
+        (CX7 + "device: {name: x}, steering_mode: hmfs}\n", "hosts.a.nics.d.steering_mode", "dmfs"),
+        (CX7 + "device: {name: x}, psid: 'a b'}\n", "hosts.a.nics.d.psid", "PSID"),
+        (CX7 + "device: {name: x}, vfs: 257}\n", "hosts.a.nics.d.vfs", "256"),
+        (CX7 + "device: {name: x}, vfs: {}}\n", "hosts.a.nics.d.vfs", "whole number"),
+        (VF % "address: '01:00:00:00:00:01'", "hosts.a.nics.d.vfs.0.address", "one station"),
+        (VF % "tx_max: 1500kbit", "hosts.a.nics.d.vfs.0.tx_max", "whole Mbit/s"),
+        (VF % "tx_max: 1Gbit, tx_share: 2Gbit", "hosts.a.nics.d.vfs.0", "more than tx_max"),
+        (VF % "address: '02:00:00:00:00:01'}, {address: '02:00:00:00:00:01'", "hosts.a.nics.d.vfs.1.address", "of VF 0"),
+        (SF % ("", "{number: 1}, {number: 1}"), "hosts.a.nics.d.sfs.1.number", "there twice"),
+        (SF % ("eswitch: legacy, ", "{number: 1}"), "hosts.a.nics.d.sfs.0", "of switchdev"),
+        (CX7 + "device: {name: x}, nv: {sriov_en: 1}}\n", "hosts.a.nics.d.nv.sriov_en", "name of a setting"),
+        (CX7 + "device: {name: x}, nv: {A: 'b c'}}\n", "hosts.a.nics.d.nv.A", "value of a setting"),
+        (CX7 + "device: {name: x}, mode: dpdk, carrier: udp}\n", "hosts.a.nics.d.carrier", "not go with mode dpdk"),
+        (SIM + "nv: {A: 1}}\n", "hosts.a.nics.d.nv", "is of cards"),
+        (SIM + "sfs: [{number: 1}]}\n", "hosts.a.nics.d.sfs", "is of cards"),
+        (SIM + "mode: dpdk}\n", "hosts.a.nics.d.mode", "is of cards"),
+        (CX7_RULE % ("eswitch: legacy, ", "{redirect: {vf: 0}}"), f"{RULES}.action", "no switch in legacy"),
+        (CX7_RULE % ("vfs: 1, ", "{redirect: {vf: 1}}"), f"{RULES}.action", "VF 1 of a NIC with 1"),
+        (CX7_RULE % ("sfs: [{number: 1}], ", "{redirect: {sf: 2}}"), f"{RULES}.action", "none of sfs"),
+        (CX7_RULE % ("queues: 2, ", "{queue: 2}"), f"{RULES}.action", "queue 2 of a NIC with 2"),
+        (CX7_RULE % ("mode: dpdk, ", "{redirect: {vf: 0}}"), f"{RULES}.action", "is the switch's"),
         (E810 + "vf: 2}\n", "hosts.a.nics.d.vf", "unknown field"),
         (E810 + "device: {serial: 00-11}}\n", "hosts.a.nics.d.device.serial", "like 00-11-22-ff-ff-33-44-55"),
         (E810 + "device: {serial: 001122ffff334455}}\n", "hosts.a.nics.d.device", "serial and port go together"),
@@ -199,6 +229,26 @@ LANES = "lanes: {queues: [0]}"
             ),
             "hosts.a.nics.p1.ddp",
             "p0 of the same card has another",
+        ),
+        (
+            CX7 + "device: {name: x}, steering: {rules: [{name: r, match: {}, action: drop}, {name: r, match: {}, "
+            "action: drop}]}}\n",
+            "hosts.a.nics.d.steering.rules.1.name",
+            "name of rule 0 too",
+        ),
+        (
+            CX7 + "device: {name: x}, steering: {rules: [{name: r, match: {}, action: drop}, {name: s, match: {}, "
+            "action: drop}]}}\n",
+            "hosts.a.nics.d.steering.rules.1.match",
+            "frames that r fits too",
+        ),
+        (
+            HOST + "    nics:\n" + "".join(
+                f"      p{port}: {{family: cx7, device: {{serial: MT2243X00123, port: {port}}}, nv: {{A: {port}}}}}\n"
+                for port in (0, 1)
+            ),
+            "hosts.a.nics.p1.nv.A",
+            "p0 of the same card has 0",
         ),
         (HOST + "  a.b: {address: 192.0.2.2}\n", "hosts.a.b", "expected a name"),
         (HOST + "  b: {address: 192.0.2.1}\n", "hosts.b.address", "address and port of a"),

@@ -37,6 +37,11 @@ _FORMS = {
     "with /mask, like 02:74:00:00:00:00/ff:ff:00:00:00:00",
     r"^([0-9a-f]{16}|[0-9a-f]{2}(-[0-9a-f]{2}){7})$": "expected a serial number in lower case, like "
     "00-11-22-ff-ff-33-44-55",
+    r"^[0-9A-Za-z]{4,32}$": "expected a serial number of 4 to 32 letters and digits, like MT2243X00123",
+    r"^netdevsim/netdevsim(0|[1-9][0-9]{0,8})$": "expected a device of netdevsim, like netdevsim/netdevsim1",
+    r"^[A-Z0-9_]{4,16}$": "expected a PSID in capitals, like MT_0000000838",
+    r"^[A-Z][A-Z0-9_]{0,63}$": "expected the name of a setting in capitals, like NUM_OF_VFS",
+    r"^[A-Za-z0-9_.:-]{1,64}$": "expected the value of a setting: a number, true, false, or one word",
     r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$": "expected a PCI address like 0000:3b:00.0",
     r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$": "expected a device name of at most 15 characters",
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "expected a name of letters, digits, _ and -",

@@ -110,10 +110,11 @@ def _switch(goal: Goal, scene: Scene) -> list[StepData]:
     made = goal.count_after > 0 and (goal.recount or goal.count == 0)
     bind = list(unbound) if not goal.recount else []
     if made:
-        held = scene.can.vfs.on_bus and any(vf["address"] is not None for vf in goal.vfs.values())
-        steps.add(NicVfs(goal.function, goal.count_after, False if held else None))
-        if held and steps.part["autoprobe"] is not False:
-            bind = list(range(goal.count_after))
+        drivers = _drivers(goal, scene)
+        held = [number for number in drivers if drivers[number] is None or goal.vfs[number]["address"] is not None]
+        steps.add(NicVfs(goal.function, goal.count_after, False if held and facts["mlx5"]["autoprobe"] else None))
+        now = steps.part["vfs"]
+        bind = [int(number) for number in drivers if drivers[number] is not None and now[number]["driver"] is None]
     for number, sf in goal.sfs.items():
         now = steps.part["sfs"].get(number)
         if now is None or not now["active"]:
@@ -141,6 +142,17 @@ def _mode(goal: Goal, steps: _Steps) -> None:
         steps.add(NicEswitch(goal.function, "switchdev", inline, encap))
     elif goal.why is None and (inline, encap) != (None, None):
         steps.add(NicEswitch(goal.function, goal.mode, inline, encap))
+
+
+def _drivers(goal: Goal, scene: Scene) -> dict[str, str | None]:
+    """VF -> its driver once all are made: as before us, as it was, or as the host gives it to new ones."""
+    part = scene.config["functions"][goal.function]["mlx5"]
+    if not scene.can.vfs.on_bus:
+        return {}
+    owned = scene.owned("functions", goal.function, "mlx5", "vfs")
+    before = part["vfs"] if owned is None else owned["before"]
+    usual = scene.can.driver if part["autoprobe"] else None
+    return {number: before[number]["driver"] if number in before else usual for number in goal.vfs}
 
 
 def _to_unbind(goal: Goal, scene: Scene) -> tuple[int, ...]:
