@@ -42,6 +42,7 @@ def files(folder: Path, nic: dict[str, Any], facts: Facts | None, *, lanes: bool
     return host_files(loaded(document, folder), "a", facts, fleet_facts.setting())
 
 
+@pytest.mark.pain(20, 21)
 def test_the_files_of_the_kernel(tmp_path: Path) -> None:
     rule = {"name": "vm", "match": {"destination": "02:00:00:00:01:00"}, "action": {"redirect": {"vf": 1}}}
     nic = {

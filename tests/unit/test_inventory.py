@@ -180,7 +180,7 @@ LANES = "lanes: {queues: [0]}"
         (VF % "address: '01:00:00:00:00:01'", "hosts.a.nics.d.vfs.0.address", "one station"),
         (VF % "tx_max: 1500kbit", "hosts.a.nics.d.vfs.0.tx_max", "whole Mbit/s"),
         (VF % "tx_max: 1Gbit, tx_share: 2Gbit", "hosts.a.nics.d.vfs.0", "more than tx_max"),
-        (VF % "address: '02:00:00:00:00:01'}, {address: '02:00:00:00:00:01'", "hosts.a.nics.d.vfs.1.address", "of VF 0"),
+        (VF % "address: '02:00:00:00:00:01'}, {address: '02:00:00:00:00:01'", "hosts.a.nics.d.vfs.1.address", "VF 0"),
         (SF % ("", "{number: 1}, {number: 1}"), "hosts.a.nics.d.sfs.1.number", "there twice"),
         (SF % ("eswitch: legacy, ", "{number: 1}"), "hosts.a.nics.d.sfs.0", "of switchdev"),
         (CX7 + "device: {name: x}, nv: {sriov_en: 1}}\n", "hosts.a.nics.d.nv.sriov_en", "name of a setting"),
