@@ -123,4 +123,4 @@ def test_the_readers_of_this_machine_do_not_write(tmp_path: Path) -> None:
         assert bare({"root": root, "host": "here", "devices": [{"name": "lo"}], "nv": []})
     assert listing.bare({"root": root}) == {"runs": [], "pending": None}
     assert not (tmp_path / "root").exists()
-    assert {"facts", "drift", "runs", "status"} == set(READING) < set(VERBS)
+    assert {"facts", "drift", "runs", "status", "counts"} == set(READING) < set(VERBS)

@@ -27,7 +27,7 @@ from tether_hw.plan.plan import Plan
 
 VERBS = (
     "init", "validate", "facts", "render", "plan", "show", "apply", "confirm", "verify", "drift", "rollback", "resume",
-    "runs", "retire", "key", "schema", "doctor", "lab", "engine", "frame", "sim", "ddp",
+    "runs", "retire", "host", "key", "schema", "doctor", "lab", "engine", "frame", "sim", "ddp",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 LAB = str(data_path("inventory") / "lab.yaml")

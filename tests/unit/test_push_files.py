@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,6 +21,8 @@ from tether_hw.agent import stage, store
 from tether_hw.agent.errors import Refused
 from tether_hw.agent.host import Host
 from tether_hw.errors import HostFailed, HostRefused
+from tether_hw.fleet.client import Agent
+from tether_hw.fleet.connect import Target
 from tether_hw.fleet.inventory import load
 from tether_hw.fleet.push_files import Files, named
 from tether_hw.fleet.ssh import Completed, Session
@@ -35,7 +36,7 @@ from tether_hw.plan.step import Step
 class Here:
     """A session to this machine; `spoil` changes what is sent."""
 
-    target = SimpleNamespace(name="a")
+    target = Target("a", "192.0.2.1")
 
     def __init__(self, spoil: Callable[[bytes], bytes] = lambda data: data) -> None:
         self.calls = 0
@@ -58,6 +59,10 @@ class Here:
 def session(**more: Any) -> tuple[Here, Session]:
     made = Here(**more)
     return made, cast(Session, made)
+
+
+def agent(to: Session, root: Path) -> Agent:
+    return Agent(to, str(root), None)
 
 
 def step(sha256: str | None) -> Step:
@@ -83,23 +88,23 @@ def test_a_file_is_sent_once(tmp_path: Path, package: bytes, files: Files) -> No
     sha256 = hashlib.sha256(package).hexdigest()
     host = tmp_path / "host"
     here, to = session()
-    assert files.place(to, str(host), [step(None)]) == 0
+    assert files.place(agent(to, host), [step(None)]) == 0
     assert here.calls == 0
-    assert files.place(to, str(host), [step(sha256), step(None)]) == 1
+    assert files.place(agent(to, host), [step(sha256), step(None)]) == 1
     kept = host / "opt/tether/files" / sha256
     assert kept.read_bytes() == package
     assert kept.stat().st_mode & 0o777 == 0o644
-    assert files.place(to, str(host), [step(sha256)]) == 0
+    assert files.place(agent(to, host), [step(sha256)]) == 0
     assert here.calls == 3
     kept.write_bytes(b"rotten")
-    assert files.place(to, str(host), [step(sha256)]) == 1
+    assert files.place(agent(to, host), [step(sha256)]) == 1
     assert kept.read_bytes() == package
 
 
 def test_what_the_inventory_does_not_have_is_refused(tmp_path: Path, files: Files) -> None:
     _, to = session()
     with pytest.raises(HostRefused, match="no NIC of the inventory refers") as caught:
-        files.place(to, str(tmp_path / "host"), [step("4" * 64)])
+        files.place(agent(to, tmp_path / "host"), [step("4" * 64)])
     assert caught.value.hint == "plan again: tether plan"
 
 
@@ -107,10 +112,10 @@ def test_what_the_inventory_does_not_have_is_refused(tmp_path: Path, files: File
 def test_bytes_that_changed_on_the_way_are_not_kept(tmp_path: Path, package: bytes, files: Files) -> None:
     _, to = session(spoil=lambda data: data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(HostFailed, match="the file that arrived is"):
-        files.place(to, str(tmp_path / "host"), [step(hashlib.sha256(package).hexdigest())])
+        files.place(agent(to, tmp_path / "host"), [step(hashlib.sha256(package).hexdigest())])
     _, to = session(spoil=lambda data: data[:-5])
     with pytest.raises(HostFailed, match="the file that arrived is"):
-        files.place(to, str(tmp_path / "host"), [step(hashlib.sha256(package).hexdigest())])
+        files.place(agent(to, tmp_path / "host"), [step(hashlib.sha256(package).hexdigest())])
     assert list((tmp_path / "host").rglob("*")) == []
 
 

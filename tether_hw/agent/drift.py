@@ -7,14 +7,16 @@ import pwd
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from tether_hw.agent import cards, close, facts, kept, sealed
 from tether_hw.agent.host import Host
 from tether_hw.agent.process import PROC, boot_id
 from tether_hw.agent.staged import Staged
 from tether_hw.agent.state import state
+from tether_hw.plan.facts_mlx5 import nv_keys
 from tether_hw.plan.paths import HostPaths
+from tether_hw.plan.plan import selectors_of
 
 if TYPE_CHECKING:
     from tether_hw.agent.run import Run
@@ -37,17 +39,20 @@ TOOLS = {
 
 
 def bare(request: dict[str, Any]) -> dict[str, Any]:
-    """{"root", "host", "devices"} -> the same as `collect`, without the bundle of this suite on the host."""
+    """{"root", "host", "devices", "nv"} -> the same as `collect`, without the bundle of this suite on the host."""
     with sealed.sealed():
-        return collect(Host(HostPaths(request["root"])), request["host"], request["devices"])
+        return collect(Host(HostPaths(request["root"])), request["host"], request["devices"], request["nv"])
 
 
-def collect(host: Host, name: str, devices: list[dict[str, Any]]) -> dict[str, Any]:
+def collect(host: Host, name: str, devices: list[dict[str, Any]], nv: Sequence[str] = ()) -> dict[str, Any]:
     """{"facts", "kept", "boot", "open_runs", "files", "log", "tools"}; reads only."""
     record = kept.read(host)
-    asked = [*devices, *(one for one in kept.selectors(record) if one not in devices)]
+    asked, keys = list(devices), set(nv)
+    if record is not None:
+        asked += [one for one in selectors_of(record["config"]) if one not in devices]
+        keys |= set(nv_keys(record["config"]))
     return {
-        "facts": facts.collect(host, name, asked),
+        "facts": facts.collect(host, name, asked, sorted(keys)),
         "kept": record,
         "boot": boot_id(),
         "open_runs": [_open_run(run) for run in host.all_runs() if close.closed(run) is None and run.exists()],

@@ -5,6 +5,7 @@ AgentError            code "failed": something broke on this host
 +-- Refused           code "refused": the request must not be carried out, nothing was changed
 |   +-- FactsDiffer   code "facts-differ": the plan was made from other facts
 |   +-- NotFresh      code "not-fresh": a confirm from a session that is older than the last step
+|   +-- NotAdmitted   code "not-admitted": no operator signed it, or not for this host, or not now
 +-- Locked            code "locked": another run is pending on this host
 +-- Decided           code "decided": confirm or revert was asked, the other one won
 """
@@ -38,6 +39,10 @@ class FactsDiffer(Refused):
 
 class NotFresh(Refused):
     code = "not-fresh"
+
+
+class NotAdmitted(Refused):
+    code = "not-admitted"
 
 
 class Locked(AgentError):

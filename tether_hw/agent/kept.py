@@ -42,12 +42,3 @@ def write(host: Host, run: str, staged: Staged, state: str, config: dict[str, An
         "config": whole,
     }
     durable.write_json(Path(host.paths.kept), document, 0o600)
-
-
-def selectors(document: Optional[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What facts are asked of, to find all that was kept."""
-    if document is None:
-        return []
-    config = document["config"]
-    names: list[dict[str, Any]] = [{"name": name} for name in sorted(config["nics"])]
-    return names + [{"pci": pci} for pci in sorted(config["functions"])]

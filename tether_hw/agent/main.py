@@ -10,7 +10,8 @@ import traceback
 from typing import Any, Callable, Optional, Sequence
 
 from tether_hw.agent.errors import AgentError, Refused
-from tether_hw.plan.canonical import DocumentError, load
+from tether_hw.plan.canonical import DocumentError
+from tether_hw.plan.function_name import FUNCTION
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.shape import NAME, Fields, ShapeError, key_item
 from tether_hw.plan.verbs import READING, VERBS, FactsRequest, Reply, Request
@@ -33,8 +34,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def answer(verb: str, text: bytes) -> Reply:
     """The reply to a request; an error is a reply too."""
+    from tether_hw.agent import admission
+
     try:
-        request = Request.parse(load(text))
+        request = admission.admit(text)
         if request.verb != verb:
             raise Refused("the request is for %s, not for %s" % (request.verb, verb))
         _check_suite(request)
@@ -196,7 +199,7 @@ def _drift(request: Request) -> dict[str, Any]:
     from tether_hw.agent import drift
 
     wanted = FactsRequest.parse(request.body)
-    return drift.collect(_host(request), wanted.host, [dict(device) for device in wanted.devices])
+    return drift.collect(_host(request), wanted.host, [dict(device) for device in wanted.devices], wanted.nv)
 
 
 def _probe(request: Request) -> dict[str, Any]:
@@ -231,7 +234,7 @@ def _counts(request: Request) -> dict[str, Any]:
     from tether_hw.agent import rule_counts
 
     fields = Fields(request.body, "body")
-    function = fields.text("function", limit=64)
+    function = fields.text("function", FUNCTION)
     fields.done()
     return rule_counts.read(function, HostPaths(request.root))
 
@@ -248,6 +251,12 @@ def _frames(request: Request) -> dict[str, Any]:
     return send(selector, frames, times)
 
 
+def _engine(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import engine_verbs
+
+    return engine_verbs.carry_out(_host(request), request.body)
+
+
 _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "facts": _facts,
     "enroll": _enroll,
@@ -261,6 +270,7 @@ _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "runs": _runs,
     "verify": _verify,
     "drift": _drift,
+    "engine": _engine,
     "revoke": _revoke,
     "retire": _retire,
     "counts": _counts,

@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Iterable
 
 from tether_hw.agent import durable, storage
 from tether_hw.agent.package_files import MOST_BYTES, digest
@@ -24,13 +24,17 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
     """
     paths = HostPaths(request["root"])
     if "wanted" in request:
-        wanted = sorted(set(request["wanted"]))
-        return {"missing": [sha256 for sha256 in wanted if digest(Path(paths.file(sha256))) != sha256]}
+        return {"missing": missing(paths, request["wanted"])}
     size = int(request["size_bytes"])
     try:
         return {"made": receive(sys.stdin.buffer, paths, request["sha256"], size)}
     except OSError as error:
         return {"trouble": storage.trouble(error, paths.file(request["sha256"]), size)}
+
+
+def missing(paths: HostPaths, wanted: Iterable[str]) -> list[str]:
+    """Those of these files that are not here, or not whole."""
+    return [sha256 for sha256 in sorted(set(wanted)) if digest(Path(paths.file(sha256))) != sha256]
 
 
 def receive(stream: BinaryIO, paths: HostPaths, sha256: str, size: int) -> bool:

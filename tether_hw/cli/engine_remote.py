@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tether_hw.cli import output
 from tether_hw.cli.exits import Exit
 from tether_hw.errors import HostError, HostFailed, TetherError
+from tether_hw.fleet.client import engine_body
 from tether_hw.plan.paths import HostPaths
 from tether_hw.transport.progress import Progress
 
@@ -150,6 +151,8 @@ def _show(progress: Progress, line: dict[str, Any]) -> None:
 
 def _follow(agent: Agent, arguments: list[str], hear: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Run a sub-verb with --lines to its end; its document. Raises HostFailed with its words."""
+    if agent.helper:
+        engine_body(agent.host, arguments)  # refuses: no verb of the helper takes a path
     paths = HostPaths(agent.root)
     argv = [f"{paths.bundle(agent.digest)}/bin/tether-engine", *arguments, "--lines", "--socket", paths.socket]
     for line in agent.session.lines(argv, b"", SILENCE_S * agent.time_scale):

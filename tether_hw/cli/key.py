@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tether key`: identity keys, made on the hosts; their public halves lie in the inventory's keys file."""
+"""`tether key`: identity keys, made on hosts, their public halves in the keys file; and the keys of operators."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def add_parser(subparsers: Any) -> None:
     add_timeout(enroll)
     show = verbs.add_parser("show", help="the recorded keys and their fingerprints")
     show.add_argument("pattern", nargs="*", metavar="PATTERN", help="only these hosts")
+    operator = verbs.add_parser("operator", help="who may change hosts; --make makes such a key")
+    operator.add_argument("--make", metavar="FILE", type=Path, help="make a private key and print its public line")
+    operator.add_argument("--comment", metavar="TEXT", default="", help="whose it is, behind the public key")
+    operator.add_argument(
+        "--passphrase", metavar="REFERENCE", help="protect it: env:NAME, file:PATH or keyring:SERVICE/USER"
+    )
+    add_inventory(operator)
+    add_json(operator)
     for one in (enroll, show):
         add_inventory(one)
         add_limit(one)
@@ -32,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
 
+    if args.key_verb == "operator":
+        return _operator(args)
     inventory = load(Path(args.inventory))
     hosts = select(inventory, [*args.limit, *args.pattern])
     if args.key_verb == "enroll":
@@ -65,4 +75,38 @@ def _show(args: argparse.Namespace, inventory: Any, hosts: list[str]) -> int:
     if args.json:
         document = {"schema": "tether.key.show/1", "keys_file": str(inventory.keys_file), "hosts": entries}
         output.emit_json(document)
+    return 0
+
+
+def _operator(args: argparse.Namespace) -> int:
+    from tether_hw.errors import TetherError, UsageError
+    from tether_hw.fleet import operator, secrets
+    from tether_hw.fleet.inventory import load
+
+    if args.make is None:
+        if args.passphrase or args.comment:
+            raise UsageError("tether key operator: --comment and --passphrase go with --make")
+        inventory = load(Path(args.inventory))
+        signer = operator.signer(inventory)
+        entries = [
+            {"line": line, "fingerprint": operator.print_of(operator.public_bytes(line))}
+            for line in inventory.operators
+        ]
+        own = None if signer is None else operator.print_of(signer.key.public)
+        lines = [f"{entry['fingerprint']} {' '.join(entry['line'].split(' ')[2:])}".strip() for entry in entries]
+        named = own in {entry["fingerprint"] for entry in entries}
+        lines.append(f"signs here: {own or 'nobody'}{'' if named or own is None else ', who is none of them'}")
+    else:
+        if not args.comment.isprintable() or len(args.comment) > 100:
+            raise TetherError("--comment: expected up to 100 printable characters")
+        if args.passphrase is not None and not secrets.is_reference(args.passphrase):
+            raise TetherError("--passphrase is a reference: env:NAME, file:PATH or keyring:SERVICE/USER")
+        line = operator.make(args.make, args.comment, args.passphrase)
+        own = operator.print_of(operator.public_bytes(line))
+        entries = [{"line": line, "fingerprint": own}]
+        lines = [line]
+        output.say(f"{args.make}: made, {own}; the line goes into `operators` of the inventory, the file stays yours")
+    output.result("\n".join(lines), as_json=args.json)
+    if args.json:
+        output.emit_json({"schema": "tether.key.operator/1", "operators": entries, "signs": own})
     return 0

@@ -107,7 +107,7 @@ class HostRun:
                 status = self._look_from_before(error)
             else:
                 with session:
-                    agent = type(self.agent)(session, self.agent.root, self.agent.digest, self.agent.time_scale)
+                    agent = self.agent.on(session)
                     try:
                         return agent.call("confirm", {"run": self.run})
                     except HostRefused as error:
@@ -244,7 +244,7 @@ class Application:
                     f"the plan was made for bundle {plan.bundle[:12]}, this suite has {agent.digest[:12]}",
                     hint="plan again: tether plan",
                 )
-            if self.files.place(session, agent.root, plan.steps):
+            if self.files.place(agent, plan.steps):
                 self.reach.progress.tell(host, "has the package file")
             apply = self.reach.inventory.apply
             body = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostFailed, HostRefused
 from tether_hw.fleet import bundle_sources
+from tether_hw.fleet.client import Joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def run(
 ) -> Any:
     """The answer of a module's `bare(request)`, run on the host. Raises HostRefused or HostFailed with its words."""
     text = program(module, request)
-    stdin: Any = text if payload is None else _Joined(text, payload)
+    stdin: Any = text if payload is None else Joined(text, payload)
     done = session.run(["python3", "-I", "-c", _BOOT, str(len(text))], stdin, timeout_s, progress)
     return _answer(session.target.name, done)
 
@@ -91,17 +92,3 @@ def _answer(host: str, done: Completed) -> Any:
     if "refused" in document:
         raise HostRefused(host, str(document["refused"]))
     return document["answer"]
-
-
-class _Joined:
-    """The program and then a file, as one stream."""
-
-    def __init__(self, head: bytes, tail: BinaryIO) -> None:
-        self._head = head
-        self._tail = tail
-
-    def read(self, size: int) -> bytes:
-        if self._head:
-            part, self._head = self._head[:size], self._head[size:]
-            return part
-        return self._tail.read(size)

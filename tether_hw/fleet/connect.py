@@ -36,6 +36,7 @@ class Target:
     passphrase: str | None = None
     sudo_password: str | None = None
     sudo: bool = False
+    helper: bool = False
     jump: Target | None = None
     known_hosts: Path | None = None
 

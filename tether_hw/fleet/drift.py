@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostFailed
 from tether_hw.fleet import bare, runner
-from tether_hw.fleet.client import VERB_S, Agent
+from tether_hw.fleet.client import VERB_S
 from tether_hw.plan.facts import Facts, differences
 from tether_hw.plan.shape import ShapeError
 from tether_hw.plan.verbs import FactsRequest
@@ -77,12 +77,14 @@ def collect(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> Results[S
     def work(host: str) -> Seen:
         reach.progress.tell(host, "connects")
         nics = reach.inventory.hosts[host].nics
-        request = FactsRequest(host, tuple(nics[nic].device.selector() for nic in sorted(nics)))
+        keys = {key for nic in nics.values() for key in nic.settings()}
+        devices = tuple(nics[nic].device.selector() for nic in sorted(nics))
+        request = FactsRequest(host, devices, tuple(sorted(keys)))
         with reach.session(host) as session:
             reach.progress.tell(host, "reads")
             machine = reach.look(session)
-            if machine.placed and machine.digest is not None:
-                agent = Agent(session, machine.root, machine.digest, reach.time_scale)
+            agent = reach.reader(session, machine)
+            if agent is not None:
                 answer = agent.call("drift", request.to_dict())
             else:
                 body = {**request.to_dict(), "root": machine.root}

@@ -46,6 +46,9 @@ _FORMS = {
     r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,14}$": "expected a device name of at most 15 characters",
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "expected a name of letters, digits, _ and -",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$": "expected a name of letters, digits, . _ and -",
+    r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}( [^\x00-\x1f\x7f]{1,100})?$": "expected a public key "
+    "of type ssh-ed25519, as `tether key operator` and ssh-keygen print it",
+    r"^(file:[^\x00-\x1f\x7f]+|agent:SHA256:[A-Za-z0-9+/]{43})$": "expected file:PATH or agent:SHA256:FINGERPRINT",
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": "expected a day like 2027-01-31",
     r"^([0-9.]{7,15}|\[[0-9a-f:]{2,39}\]):[0-9]{1,5}$": "expected an IP address and port, like 127.0.0.1:9464",
 }

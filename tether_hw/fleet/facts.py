@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostFailed, HostLocked, HostRefused
 from tether_hw.fleet import bare, runner
-from tether_hw.fleet.client import VERB_S, Agent
+from tether_hw.fleet.client import VERB_S
 from tether_hw.plan.difference_words import in_words
 from tether_hw.plan.facts import Facts, differences
 from tether_hw.plan.facts_mlx5 import nv_keys
@@ -72,8 +72,8 @@ def read(
     keys = {key for nic in nics.values() for key in nic.settings()} if nv is None else nv
     request = FactsRequest(host, wanted, tuple(sorted(keys)))
     machine = reach.look(session)
-    if machine.placed and machine.digest is not None:
-        agent = Agent(session, machine.root, machine.digest, reach.time_scale)
+    agent = reach.reader(session, machine)
+    if agent is not None:
         document = agent.call("facts", request.to_dict())
     else:
         body = {**request.to_dict(), "root": machine.root}

@@ -45,6 +45,9 @@ class Inventory:
     state: Path | None
     apply: Apply = field(default_factory=Apply)
     drift: Drift = field(default_factory=Drift)
+    operators: tuple[str, ...] = ()
+    operator: str | None = None
+    operator_passphrase: str | None = None
     packages_at: Mapping[tuple[str, str, str], source.Place] = field(default_factory=dict)
 
     def ddp_place(self, host: str, nic: str, name: str) -> str:
@@ -130,6 +133,9 @@ class Loader:
             state=None if top.state is None else self._beside(top.state, Path()),
             apply=top.apply,
             drift=top.drift,
+            operators=tuple(top.operators),
+            operator=top.operator,
+            operator_passphrase=top.operator_passphrase,
             packages_at={
                 (name, nic, part): self.place("hosts", name, "nics", nic, "ddp", part)
                 for name, host in hosts.items()

@@ -41,6 +41,7 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
         check_contact(loader, link, inventory.links[link])
     _lane_addresses(inventory, loader)
     _noise(inventory, loader)
+    _operators(inventory, loader)
     return inventory
 
 
@@ -51,6 +52,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     if near is not None:
         return f"did you mean {near!r}?"
     return f"there are {', '.join(names)}" if 0 < len(names) <= 8 else None
+
+
+def _operators(inventory: Inventory, loader: Loader) -> None:
+    keys = [line.split(" ")[1] for line in inventory.operators]
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            loader.problem(("operators", number), "is there twice")
+    for name, host in inventory.hosts.items():
+        if host.helper and host.root != "/":
+            loader.problem(("hosts", name, "helper"), "a host below a folder has no helper", "leave out helper or root")
+        elif host.helper and not inventory.operators:
+            hint = "tether key operator --make FILE makes one and prints its public key"
+            loader.problem(("hosts", name, "helper"), "the helper does what operators sign, and there are none", hint)
 
 
 def _noise(inventory: Inventory, loader: Loader) -> None:

@@ -19,6 +19,12 @@ DEFAULT_LATENCY_NS = 20_000
 DEFAULT_SILENCE_NS = 1_000_000
 DEFAULT_MTU = 1500
 
+#: A public key as ssh-keygen writes it.
+OperatorKey = Annotated[
+    str,
+    Field(pattern=r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}( [^\x00-\x1f\x7f]{1,100})?$"),
+]
+OperatorReference = Annotated[str, Field(pattern=r"^(file:[^\x00-\x1f\x7f]+|agent:SHA256:[A-Za-z0-9+/]{43})$")]
 SecretReference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$")]
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -115,6 +121,9 @@ class Host(Access):
 
     sudo: bool = Field(False, description="become root with sudo after login")
     sudo_password: SecretReference | None = Field(None, description="reference to the password that sudo asks for")
+    helper: bool = Field(
+        False, description="root only by the helper that `tether host bootstrap` places; sudo is for that verb then"
+    )
     root: Annotated[str, AfterValidator(_root)] = Field("/", description="folder that stands for / on this host")
     groups: list[PlainName] = Field(default_factory=list, description="groups it inherits from; the first one wins")
     nics: dict[PlainName, AnyNic] = Field(default_factory=dict)
@@ -219,6 +228,13 @@ class Top(Model):
     links: dict[PlainName, Link] = Field(default_factory=dict)
     apply: Apply = Apply()
     drift: Drift = Drift()
+    operators: list[OperatorKey] = Field(
+        default_factory=list, description="public keys of those who may change hosts, placed by `tether host bootstrap`"
+    )
+    operator: OperatorReference | None = Field(
+        None, description="whose key signs here: file:PATH, or agent:FINGERPRINT of ssh-agent; or TETHER_OPERATOR"
+    )
+    operator_passphrase: SecretReference | None = Field(None, description="reference to the passphrase of that file")
 
 
 class HostKeys(Model):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tether_hw.fleet.bundle import Bundle
+    from tether_hw.fleet.client import Agent
     from tether_hw.fleet.ssh import Session
 
 LOOK_S = 30.0
@@ -100,4 +101,22 @@ def place(
             raise HostFailed(session.target.name, f"the bundle could not be placed: {error.reason}") from None
         if "trouble" in answer:
             raise HostRefused(session.target.name, f"the bundle could not be placed: {answer['trouble']}")
+    return bundle.digest
+
+
+def place_by_helper(
+    helper: Agent,
+    machine: Machine,
+    bundles: Callable[[str], Bundle] = find,
+    progress: Callable[[int, int], None] | None = None,
+) -> str:
+    """The same where the login is not root: an operator signs the digest, and the helper takes no other bytes."""
+    try:
+        bundle = bundles(machine.arch)
+    except BundleError as error:
+        raise HostRefused(helper.host, str(error)) from None
+    if not machine.placed:
+        session_progress = None if progress is None else (lambda done: progress(done, bundle.size_bytes))
+        with bundle.path.open("rb") as tar:
+            helper.call("bundle", {"digest": bundle.digest}, SEND_S, tar, session_progress)
     return bundle.digest

@@ -14,6 +14,7 @@ from tether_hw.plan.kinds.ddp_package import DdpPackage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tether_hw.fleet.client import Agent
     from tether_hw.fleet.inventory import Inventory
     from tether_hw.fleet.ssh import Session
     from tether_hw.plan.step import Step
@@ -43,14 +44,17 @@ class Files:
                 self._content = packages.load(self._inventory).content
             return self._content
 
-    def place(self, session: Session, root: str, steps: Iterable[Step]) -> int:
+    def place(self, agent: Agent, steps: Iterable[Step]) -> int:
         """Make sure that the host has the files of these steps; gives how many were sent. Raises HostError."""
         wanted = sorted(named(steps))
         if not wanted:
             return 0
-        host = session.target.name
-        asked: dict[str, Any] = {"root": root, "wanted": wanted}
-        missing = bare.run(session, _MODULE, asked, LOOK_S * self._time_scale)["missing"]
+        host, session, root = agent.host, agent.session, agent.root
+        if agent.helper:
+            missing = agent.call("files", {"wanted": wanted}, LOOK_S)["missing"]
+        else:
+            asked: dict[str, Any] = {"root": root, "wanted": wanted}
+            missing = bare.run(session, _MODULE, asked, LOOK_S * self._time_scale)["missing"]
         for sha256 in missing:
             content = self._read().get(sha256)
             if content is None:
@@ -59,7 +63,11 @@ class Files:
                     f"the plan places a package of digest {sha256[:12]}, to which no NIC of the inventory refers",
                     hint="plan again: tether plan",
                 )
-            self._send(session, root, sha256, content)
+            if agent.helper:
+                body = {"sha256": sha256, "size_bytes": len(content)}
+                agent.call("file", body, SEND_S, io.BytesIO(content))
+            else:
+                self._send(session, root, sha256, content)
         return len(missing)
 
     def _send(self, session: Session, root: str, sha256: str, content: bytes) -> None:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tether_hw.fleet import bundle, push
+from tether_hw.fleet import bundle, operator, push
 from tether_hw.fleet.client import Agent
 from tether_hw.fleet.progress import Progress
 from tether_hw.fleet.ssh import CONNECT_TIMEOUT_S, Session
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from tether_hw.fleet.bundle import Bundle
     from tether_hw.fleet.inventory import Inventory
+    from tether_hw.fleet.operator import Signer
     from tether_hw.fleet.push import Machine
 
 
@@ -32,6 +34,11 @@ class Reach:
     @property
     def time_scale(self) -> float:
         return self.inventory.apply.time_scale
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """Who signs what this command asks of hosts; None where nobody is named."""
+        return operator.signer(self.inventory)
 
     def session(self, host: str) -> Session:
         """A new connection to a host, for the caller to close."""
@@ -50,7 +57,13 @@ class Reach:
         machine = self.look(session)
         if not machine.placed or machine.digest is None:
             return None
-        return Agent(session, machine.root, machine.digest, self.time_scale)
+        return Agent(session, machine.root, machine.digest, self.time_scale, self.signer)
+
+    def reader(self, session: Session, machine: Machine) -> Agent | None:
+        """Who answers what only reads, nothing being placed: our bundle, or the helper's own; None: nobody yet."""
+        if machine.placed and machine.digest is not None:
+            return Agent(session, machine.root, machine.digest, self.time_scale, self.signer)
+        return Agent(session, machine.root, None, self.time_scale, self.signer) if session.target.helper else None
 
     def agent_on(self, session: Session, machine: Machine) -> Agent:
         host = session.target.name
@@ -58,5 +71,9 @@ class Reach:
         def sent(done: int, size: int) -> None:
             self.progress.tell(host, "sends the bundle", min(1.0, done / size))
 
-        digest = push.place(session, machine, self.bundles, self.time_scale, sent)
-        return Agent(session, machine.root, digest, self.time_scale)
+        if session.target.helper:
+            helper = Agent(session, machine.root, None, self.time_scale, self.signer)
+            digest = push.place_by_helper(helper, machine, self.bundles, sent)
+        else:
+            digest = push.place(session, machine, self.bundles, self.time_scale, sent)
+        return Agent(session, machine.root, digest, self.time_scale, self.signer)

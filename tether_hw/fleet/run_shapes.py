@@ -99,6 +99,19 @@ KEY_SHOW = document(
     keys_file=text(),
     hosts=arr(obj(host=text(), keys=arr(obj(key=text(), fingerprint=text())))),
 )
+HOST_BOOTSTRAP = document(
+    "tether.host.bootstrap/1",
+    "hosts that were set up",
+    exit=_EXIT,
+    next=arr(text("what is left to do")),
+    hosts=arr(_HOST, "each with the paths that were `made`"),
+)
+KEY_OPERATOR = document(
+    "tether.key.operator/1",
+    "those who may change hosts, or the key that was made",
+    operators=arr(obj(line=text("as ssh-keygen writes it"), fingerprint=text())),
+    signs=maybe(text("fingerprint of the key that signs here, or that was made")),
+)
 LAB_STATUS = document(
     "tether.lab.status/1",
     "the lab of this machine",
@@ -254,6 +267,8 @@ RUN_SHAPES: dict[str, Schema] = {
         RUNS,
         KEY_ENROLL,
         KEY_SHOW,
+        KEY_OPERATOR,
+        HOST_BOOTSTRAP,
         LAB_STATUS,
         LAB_INVENTORY,
         ENGINE_STATS,

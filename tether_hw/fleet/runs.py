@@ -109,8 +109,9 @@ def listing(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> list[dict
     def work(host: str) -> dict[str, Any]:
         with reach.session(host) as session:
             machine = reach.look(session)
-            if machine.placed:
-                answer = reach.agent_on(session, machine).call("runs", {})
+            agent = reach.reader(session, machine)
+            if agent is not None:
+                answer = agent.call("runs", {})
             else:
                 # An older or newer suite may have been here: its runs are seen all the same, and nothing is placed.
                 body = {"root": machine.root}

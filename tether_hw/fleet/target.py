@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tether_hw.errors import HostRefused
@@ -19,6 +20,12 @@ _MOST_JUMPS = 8
 def target(inventory: Inventory, name: str) -> Target:
     """How to reach a host of the inventory, through its jump machines."""
     return _target(inventory, name, inventory.hosts[name], 0)
+
+
+def root_target(inventory: Inventory, name: str) -> Target:
+    """The same as root, by login or by sudo, also where everything else goes by the helper."""
+    host = inventory.hosts[name]
+    return replace(target(inventory, name), helper=False, sudo=host.sudo, sudo_password=host.sudo_password)
 
 
 def _target(inventory: Inventory, name: str, access: Access, depth: int) -> Target:
@@ -41,7 +48,8 @@ def _target(inventory: Inventory, name: str, access: Access, depth: int) -> Targ
         user=access.user or getpass.getuser(),
         identity_file=identity,
         passphrase=access.passphrase,
-        sudo=isinstance(access, Host) and access.sudo,
+        sudo=isinstance(access, Host) and access.sudo and not access.helper,
+        helper=isinstance(access, Host) and access.helper,
         sudo_password=access.sudo_password if isinstance(access, Host) and is_host else None,
         jump=jump,
         known_hosts=inventory.known_hosts,

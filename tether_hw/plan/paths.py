@@ -7,6 +7,7 @@ import posixpath
 from dataclasses import dataclass
 
 UNIT_NAME = "tether-engine.service"
+HELPER = "/usr/local/sbin/tether-helper"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,25 @@ class HostPaths:
     def kept(self) -> str:
         """The config that the last run left when it was closed: what drift is measured against."""
         return posixpath.join(self.state, "kept.json")
+
+    @property
+    def operators(self) -> str:
+        """The public keys of those who may change this host; without the file root's login is trusted."""
+        return posixpath.join(self.etc, "operators.json")
+
+    @property
+    def counters(self) -> str:
+        """The last counter of each operator."""
+        return posixpath.join(self.state, "counters.json")
+
+    @property
+    def helper(self) -> str:
+        return self._under(HELPER.lstrip("/"))
+
+    @property
+    def sudoers(self) -> str:
+        """The line by which a login user runs the helper."""
+        return self._under("etc/sudoers.d/tether-helper")
 
     @property
     def revoked(self) -> str:

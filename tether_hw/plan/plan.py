@@ -41,9 +41,7 @@ class HostPlan:
     @property
     def selectors(self) -> tuple[dict[str, Any], ...]:
         """What facts are asked of, to find again all that this plan was made from."""
-        names = tuple({"name": name} for name in sorted(self.config["nics"]))
-        functions = sorted(self.config["functions"])
-        return names + tuple({"devlink": devlink_handle(f)} if is_simulated(f) else {"pci": f} for f in functions)
+        return selectors_of(self.config)
 
     def expected(self) -> dict[str, Any]:
         """The config that the host has after the steps."""
@@ -170,6 +168,13 @@ class Plan:
             raise ShapeError("", str(error)) from None
 
 
+def selectors_of(config: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """What facts are asked of, to find again all that a config speaks of."""
+    names = tuple({"name": name} for name in sorted(config["nics"]))
+    functions = sorted(config["functions"])
+    return names + tuple({"devlink": devlink_handle(f)} if is_simulated(f) else {"pci": f} for f in functions)
+
+
 def flat(step: Step) -> dict[str, Any]:
     """A step as lists of steps show it: host, nic, kind, disruption, effect, undo or the reason why there is none."""
     return {
@@ -200,4 +205,4 @@ def _parse_words(value: Any, where: str, name: str) -> dict[str, str]:
     return note
 
 
-__all__ = ["SCHEMA", "HostPlan", "Plan", "flat"]
+__all__ = ["SCHEMA", "HostPlan", "Plan", "flat", "selectors_of"]

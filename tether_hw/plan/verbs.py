@@ -32,6 +32,7 @@ VERBS = {
     "verify": "carry out checks",
     "revoke": "trust the keys of a host that left no more",
     "retire": "remove everything of ours, the identity key first",
+    "engine": "counters of the engine, or round trips to a peer",
     "drift": "what the last kept run left, what is there now, and traces of who changed it",
     "counts": "what rules counted",
     "frames": "send a few empty frames that fit a peer's rules",
@@ -39,8 +40,17 @@ VERBS = {
 }
 
 
+#: Verbs of the helper beside those of the agent: they bring something to the host.
+HELPER_VERBS = {
+    "bundle": "keep the bundle that follows",
+    "file": "keep the file of the user's that follows",
+    "files": "which of these files are missing",
+    "helper": "run from another bundle, trust other operators",
+}
 #: Verbs that change nothing; the agent runs them sealed.
 READING = ("facts", "status", "runs", "drift", "counts")
+#: Verbs that need no operator's signature: they look, prove and measure.
+UNSIGNED = (*READING, "follow", "verify", "engine", "files")
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Request:
         fields = Fields(value, "request")
         fields.schema(REQUEST_SCHEMA)
         request = cls(
-            fields.one_of("verb", tuple(VERBS)),
+            fields.one_of("verb", (*VERBS, *HELPER_VERBS)),
             fields.text("root"),
             fields.plain("body"),
             fields.optional_text("suite", HEX64),
