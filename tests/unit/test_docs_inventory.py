@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from tether_hw.fleet.inventory import load
 from tether_hw.fleet.models import Host, Link
+from tether_hw.nic.cx7.model import Cx7Device, Cx7Nic, Params, Sf, Vf
 from tether_hw.nic.e810.model import Ddp, E810Device, E810Nic
 from tether_hw.nic.generic.limits import XDP_MTU_MAX, smallest_mtu
 from tether_hw.nic.generic.model import GenericNic
@@ -28,12 +29,13 @@ def test_examples(number: int, tmp_path: Path) -> None:
 
 
 def test_figures() -> None:
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     assert f"{smallest_mtu('af_xdp')} bytes, {smallest_mtu('udp')} with UDP" in PAGE
     assert f"at most {XDP_MTU_MAX}" in PAGE
 
 
-MODELS: list[type[BaseModel]] = [Host, Link, GenericNic, E810Nic, E810Device, Ddp, Steering, WantedRule, Match, Action]
+FAMILIES: list[type[BaseModel]] = [GenericNic, E810Nic, E810Device, Ddp, Cx7Nic, Cx7Device, Params, Vf, Sf]
+MODELS = [Host, Link, *FAMILIES, Steering, WantedRule, Match, Action]
 
 
 @pytest.mark.parametrize("model", MODELS)
