@@ -29,11 +29,11 @@ import yaml
 
 from tests.support import facts_cx7, fleet_facts
 from tests.support.e810_packages import package_bytes
-from tether_hw.agent.owned import merge as merge_owned
 from tether_hw.fleet import packages
 from tether_hw.fleet.inventory import Inventory, load
 from tether_hw.fleet.planner import Setting, make_plan
 from tether_hw.plan.facts import Facts
+from tether_hw.plan.owned import merge as merge_owned
 from tether_hw.plan.plan import HostPlan, Plan
 
 DIGEST = re.compile(r"\b[0-9a-f]{12}\b")  # of a file whose defaults may grow

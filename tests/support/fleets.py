@@ -95,7 +95,7 @@ class Fleet:
 
     def gate(self, host: str, label: str) -> None:
         """The agent of the host will stop right after this record."""
-        script = f'mkdir -p {Path(GATE).parent} && rm -f {PAUSED} && printf %s "$1" > {GATE}'
+        script = f'rm -f {PAUSED} && printf %s "$1" > {GATE}'
         self.run(host, "sh", "-c", script, "sh", label)
 
     def paused(self, host: str, timeout_s: float = 60.0) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tether_hw.fleet import bundle
 from tether_hw.plan.bundle import MANIFEST, content_digest
 
-GATE = "/run/tether-test/gate"
+GATE = "/var/tmp/tether-test-gate"  # outlives a boot
 PAUSED = "/run/tether-test/paused"
 
 _HOOK = f"""
@@ -34,6 +34,7 @@ def _gated(self, point, phase, **data):
         return number
     if wanted == label:
         os.unlink({GATE!r})
+        os.makedirs(os.path.dirname({PAUSED!r}), exist_ok=True)
         with open({PAUSED!r} + ".new", "w") as file:
             file.write(str(os.getpid()))
         os.rename({PAUSED!r} + ".new", {PAUSED!r})

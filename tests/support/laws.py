@@ -12,6 +12,7 @@ from tests.support import fleet_facts
 from tests.support.cases import applied, key_of
 from tether_hw.fleet.inventory import Inventory, load
 from tether_hw.fleet.planner import Setting, make_plan
+from tether_hw.plan.cold import volatile
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts import Facts, differences
 from tether_hw.plan.kinds.registry import parse_data
@@ -43,6 +44,13 @@ def check_law(
             assert all(condition.holds(config) for condition in step.pre)
             config = fold(config, parse_data(step.kind, step.data).effect(config))
         assert differences(config, host.expected()) == []
+        if host.boot is not None:
+            boots = host.boot.config
+            for step in host.boot.steps:
+                assert all(condition.holds(boots) for condition in step.pre)
+                boots = fold(boots, step.effect)
+            lasting = [one for one in differences(config, boots) if not volatile(tuple(one["path"]))]
+            assert lasting == []
         for undo in undo_order(host.steps):
             assert undo.data is not None, undo.reason
             config = fold(config, undo.data.effect(config))

@@ -21,6 +21,7 @@ from tether_hw.agent.lock import HostLock
 from tether_hw.agent.process import ProcessId, boot_id, read_stat, this_process
 from tether_hw.agent.run import CONFIRMED, REVERTED, Run
 from tether_hw.plan.effects import Change
+from tether_hw.plan.owned import merge
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -232,14 +233,14 @@ def test_files_are_replaced_whole_and_made_once(tmp_path: Path) -> None:
 
 def test_what_we_own_keeps_the_first_before_and_falls_out_when_it_is_back() -> None:
     mtu, queues = ("nics", "data0", "mtu"), ("nics", "data0", "queues")
-    entries = owned.merge([], [Change(mtu, 1500, 2000), Change(queues, {"rx": 1}, {"rx": 2})])
+    entries = merge([], [Change(mtu, 1500, 2000), Change(queues, {"rx": 1}, {"rx": 2})])
     assert entries == [
         {"path": list(mtu), "before": 1500, "set": 2000},
         {"path": list(queues), "before": {"rx": 1}, "set": {"rx": 2}},
     ]
-    again = owned.merge(entries, [Change(mtu, 2000, 3000)])
+    again = merge(entries, [Change(mtu, 2000, 3000)])
     assert again[0] == {"path": list(mtu), "before": 1500, "set": 3000}
-    assert owned.merge(again, [Change(mtu, 3000, 1500)]) == entries[1:]
+    assert merge(again, [Change(mtu, 3000, 1500)]) == entries[1:]
     config = {"nics": {"data0": {"mtu": 2000, "queues": {"rx": 2}}}}
     back = owned.unmerge(again, [Change(mtu, 2000, 3000)], config)
     assert back[0] == {"path": list(mtu), "before": 1500, "set": 2000}

@@ -15,7 +15,7 @@ import pytest
 
 from tether_hw.errors import HostFailed, HostUnreachable
 from tether_hw.fleet import runner
-from tether_hw.fleet.gate import Gate
+from tether_hw.fleet.gate import Blocked, Gate
 from tether_hw.fleet.runner import Interrupted
 from tether_hw.fleet.watchdog import Watchdog
 
@@ -120,6 +120,21 @@ def test_hosts_of_one_link_are_away_one_after_the_other(
     for thread in threads:
         thread.join(10)
     assert seen == together
+
+
+@pytest.mark.parametrize(("most", "refused"), [(1, ["b", "c"]), (2, [])])
+def test_a_host_that_did_not_come_back_stays_away_for_the_others_of_its_link(most: int, refused: list[str]) -> None:
+    doors = gate(most, {name: {"data0": "fabric0"} for name in ("a", "b", "c")})
+    with pytest.raises(HostUnreachable), doors.away(cast("Any", SimpleNamespace(host="a", disruption="reboot"))):
+        raise HostUnreachable("a", "no answer")
+    begun = []
+    for name in ("b", "c"):
+        try:
+            with doors.away(cast("Any", SimpleNamespace(host=name, disruption="reboot"))):
+                begun.append(name)
+        except Blocked as error:
+            assert "a of link fabric0 did not come back" in error.reason
+    assert sorted({"b", "c"} - set(begun)) == refused
 
 
 def test_a_deadline_that_passes_acts_once_and_one_that_is_left_never() -> None:

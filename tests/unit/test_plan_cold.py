@@ -64,8 +64,13 @@ def test_what_we_set_is_as_before_us_after_a_boot() -> None:
     owned: list[dict[str, Any]] = [
         {"path": ["nics", "data0", "mtu"], "before": 1500, "set": 9000},
         {"path": ["functions", PF0, "mlx5"], "before": {"steering_mode": "dmfs"}, "set": MLX5},
-        {"path": ["functions", PF0, "ntuple"], "before": {"on": False, "rules": {}}, "set": None},
+        {
+            "path": ["functions", PF0, "ntuple"],
+            "before": {"on": False, "rules": {}},
+            "set": busy()["functions"][PF0]["ntuple"],
+        },
     ]
+    assert cold(fleet_facts.merge(busy(), {"nics": {"data0": {"mtu": 3000}}}), owned)["nics"]["data0"]["mtu"] == 3000
     after = cold(busy(), owned)
     assert after["nics"]["data0"]["mtu"] == 1500
     assert after["functions"][PF0]["mlx5"]["steering_mode"] == "dmfs"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from tether_hw.agent.errors import Decided, NotFresh, Refused
 from tether_hw.agent.journal import BEGIN, END
+from tether_hw.agent.process import boot_id
 from tether_hw.agent.run import CONFIRMED
 from tether_hw.agent.session import connection
 
@@ -19,7 +20,12 @@ def why_not_fresh(seen: Optional[Connection], records: list[dict[str, Any]]) -> 
     """The reason why a connection proves nothing about the host after its last step; None when it does."""
     if seen is None:
         return "this session did not come over SSH"
-    ends = [record["up_ns"] for record in records if record["point"] == "step" and record["phase"] == END]
+    here = boot_id()
+    ends = [
+        record["up_ns"]
+        for record in records
+        if record["point"] in ("step", "reboot") and record["phase"] == END and record["boot"] == here
+    ]
     last_step_ns = max(ends, default=0)
     known = {record.get("peer") for record in records if record["point"] in ("stage", "start", "resume")}
     if seen.peer is not None and seen.peer in known:

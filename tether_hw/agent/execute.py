@@ -5,21 +5,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.agent import carry, deadman, snapshot, stage, storage, take_back, verify
+from tether_hw.agent import (
+    boot_hook,
+    carry,
+    command,
+    deadman,
+    reboot,
+    service,
+    snapshot,
+    stage,
+    storage,
+    take_back,
+    verify,
+)
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.agent.journal import BEGIN, END, FAILED
-from tether_hw.agent.process import ProcessId, boottime_ns, detach
+from tether_hw.agent.process import ProcessId, boottime_ns, detach, this_process
 from tether_hw.agent.readback import check_facts, read_config, wait_for
 from tether_hw.agent.run import EXECUTOR, REVERTED
 from tether_hw.agent.staged import Staged
 from tether_hw.plan.checks import IN_SOFTWARE, PROVED
-from tether_hw.plan.effects import holds
+from tether_hw.plan.difference_words import brief
+from tether_hw.plan.effects import holds, look_up
+from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.registry import parse_data
 
 if TYPE_CHECKING:
     from tether_hw.agent.host import Host
     from tether_hw.agent.run import Run
     from tether_hw.plan.step import Step
+
+
+_SYSTEMD_S = 30.0
 
 
 def start(host: Host, name: str, point: str) -> ProcessId:
@@ -43,6 +60,25 @@ def start(host: Host, name: str, point: str) -> ProcessId:
     process = detach("tether-executor", run.log, lambda: _carry_out(host, run, staged))
     run.remember(EXECUTOR, process)
     return process
+
+
+def go_on(host: Host, run: Run, staged: Staged) -> None:
+    """After a boot that the run asked for, once the boot check is over: the executor again."""
+    if service.manager(host.paths) != service.SYSTEMD:
+        run.journal.append("continue", BEGIN)
+        run.remember(EXECUTOR, detach("tether-executor", run.log, lambda: _carry_out(host, run, staged)))
+        return
+    name = "tether-executor-%s-%d" % (run.name, reboot.begun(run))
+    argv = ["systemd-run", "--quiet", "--collect", "--no-block", "--unit=" + name, "--property=After=network.target"]
+    argv += ["--property=StandardOutput=append:%s" % run.log, "--property=StandardError=append:%s" % run.log]
+    run.journal.append("continue", BEGIN)
+    command.run([*argv, host.program("tether-agent"), "continue", host.paths.root, run.name], _SYSTEMD_S)
+
+
+def continued(host: Host, run: Run) -> None:
+    """The executor of a run that goes on, in this process."""
+    run.remember(EXECUTOR, this_process())
+    _carry_out(host, run, Staged.of(run))
 
 
 def _carry_out(host: Host, run: Run, staged: Staged) -> None:
@@ -71,13 +107,18 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
         run.journal.append("snapshot", BEGIN)
         snapshot.take(run, host.paths, config, staged.plan.steps)
         run.journal.append("snapshot", END)
+    boot_hook.ensure(host)
     run.journal.append("arm", BEGIN)
     deadline_ns = deadman.arm(run, staged.window_s())
-    watcher = deadman.launch(run, lambda why: take_back.after_deadline(host, run, staged, why))
-    run.journal.append("arm", END, deadline_ns=deadline_ns, deadman=watcher.pid)
-    for step in staged.plan.steps:
+    watcher = deadman.guard(host, run, lambda why: take_back.after_deadline(host, run, staged, why))
+    run.journal.append("arm", END, deadline_ns=deadline_ns, deadman=watcher)
+    for step in _from_last_boot(run, staged):
         if run.outcome() is not None:
             return
+        data = parse_data(step.kind, step.data, step.id)
+        if isinstance(data, HostReboot):
+            _reboot(host, run, staged, step, data)
+            continue
         _step(host, run, staged, step)
     if run.outcome() is not None:
         return
@@ -91,7 +132,39 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
     # From here only the confirm is awaited: its window starts now, but never reaches beyond the first deadline.
     left = (deadline_ns - boottime_ns()) / 1e9
     deadline_ns = deadman.arm(run, min(left, float(staged.confirm_timeout_s * staged.time_scale)))
+    deadman.guard(host, run, lambda why: take_back.after_deadline(host, run, staged, why))
     run.journal.append("await", BEGIN, deadline_ns=deadline_ns)
+
+
+def _from_last_boot(run: Run, staged: Staged) -> list[Step]:
+    """The steps without those before the last boot of the run: what of them a boot wipes, later steps make again."""
+    steps = list(staged.plan.steps)
+    through = [number for number, step in enumerate(steps) if reboot.seen(run, step.id)]
+    return steps[through[-1] :] if through else steps
+
+
+def _reboot(host: Host, run: Run, staged: Staged, step: Step, data: HostReboot) -> None:
+    """Boot this host, or see that it was booted and what waited for it is in force now."""
+    if run.journal.last("step", END, step=step.id) is not None:
+        return
+    boots = reboot.seen(run, step.id)
+    if boots:
+        config = read_config(host, staged)
+        waiting = [one for one in step.post if "nv" in one.path and not one.holds(config)]
+        if not waiting:
+            run.journal.append("step", END, step=step.id)
+            return
+        if boots >= data.budget:
+            words = ", ".join("%s is %s" % (one.path[-2], brief(look_up(config, one.path))) for one in waiting)
+            message = "needs a power cycle: after %d of %d boots %s" % (boots, data.budget, words)
+            run.journal.append("step", FAILED, step=step.id, message=message)
+            raise AgentError("%s: %s" % (step.id, message))
+    else:
+        run.journal.append("step", BEGIN, step=step.id)
+    within_s = step.timeout_s * staged.time_scale
+    reboot.expect(run, step.id, reboot.begun(run) + 1, reboot.budget(staged), within_s)
+    reboot.leave(host, within_s, lambda: run.outcome() is not None)
+    raise AgentError("%s: the host did not boot" % step.id)
 
 
 def _overtaken(run: Run, staged: Staged, step: Step, config: dict[str, Any]) -> bool:

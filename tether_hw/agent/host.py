@@ -18,6 +18,8 @@ class Host:
         self.paths = paths
         self.lock = HostLock(Path(paths.lock))
         self.owned = Owned(Path(paths.owned))
+        #: Set by the boot check: services that wait for it must not be waited for.
+        self.booting = False
 
     @property
     def runs(self) -> Path:

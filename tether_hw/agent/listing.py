@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tether_hw.agent import boot_plan
 from tether_hw.agent.host import Host
 from tether_hw.agent.sealed import sealed
 from tether_hw.agent.state import status
@@ -18,5 +19,6 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def runs(host: Host) -> dict[str, Any]:
-    """{"runs": [status], "pending": null or {"run", "holder", "since"}}"""
-    return {"runs": [status(host, run) for run in host.all_runs()], "pending": host.lock.holder()}
+    """{"runs": [status], "pending": null or {"run", "holder", "since"}, "boot": {"plan", "result"}}"""
+    found = [status(host, run) for run in host.all_runs()]
+    return {"runs": found, "pending": host.lock.holder(), "boot": boot_plan.state(host)}

@@ -9,6 +9,7 @@ import sys
 import traceback
 from typing import Any, Callable, Optional, Sequence
 
+from tether_hw.agent import unattended
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.plan.canonical import DocumentError
 from tether_hw.plan.function_name import FUNCTION
@@ -22,6 +23,8 @@ _USAGE = 64
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Answer one verb. The exit code is 0 whenever a reply was given, whatever it says."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in unattended.WORDS:
+        return unattended.main(words)
     if len(words) != 1 or words[0] not in VERBS:
         sys.stderr.write("usage: tether-agent %s < request.json\n" % "|".join(VERBS))
         return _USAGE
@@ -180,7 +183,7 @@ def _runs(request: Request) -> dict[str, Any]:
 
 
 def _verify(request: Request) -> dict[str, Any]:
-    from tether_hw.agent import verify
+    from tether_hw.agent import boot_plan, verify
     from tether_hw.agent.staged import parse_scale
     from tether_hw.plan.checks import Check
     from tether_hw.plan.facts import parse_config, parse_selector
@@ -192,7 +195,9 @@ def _verify(request: Request) -> dict[str, Any]:
     planned = parse_config(fields.take("config"), fields.at("config"))
     time_scale = parse_scale(fields)
     fields.done()
-    return {"checks": verify.local(_host(request), name, devices, checks, planned, time_scale)}
+    host = _host(request)
+    found = verify.local(host, name, devices, checks, planned, time_scale)
+    return {"checks": boot_plan.failure(host, name) + found}
 
 
 def _drift(request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Iterable
 from tether_hw.agent import durable
 from tether_hw.agent.errors import AgentError
 from tether_hw.plan.effects import MISSING, Change, look_up
+from tether_hw.plan.owned import merge
 
 SCHEMA = "tether.owned/1"
 
@@ -48,25 +49,6 @@ class Owned:
         document = self.read()
         document["config"] = unmerge(document["config"], changes, config)
         durable.write_json(self.path, document, 0o644)
-
-
-def merge(entries: list[dict[str, Any]], changes: Iterable[Change]) -> list[dict[str, Any]]:
-    """The entries after these changes: the first `before` of a path stays, `set` is the last; equal ones fall out."""
-    by_path = {tuple(entry["path"]): dict(entry) for entry in entries}
-    for change in changes:
-        entry = by_path.setdefault(change.path, {"path": list(change.path), "before": change.before})
-        entry["before"] = with_strangers(entry["before"], entry.get("set"), change.before)
-        entry["set"] = change.after
-    return [by_path[path] for path in sorted(by_path) if by_path[path]["before"] != by_path[path]["set"]]
-
-
-def with_strangers(before: Any, set_by_us: Any, now: Any) -> Any:
-    """What was there before us in a table of rules, with what others have put there since we last did."""
-    tables = (before, set_by_us, now)
-    if not all(isinstance(table, dict) and isinstance(table.get("rules"), dict) for table in tables):
-        return before
-    came = {place: rule for place, rule in now["rules"].items() if set_by_us["rules"].get(place) != rule}
-    return {**before, "rules": {**before["rules"], **came}}
 
 
 def unmerge(entries: list[dict[str, Any]], changes: Iterable[Change], config: dict[str, Any]) -> list[dict[str, Any]]:

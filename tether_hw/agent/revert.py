@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterable
 
-from tether_hw.plan.effects import holds
+from tether_hw.plan.cold import volatile
+from tether_hw.plan.effects import Condition, holds
 from tether_hw.plan.step import Step
 
 UNDO = "undo"  # take it back
@@ -29,12 +30,20 @@ def decide(begun: bool, pre_holds: bool, post_holds: bool, kept: bool) -> str:
     return FOREIGN
 
 
-def decide_step(step: Step, begun: bool, config: dict[str, Any], kept: bool) -> str:
-    """`decide` by the host's config as it is now."""
+def lasting(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """The conditions on what a boot does not change."""
+    return tuple(condition for condition in conditions if not volatile(condition.path))
+
+
+def decide_step(step: Step, begun: bool, config: dict[str, Any], kept: bool, booted: bool = False) -> str:
+    """`decide` by the host's config as it is now; of a host that booted since, only by what outlives a boot."""
     changed = {change.path for change in step.effect}
     # What a step touches on its way counts until the run is kept; afterwards others may have set it.
     before = [condition for condition in step.pre if not kept or condition.path in changed]
     after = [condition for condition in step.post if not kept or condition.path in changed]
+    if booted:
+        lasts = lasting(after)
+        return decide(begun and bool(lasts), holds(config, lasting(before)), holds(config, lasts), kept)
     # An engine that was stopped, by a reboot or by hand, is still the service that we set up.
     post = holds(config, [condition for condition in after if condition.path != _SERVICE])
     return decide(begun, holds(config, before), post, kept)

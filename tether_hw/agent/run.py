@@ -104,7 +104,7 @@ class Run:
     def process(self, role: str) -> Optional[ProcessId]:
         """The living process of a role; None when it ended or belongs to an earlier boot."""
         record = durable.read_json(self.folder / (role + ".json"))
-        if record is None or record["boot"] != boot_id():
+        if record is None or record["boot"] != boot_id() or "pid" not in record:
             return None
         process = ProcessId(record["pid"], record["start"])
         return process if process.alive() else None

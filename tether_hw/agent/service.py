@@ -71,12 +71,12 @@ def carry_out(data: EngineService, host: Host, snapshot: Path) -> None:
     if data.bundle is not None and not Path(host.program("tether-engine", data.bundle)).is_file():
         raise AgentError("bundle %s has no engine on this host" % data.bundle[:12])
     if here == SYSTEMD:
-        _systemd(data, host.paths, snapshot)
+        _systemd(data, host.paths, snapshot, wait=not host.booting)
     else:
         _supervised(data, host)
 
 
-def _systemd(data: EngineService, paths: HostPaths, snapshot: Path) -> None:
+def _systemd(data: EngineService, paths: HostPaths, snapshot: Path, wait: bool) -> None:
     unit = Path(paths.unit)
     if data.action == "remove":
         if unit.exists():
@@ -93,7 +93,8 @@ def _systemd(data: EngineService, paths: HostPaths, snapshot: Path) -> None:
         durable.write(unit, content, 0o644)
         command.run(["systemctl", "daemon-reload"], _SYSTEMCTL_S)
     if data.action == "start":
-        command.run(["systemctl", "restart", UNIT_NAME], _SYSTEMCTL_S)
+        # The engine starts after the network, which waits for the boot check.
+        command.run(["systemctl", "restart", *([] if wait else ["--no-block"]), UNIT_NAME], _SYSTEMCTL_S)
     else:
         command.run(["systemctl", "stop", UNIT_NAME], _SYSTEMCTL_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.agent import close, confirm, deadman
+from tether_hw.agent import close, confirm, deadman, reboot
 from tether_hw.agent.journal import END
 from tether_hw.agent.process import boot_id
 from tether_hw.agent.run import CONFIRMED, DEADMAN, EXECUTOR, REVERTED, REVERTER
@@ -22,6 +22,7 @@ STATES = {
     "staging": "its plan is kept, the facts were not compared yet",
     "staged": "kept, not started",
     "running": "its steps are being carried out",
+    "rebooting": "the host is on its way through a boot that the run asked for",
     "interrupted": "its executor is gone before the end; waits for resume or rollback",
     "awaiting": "done and proved here, waits for the confirm",
     "confirming": "confirmed, not yet closed",
@@ -32,7 +33,7 @@ STATES = {
     "taken-back": "confirmed, then taken back",
 }
 #: States that do not change by themselves, the deadline of a dead-man left aside.
-RESTING = tuple(name for name in STATES if name not in ("running", "reverting"))
+RESTING = tuple(name for name in STATES if name not in ("running", "rebooting", "reverting"))
 
 
 def state(run: Run) -> str:
@@ -42,6 +43,8 @@ def state(run: Run) -> str:
         return closed
     if not run.exists():
         return "not-begun"
+    if reboot.waits(run):
+        return "rebooting"
     reverting = run.is_decided(REVERTED) or run.journal.last("revert") is not None
     if reverting:
         acting = any(run.process(role) is not None for role in (REVERTER, EXECUTOR, DEADMAN))
@@ -51,7 +54,7 @@ def state(run: Run) -> str:
     if run.process(EXECUTOR) is not None:
         return "running"
     records = run.journal.records()
-    if confirm.waits(records) and records[-1]["boot"] == boot_id() and run.process(DEADMAN) is not None:
+    if confirm.waits(records) and records[-1]["boot"] == boot_id() and deadman.watches(run):
         return "awaiting"
     if run.journal.last("start") is None and run.journal.last("resume") is None:
         return "staging" if run.journal.last("stage", END) is None else "staged"

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.agent import carry, close, deadman, revert, revoked, snapshot
+from tether_hw.agent import boot_hook, boot_plan, carry, close, reboot, revert, revoked, snapshot
+from tether_hw.agent import deadman as watchman
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.agent.journal import BEGIN, END, FAILED
-from tether_hw.agent.process import ProcessId, detach
+from tether_hw.agent.process import ProcessId, detach, this_process
 from tether_hw.agent.readback import read_config, wait_for
-from tether_hw.agent.run import CONFIRMED, DEADMAN, EXECUTOR, REVERTED, REVERTER
+from tether_hw.agent.run import CONFIRMED, EXECUTOR, REVERTED, REVERTER
 from tether_hw.agent.staged import Staged
+from tether_hw.plan.cold import volatile
 from tether_hw.plan.facts import differences
+from tether_hw.plan.kinds.engine_service import EngineService
+from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.roster import config_without, step_without
 from tether_hw.plan.undo import undo_order
 
@@ -96,10 +101,26 @@ def _end_actor(process: ProcessId | None, run: Run) -> None:
     process.wait(5.0)
 
 
+def deadman(host: Host, run: Run) -> None:
+    """The dead-man of a timer of systemd, in this process."""
+    run.remember(REVERTER, this_process())
+    staged = Staged.of(run)
+    watchman.watch(run, lambda why: after_deadline(host, run, staged, why))
+
+
 def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
-    """Undo what was done and close the run; called by the one process that acts for it."""
+    """Undo what was done and close the run; called by the one process that acts for it.
+
+    The boot check does it too: then only what outlives a boot is undone, the boot plan makes the rest again.
+    """
     kept = run.is_decided(CONFIRMED)
+    booted = host.booting
+    if not booted:
+        boot_hook.ensure(host)
+    reboot.forget(run)
     run.journal.append("revert", BEGIN, why=why)
+    if kept:
+        boot_plan.give_back(host, run)
     problems: list[str] = []
     taken = run.snapshot()
     gone = revoked.read(host)
@@ -111,38 +132,75 @@ def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
                 words = error.message if isinstance(error, AgentError) else "%s: %s" % (type(error).__name__, error)
                 run.journal.append("undo", FAILED, step=undo.step.id, message=words)
                 problems.append("%s: %s" % (undo.step.id, words))
+        if not booted and reboot.begun(run):
+            # What a boot of the run wiped and no step of it made again.
+            boot_plan.carry_out(host)
     left: list[dict[str, Any]] = []
     if taken is not None:
-        config = read_config(host, staged)
-        touched = {change.path for change in staged.changes()}
-        if not kept:
-            touched |= {condition.path for step in staged.plan.steps for condition in step.post}
-        found = differences(config_without(taken["config"], gone), config)
-        left = [item for item in found if any(_overlap(tuple(item["path"]), path) for path in touched)]
+        left = _left(config_without(taken["config"], gone), read_config(host, staged), staged, kept, booted)
+        _boot_back(host, run, staged, left)
     restored = not left and not problems
     run.journal.append("revert", END, why=why, restored=restored, differences=left, problems=problems)
     if not kept:
-        deadman_process = run.process(DEADMAN)
-        if deadman_process is not None and deadman_process.pid != os.getpid():
-            deadman.dismiss(run)
+        watchman.dismiss(run)
     if restored or (kept and not problems):
         close.close_reverted(host, run, staged, restored=restored, why=why, was_kept=kept)
+
+
+def _left(
+    before: dict[str, Any], now: dict[str, Any], staged: Staged, kept: bool, booted: bool
+) -> list[dict[str, Any]]:
+    """What the run touched and is not as it was; what the boot plan is still to make again does not count."""
+    touched = {change.path for change in staged.changes()}
+    if not kept:
+        touched |= {condition.path for step in staged.plan.steps for condition in step.post}
+    found = []
+    for item in differences(before, now):
+        path = tuple(item["path"])
+        lasts = not booted or "nv" in path or not volatile(path)
+        if lasts and any(_overlap(path, other) for other in touched):
+            found.append(item)
+    return found
+
+
+def _boot_back(host: Host, run: Run, staged: Staged, left: list[dict[str, Any]]) -> None:
+    """Settings of firmware that the run's boot put into force go out of force by one more, and by no second one.
+
+    The boot check goes on from here; this comes back only where no boot is to be had.
+    """
+    waiting = [item for item in left if "nv" in item["path"] and item["path"][-1] == "current"]
+    through = any(reboot.seen(run, step.id) for step in staged.plan.steps)
+    if not waiting or not through or reboot.asked(run, reboot.REVERT):
+        return
+    steps = [step for step in staged.plan.steps if step.kind == HostReboot.kind]
+    within_s = max(step.timeout_s for step in steps) * staged.time_scale
+    reboot.expect(run, reboot.REVERT, 1, 1, within_s)
+    try:
+        reboot.leave(host, within_s, lambda: False)
+    except AgentError as error:
+        run.journal.append("reboot", FAILED, step=reboot.REVERT, message=error.message)
+    reboot.forget(run)
 
 
 def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> None:
     step = undo.step
     begun = run.journal.last("step", BEGIN, step=step.id) is not None
-    verdict = revert.decide_step(step, begun, read_config(host, staged), kept)
+    if step.kind == HostReboot.kind:
+        return  # when everything is undone, and only where something of it waits for a boot
+    verdict = revert.decide_step(step, begun, read_config(host, staged), kept, host.booting)
     if verdict == revert.SKIP:
         return
     if verdict == revert.FOREIGN:
         run.journal.append("undo", "left", step=step.id, message="changed by somebody else since")
         return
-    if undo.data is None:
+    data = undo.data
+    if data is None:
         raise AgentError("cannot be undone: %s" % undo.reason)
+    if host.booting and isinstance(data, EngineService) and data.action == "start":
+        data = replace(data, action="stop")  # its record as it was; the boot plan starts it
     run.journal.append("undo", BEGIN, step=step.id)
-    carry.carry_out(undo.data, host, snapshot.folder(run), float(step.timeout_s * staged.time_scale))
-    wait_for(host, staged, step.pre)
+    carry.carry_out(data, host, snapshot.folder(run), float(step.timeout_s * staged.time_scale))
+    wait_for(host, staged, revert.lasting(step.pre) if host.booting else step.pre)
     run.journal.append("undo", END, step=step.id)
 
 

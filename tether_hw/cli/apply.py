@@ -31,6 +31,9 @@ def add_parser(subparsers: Any) -> None:
     add_timeout(parser)
     add_yes(parser)
     add_json(parser)
+    parser.add_argument(
+        "--allow", action="append", choices=("reboot",), default=[], help="what the plan may do beside the rest"
+    )
     parser.add_argument("--no-confirm", action="store_true", help="leave the hosts waiting for `tether confirm RUN`")
     parser.add_argument(
         "--rollback-unproven", action="store_true", help="take both ends of a link back when its proof fails"
@@ -64,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if plan.not_for_apply:
         raise TetherError(f"this plan is not for apply: {'; '.join(plan.not_for_apply)}")
     output.say("\n".join(plan_lines(plan, unread=len(failed))))
+    booting = [name for name in sorted(plan.hosts) if plan.hosts[name].boots]
+    if booting and "reboot" not in args.allow:
+        raise TetherError(f"{', '.join(booting)} would be booted; nothing was done", hint="--allow reboot")
     if plan.changes and not output.agreed(f"Apply {plan.changes} changes to {_touched(plan)}?", yes=args.yes):
         raise TetherError("not agreed, nothing was done")
     hosts = sorted(plan.hosts)

@@ -46,6 +46,10 @@ def _host_lines(name: str, host: HostPlan, full: bool) -> list[str]:
     lines = [f"{name}: {len(host.steps)} step{_s(len(host.steps))}, disruption {host.disruption}"]
     for step in host.steps:
         lines.extend(_step_lines(step, full))
+    if host.boot is not None and host.boot.steps:
+        lines.append(f"  at every boot: {boot_words(host.boot)}")
+        for step in host.boot.steps if full else ():
+            lines.append(f"    {step.id:<24} {step.summary}")
     if full:
         lines.append(
             f"    facts {host.facts_digest[:12]}, bundle {(host.bundle or 'not built')[:12]}, root {host.root}"
@@ -53,6 +57,12 @@ def _host_lines(name: str, host: HostPlan, full: bool) -> list[str]:
         for check in host.checks:
             lines.append(f"    proves {check.id} ({check.scope})")
     return lines
+
+
+def boot_words(boot: HostPlan) -> str:
+    """The boot plan of a host in one line."""
+    count = len(boot.steps)
+    return f"{count} step{_s(count)}: {'; '.join(step.summary for step in boot.steps)}"
 
 
 def _step_lines(step: Step, full: bool) -> list[str]:

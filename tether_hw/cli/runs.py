@@ -56,6 +56,11 @@ def _lines(entries: list[dict[str, Any]]) -> list[str]:
     for entry in entries:
         if entry["exit"]:
             rows.append(("~", f"{entry['host']}: {entry['result']}: {entry['message']}"))
+        came = (entry.get("boot") or {}).get("result")
+        if came is not None and not came["ok"]:
+            rows.append(
+                ("~", f"{entry['host']}: booted on unconfigured, the boot plan of {came['run']}: {came['why']}")
+            )
         for known in entry.get("runs", []):
             left = f", taken back in {known['left_s']:.0f} s" if known["state"] == "awaiting" else ""
             words = f"{known['run']}  {entry['host']}: {known['state']}, {_steps(known)}{left}"

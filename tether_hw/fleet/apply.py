@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostError, HostFailed, HostRefused, HostRolledBack, HostUnreachable
 from tether_hw.fleet import runner, state, words
-from tether_hw.fleet.gate import Gate
+from tether_hw.fleet.gate import Blocked, Gate
 from tether_hw.fleet.push_files import Files
 from tether_hw.fleet.runner import HALTED
 from tether_hw.fleet.ssh_errors import Stopped
@@ -47,6 +47,7 @@ class HostRun:
         self.run = run
         self.agent = agent
         self.heard = 0
+        self.boots_within_s: float | None = None
         self._tell = words.teller(reach.progress, host, steps)
 
     def close(self) -> None:
@@ -54,6 +55,8 @@ class HostRun:
 
     def _hear(self, record: dict[str, Any]) -> None:
         self.heard = max(self.heard, int(record["n"]))
+        if record["point"] == "reboot":
+            self.boots_within_s = float(record["within_s"]) if record["phase"] == "begin" else None
         self._tell(record)
 
     def call(self, verb: str, **body: Any) -> dict[str, Any]:
@@ -67,10 +70,11 @@ class HostRun:
             try:
                 self.agent = self.reach.agent(self.reach.session(self.host))
                 return
-            except HostUnreachable:
+            except (HostUnreachable, Stopped) as error:
                 if time.monotonic() > limit:
-                    raise
-            self.reach.progress.tell(self.host, "connection lost, tries again")
+                    raise HostUnreachable(self.host, error.reason) from None
+            booting = self.boots_within_s is not None
+            self.reach.progress.tell(self.host, "boots" if booting else "connection lost, tries again")
             time.sleep(_AGAIN_S)
 
     def begin(self, verb: str, **body: Any) -> None:
@@ -90,8 +94,14 @@ class HostRun:
                 return self.agent.follow(self.run, self.heard, self._hear)
             except Stopped:
                 try:
-                    self.reconnect(self.reach.timeout_s)
+                    self.reconnect(max(self.reach.timeout_s, self.boots_within_s or 0.0))
                 except HostUnreachable as error:
+                    if self.boots_within_s is not None:
+                        raise HostUnreachable(
+                            self.host,
+                            f"did not come back from its reboot within {self.boots_within_s:.0f} s: {error.reason}",
+                            hint=f"tether resume {self.run} once it is there; it takes back what it did not ask for",
+                        ) from None
                     raise HostUnreachable(
                         self.host,
                         f"lost in mid-run: {error.reason}; a run that nobody confirms is taken back by its host",
@@ -220,9 +230,13 @@ class Application:
             agent = self._staged(host, plan)
             one = HostRun(self.reach, host, self.run_name, agent, len(plan.steps))
             try:
-                with self.gate.away(plan):
-                    one.begin("start")
-                    status = one.follow()
+                try:
+                    with self.gate.away(plan):
+                        one.begin("start")
+                        status = one.follow()
+                except Blocked:
+                    one.call("rollback", by=self.holder)  # it was only staged
+                    raise
                 result = finished(one, status, self.wish.confirm)
                 if result["result"] == "confirmed":
                     self.kept.add(host)

@@ -6,7 +6,7 @@ A host that cannot be planned is refused with every reason; the others are plann
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tether_hw.fleet.draft import BundleOffer, HostDraft, Setting
@@ -15,6 +15,7 @@ from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
+from tether_hw.fleet.planner_boot import Steps, boot_plan, make_steps
 from tether_hw.fleet.planner_cx7 import plan_cx7
 from tether_hw.fleet.planner_e810 import dpdk_nics, leaves_safe_mode, plan_e810, without_driver
 from tether_hw.fleet.planner_engine import carriers, engine_steps
@@ -26,11 +27,8 @@ from tether_hw.plan.canonical import digest
 from tether_hw.plan.checks import Check
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts import Facts
-from tether_hw.plan.kinds.base import StepData, make_step
-from tether_hw.plan.order import in_order
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.plan import HostPlan, Plan
-from tether_hw.plan.step import Step
 from tether_hw.transport.config import ConfigError
 
 #: Kind of step -> the programs that the host needs for it.
@@ -89,6 +87,33 @@ def _pending_note(draft: HostDraft) -> None:
 
 
 def _plan_host(inventory: Inventory, name: str, draft: HostDraft, setting: Setting) -> HostPlan | None:
+    steps, intent = _wanted(inventory, name, draft, setting)
+    if draft.refusals:
+        return None
+
+    def again(other: HostDraft) -> Steps:
+        return _wanted(inventory, name, other, setting)[0]
+
+    bundle = setting.bundles.get(draft.facts.status["arch"])
+    digest_now = None if bundle is None else bundle.digest
+    made = make_steps(name, steps, draft, again)
+    if draft.refusals:
+        return None
+    expected = fold(draft.facts.config, [change for step in made for change in step.effect])
+    return HostPlan(
+        host=name,
+        root=draft.paths.root,
+        facts_digest=draft.facts.digest,
+        config=draft.facts.config,
+        bundle=digest_now,
+        steps=tuple(made),
+        checks=tuple(_checks(inventory, name, intent, expected, draft)),
+        boot=boot_plan(name, draft, made, digest_now, again),
+    )
+
+
+def _wanted(inventory: Inventory, name: str, draft: HostDraft, setting: Setting) -> tuple[Steps, EngineIntent | None]:
+    """What the facts of a draft ask for, and what its engine shall be."""
     devices = _devices(inventory, name, draft)
     _key(inventory, name, draft)
     _nics(inventory, name, draft, setting, devices)
@@ -103,28 +128,17 @@ def _plan_host(inventory: Inventory, name: str, draft: HostDraft, setting: Setti
             intent = engine_intent(inventory, name, devices, draft.paths, draft.facts.status["cpus"])
         except ConfigError as error:
             draft.refusals.append(f"the engine would refuse its files: {error}")
-            return None
+            return [], None
         carriers(inventory, name, draft, setting)
         _lane_notes(inventory, name, draft)
     if draft.refusals:
-        return None
+        return [], None
     bundle = setting.bundles.get(draft.facts.status["arch"])
     if bundle is None:
         draft.not_for_apply.append(f"no bundle for {draft.facts.status['arch']} is built")
     # An engine that cannot drive its lanes is neither set up nor taken away.
     engine = [] if away else engine_steps(inventory, name, draft, intent, bundle, setting)
-    steps = draft.nic_steps + engine
-    made = _make_steps(name, steps, draft)
-    expected = fold(draft.facts.config, [change for step in made for change in step.effect])
-    return HostPlan(
-        host=name,
-        root=draft.paths.root,
-        facts_digest=draft.facts.digest,
-        config=draft.facts.config,
-        bundle=None if bundle is None else bundle.digest,
-        steps=tuple(made),
-        checks=tuple(_checks(inventory, name, intent, expected, draft)),
-    )
+    return draft.nic_steps + engine, intent
 
 
 def _devices(inventory: Inventory, name: str, draft: HostDraft) -> dict[str, str]:
@@ -218,16 +232,6 @@ def _lane_notes(inventory: Inventory, name: str, draft: HostDraft) -> None:
         if len(lanes) > 1 and inventory.links[link].delivers is None:
             note = f"link {link}: {len(lanes)} lanes, 1 effective queue, others by ring: this family cannot steer"
             draft.notes.append(note + "; say delivers: by-lane where the fabric picks the queue")
-
-
-def _make_steps(name: str, steps: Iterable[tuple[str | None, StepData]], draft: HostDraft) -> list[Step]:
-    config = draft.facts.config
-    made: list[Step] = []
-    for number, (nic, data) in enumerate(in_order(steps), 1):
-        step = make_step(data, config, draft.paths, number, name, nic)
-        config = fold(config, step.effect)
-        made.append(step)
-    return made
 
 
 def _checks(

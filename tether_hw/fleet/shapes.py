@@ -234,6 +234,18 @@ PLAN = document(
             bundle=maybe(_HEX64),
             steps=arr(STEP),
             checks=arr(CHECK),
+            boot=maybe(
+                obj(
+                    "what makes the host this again at every boot; null: nothing does",
+                    root=text(),
+                    facts_digest=_HEX64,
+                    config=CONFIG,
+                    bundle=maybe(_HEX64),
+                    steps=arr(STEP),
+                    checks=arr(CHECK, "none"),
+                    boot=maybe(anything("null")),
+                )
+            ),
         )
     ),
     notes=arr(obj(host=text(), note=text())),
@@ -281,7 +293,7 @@ PROOF = obj(
     id=text(),
     host=text(),
     nic=maybe(text()),
-    check=text("", *LOCAL_CHECKS, *LINK_CHECKS),
+    check=text("boot: a boot plan that failed at the last boot", *LOCAL_CHECKS, *LINK_CHECKS, "boot"),
     result=text("", *RESULTS),
     evidence=anything("what was seen"),
 )

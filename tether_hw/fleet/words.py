@@ -21,6 +21,7 @@ _POINTS = {
     "await": "proved here, waits for the confirm",
     "confirm": "confirms",
     "disarm": "disarms the dead-man",
+    "continue": "goes on after its boot",
     "revert": "takes back",
 }
 
@@ -42,6 +43,9 @@ def teller(progress: Progress, host: str, steps: int) -> Callable[[dict[str, Any
                 if phase == "begin"
                 else f"{record['step']} {after if phase == 'end' else phase}"
             )
+        elif point == "reboot":
+            number, of = record.get("number"), record.get("of")
+            words = f"reboots ({number} of {of})" if phase == "begin" else f"is back from reboot {number} of {of}"
         elif point == "close":
             words, done = str(record["state"]), total
         else:

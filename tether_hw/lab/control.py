@@ -206,6 +206,13 @@ def _virtual(lab: Backend) -> VmLab:
     return lab
 
 
+def power_on_again(folder: StateFolder, name: str) -> None:
+    """After the end of a host: on again if it asked for that, and nobody has done it since."""
+    with _running(folder, name, bastion=True) as (lab, state):
+        if isinstance(lab, NetLab) and lab.asks_for_reboot(name):
+            lab.reboot(state, name)
+
+
 class _running:  # noqa: N801 - reads as a verb where it is used
     """The lab with its lock held. Raises LabError when it is not up or has no such host."""
 

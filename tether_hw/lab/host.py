@@ -54,6 +54,11 @@ class Host:
     def pid_file(self) -> Path:
         return self.folder / "pid"
 
+    @property
+    def reboot_asked(self) -> Path:
+        """There when the host ended because it wants to boot again."""
+        return self.folder / "disk" / "var/lib/reboot-asked"
+
     def pid(self) -> int | None:
         """The first process of the host as this machine sees it, or None when the host is off."""
         try:
@@ -76,12 +81,14 @@ class Host:
             ("etc/ssh/ssh_host_ed25519_key", self.host_key.read_text(encoding="ascii"), 0o600),
             ("etc/ssh/ssh_host_ed25519_key.pub", Path(f"{self.host_key}.pub").read_text(encoding="ascii"), 0o644),
             ("root/.ssh/authorized_keys", client_key + "\n", 0o600),
+            ("usr/local/sbin/reboot", "#!/bin/sh\nexec kill -INT 1\n", 0o755),
         ]
 
     def power_on(self, files: list[tuple[str, str, int]], plug: Callable[[int], None]) -> PoweringOn:
         """Begins: makes namespaces and root, and plugs the cables in; ``wait`` of the result ends it."""
         root = self.folder / "root"
         root.mkdir(parents=True, exist_ok=True)
+        self.reboot_asked.unlink(missing_ok=True)
         spec: dict[str, Any] = {
             "name": self.name,
             "root": str(root),
@@ -112,6 +119,21 @@ class Host:
             begun.close()
             raise
         return begun
+
+    def watch(self, state: Path) -> None:
+        """A process beside a host that is on: it powers the host on again if the host ends by a reboot of its own."""
+        pid = self.pid()
+        if pid is None:
+            return
+        subprocess.Popen(
+            [sys.executable, "-m", "tether_hw.lab.again", str(state), self.name, str(pid)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            cwd="/",
+            start_new_session=True,
+        )
 
     def power_off(self) -> None:
         """All processes of the host end at once, as when its plug is pulled."""

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first process of a host: starts sshd, buries the dead, and starts sshd again when told to (SIGUSR2).
+"""The first process of a host: runs what the host wants at its boot, starts sshd, buries the dead.
+
+It starts sshd again when told to (SIGUSR2) and ends the host for a reboot when the host asks for one (SIGINT).
 
 Its text is handed into the host and run there by the host's own Python; it imports nothing of the package. It is no
 service manager: a daemon that dies stays dead, as on a host without one.
@@ -15,7 +17,9 @@ import sys
 import time
 
 SSHD = ["/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log"]
-WATCHED = {signal.SIGCHLD, signal.SIGUSR2, signal.SIGTERM}
+WATCHED = {signal.SIGCHLD, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT}
+AT_BOOT, AT_BOOT_S = "/etc/tether/at-boot", 45.0
+REBOOT_ASKED = "/var/lib/reboot-asked"
 
 
 def answers() -> bool:
@@ -27,15 +31,31 @@ def answers() -> bool:
 
 
 def start_sshd() -> None:
-    """Started with all signals open: a mask would be inherited by every session."""
     if not answers():
         subprocess.Popen(
             SSHD,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, set()),
+            preexec_fn=all_signals,
         )
+
+
+def all_signals() -> None:
+    """A mask would be inherited by everything that a child starts."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+def run_at_boot() -> None:
+    """Before anything that uses the network, as an ordinary init would; a host boots on whatever comes of it."""
+    if not os.access(AT_BOOT, os.X_OK):
+        return
+    with open("/var/log/at-boot.log", "ab") as log:
+        child = subprocess.Popen([AT_BOOT], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=all_signals)
+    try:
+        child.wait(AT_BOOT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 def bury() -> None:
@@ -49,6 +69,7 @@ def bury() -> None:
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     subprocess.run(["/usr/sbin/ip", "link", "set", "lo", "up"], check=True)
+    run_at_boot()
     start_sshd()
     deadline = time.monotonic() + 20
     while not answers():
@@ -63,7 +84,10 @@ def main() -> None:
     while True:
         received = signal.sigwaitinfo(WATCHED).si_signo
         bury()
-        if received == signal.SIGTERM:
+        if received == signal.SIGINT:
+            with open(REBOOT_ASKED, "w") as asked:
+                asked.write("by this host\n")
+        if received in (signal.SIGTERM, signal.SIGINT):
             sys.exit(0)
         if received == signal.SIGUSR2:
             start_sshd()

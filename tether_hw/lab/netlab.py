@@ -64,6 +64,7 @@ class NetLab:
             begun = [self._power_on(state, switch, name) for name in [BASTION, *state.hosts]]
             for host in begun:
                 host.wait()
+                host.host.watch(self.folder.path)
             self.steer(state, switch)
             self.folder.replace(self.folder.inventory, inventory_text(self.folder.path, state))
             state.phase = UP
@@ -105,8 +106,14 @@ class NetLab:
         state.faults.pop(name, None)
         begun = self._power_on(state, switch, name)
         begun.wait()
+        begun.host.watch(self.folder.path)
         self.steer(state, switch)
         self.folder.write(state)
+
+    def asks_for_reboot(self, name: str) -> bool:
+        """Whether the host ended because it wants to boot again."""
+        host = self.host(name)
+        return host.pid() is None and host.reboot_asked.exists()
 
     def fault(self, state: LabState, name: str, fault: str, cut: str) -> None:
         """Breaks something of a host; it stays so until `heal` or `reboot`."""

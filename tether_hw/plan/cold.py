@@ -72,7 +72,9 @@ Owned = Iterable[Mapping[str, Any]]
 def cold(config: Mapping[str, Any], owned: Owned = ()) -> dict[str, Any]:
     """The config after a boot at which nobody of ours does anything; `owned`: entries of the owned record."""
     result = copy.deepcopy(dict(config))
-    former = {tuple(entry["path"]): entry["before"] for entry in owned}
+    # What somebody else changed since is theirs.
+    ours = [entry for entry in owned if look_up(dict(config), entry["path"]) == entry["set"]]
+    former = {tuple(entry["path"]): entry["before"] for entry in ours}
     for pattern, rule in VOLATILE.items():
         for path in _paths(config, pattern):
             place = look_up(result, path[:-1])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 UNIT_NAME = "tether-engine.service"
 HELPER = "/usr/local/sbin/tether-helper"
+BOOT_UNIT_NAME = "tether-boot.service"
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,25 @@ class HostPaths:
     @property
     def unit(self) -> str:
         return self._under("etc/systemd/system", UNIT_NAME)
+
+    @property
+    def boot_unit(self) -> str:
+        return self._under("etc/systemd/system", BOOT_UNIT_NAME)
+
+    @property
+    def boot_script(self) -> str:
+        """What the init of a host without systemd runs at every boot."""
+        return posixpath.join(self.etc, "at-boot")
+
+    @property
+    def boot_plan(self) -> str:
+        """What makes this host again, after a boot, what the last confirmed run left."""
+        return posixpath.join(self.state, "boot.json")
+
+    @property
+    def boot_result(self) -> str:
+        """How that went at the last boot."""
+        return posixpath.join(self.state, "boot-result.json")
 
     @property
     def service_record(self) -> str:

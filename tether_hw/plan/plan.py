@@ -20,7 +20,11 @@ MAX_PLAN_BYTES = 1 << 30  # some 30 KiB a host
 
 @dataclass(frozen=True)
 class HostPlan:
-    """The part of a plan that one host carries out: it runs only on facts of `facts_digest`."""
+    """The part of a plan that one host carries out: it runs only on facts of `facts_digest`.
+
+    `boot`: what makes the host again, from the facts of a cold boot, what it is after these steps; null where no plan
+    can. The host carries it out at every boot after this one is confirmed.
+    """
 
     host: str
     root: str
@@ -29,6 +33,7 @@ class HostPlan:
     bundle: str | None
     steps: tuple[Step, ...]
     checks: tuple[Check, ...]
+    boot: HostPlan | None = None
 
     @property
     def disruption(self) -> str:
@@ -37,6 +42,11 @@ class HostPlan:
         for step in self.steps:
             result = worse(result, step.disruption)
         return result
+
+    @property
+    def boots(self) -> bool:
+        """Whether carrying it out boots the host."""
+        return any(DISRUPTIONS.index(step.disruption) >= DISRUPTIONS.index("reboot") for step in self.steps)
 
     @property
     def selectors(self) -> tuple[dict[str, Any], ...]:
@@ -55,11 +65,14 @@ class HostPlan:
             "bundle": self.bundle,
             "steps": [step.to_dict() for step in self.steps],
             "checks": [check.to_dict() for check in self.checks],
+            "boot": None if self.boot is None else self.boot.to_dict(),
         }
 
     @classmethod
     def parse(cls, host: str, value: Any, where: str) -> HostPlan:
+        """Read the part of one host strictly; raises ShapeError."""
         fields = Fields(value, where)
+        boot = fields.take("boot")
         plan = cls(
             host=host,
             root=fields.text("root"),
@@ -68,8 +81,11 @@ class HostPlan:
             bundle=fields.optional_text("bundle", HEX64),
             steps=tuple(fields.objects("steps", Step.parse, 1000)),
             checks=tuple(fields.objects("checks", Check.parse, 10000)),
+            boot=None if boot is None else cls.parse(host, boot, fields.at("boot")),
         )
         fields.done()
+        if plan.boot is not None and (plan.boot.boot is not None or plan.boot.checks):
+            raise fields.fail("boot", "a boot plan has steps only")
         if digest(plan.config) != plan.facts_digest:
             raise fields.fail("facts_digest", "is not the digest of config")
         if any(step.host != host for step in plan.steps):

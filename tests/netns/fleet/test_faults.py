@@ -35,8 +35,8 @@ POINTS = (
     "disarm.end",
     "close.end",
 )
-#: The confirm stands from here on, and a reboot does not unmake it.
-DECIDED = POINTS[POINTS.index("confirm.end") :]
+#: From here on, until the confirm, a boot that no run asked for takes the run back by itself.
+WATCHED = POINTS[POINTS.index("arm.begin") : POINTS.index("confirm.end")]
 #: Before these the host has not taken the plan: such a run may end as never begun.
 TAKEN = POINTS[POINTS.index("stage.end") :]
 
@@ -123,12 +123,13 @@ class Case:
         work = runs.resume if way == "resume" else runs.rollback
         results = work(self.fleet.reach(), [self.host], self.run)
         state = self.fleet.status(self.host, self.run)["state"]
-        if way == "resume" and self.point in TAKEN:
+        if fault == "rebooted" and self.point in WATCHED:
+            assert state == "rolled-back", (self.outcome, results)
+        elif way == "resume" and self.point in TAKEN:
             assert state == "confirmed", (self.outcome, results)
         if way == "resume" and state == "confirmed":
-            if not (fault == "rebooted" and self.point in DECIDED):
-                now = self.fleet.facts(self.host)
-                assert differences(self.plan.hosts[self.host].expected(), now.config) == []
+            now = self.fleet.facts(self.host)
+            assert differences(self.plan.hosts[self.host].expected(), now.config) == []
             results = runs.rollback(self.fleet.reach(), [self.host], self.run)
         if results[0]["result"] not in ("refused", "unknown"):
             assert results[0]["exit"] in (0, 5), (self.outcome, results)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans through boots: a plan that boots a host goes on from what the boot leaves; each host gets a boot plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from tether_hw.fleet.draft import HostDraft
+from tether_hw.plan.canonical import digest
+from tether_hw.plan.cold import cold
+from tether_hw.plan.difference_words import not_as_planned
+from tether_hw.plan.effects import fold, look_up
+from tether_hw.plan.facts import Facts, differences
+from tether_hw.plan.kinds.base import StepData, make_step
+from tether_hw.plan.kinds.host_reboot import HostReboot
+from tether_hw.plan.order import in_order
+from tether_hw.plan.owned import merge
+from tether_hw.plan.plan import HostPlan
+from tether_hw.plan.step import Step
+
+Steps = list[tuple[str | None, StepData]]
+#: Plans a host from other facts; the draft then has its notes and refusals.
+Again = Callable[[HostDraft], Steps]
+
+
+def make_steps(name: str, steps: Iterable[tuple[str | None, StepData]], draft: HostDraft, again: Again) -> list[Step]:
+    """The steps of a host in their order; after a step that boots it, those that its new facts ask for."""
+    ordered = in_order(steps)
+    boots = [number for number, (_nic, data) in enumerate(ordered) if isinstance(data, HostReboot)]
+    if not boots:
+        return _made(name, ordered, draft.facts.config, draft, 1)
+    head = _made(name, ordered[: boots[-1] + 1], draft.facts.config, draft, 1)
+    after = HostDraft(_afterwards(draft.facts, head), draft.paths)
+    rest = in_order(again(after))
+    if any(isinstance(data, HostReboot) for _nic, data in rest):
+        draft.refusals.append("one boot is not enough for what waits for it: apply it in two plans")
+        return head
+    draft.refusals.extend(f"after its boot: {reason}" for reason in after.refusals)
+    draft.checks, draft.steered = after.checks, after.steered
+    return head + _made(name, rest, after.facts.config, draft, len(head) + 1)
+
+
+def _made(name: str, ordered: Steps, config: dict[str, Any], draft: HostDraft, first: int) -> list[Step]:
+    made: list[Step] = []
+    for number, (nic, data) in enumerate(ordered, first):
+        step = make_step(data, config, draft.paths, number, name, nic)
+        config = fold(config, step.effect)
+        made.append(step)
+    return made
+
+
+def _afterwards(facts: Facts, steps: list[Step], *, booted: bool = False) -> Facts:
+    """The facts once the steps are confirmed; `booted`: and the host was booted after that."""
+    changes = [change for step in steps for change in step.effect]
+    owned = merge(facts.status["owned"], changes)
+    config = fold(facts.config, changes)
+    if booted:
+        config = cold(config, owned)
+    functions = {
+        pci: status if config["functions"][pci]["vfs"] else {**status, "vf_drivers": {}, "representors": {}}
+        for pci, status in facts.status["functions"].items()
+    }
+    # A driver in safe mode says less than it can do with a package.
+    free = {
+        function["device"]
+        for pci, function in config["functions"].items()
+        if function["card"] in config["cards"]
+        and facts.config["cards"][function["card"]]["safe_mode"]
+        and not config["cards"][function["card"]]["safe_mode"]
+    }
+    limits = {
+        name: {**limit, "queues_max": None} if name in free else limit for name, limit in facts.status["limits"].items()
+    }
+    status = {**facts.status, "owned": owned, "functions": functions, "limits": limits}
+    return replace(facts, config=config, status=status)
+
+
+def _ours(difference: dict[str, Any], owned: list[dict[str, Any]]) -> bool:
+    """Whether what a boot takes away is something that we set: what others put there is theirs to put there again."""
+    path = tuple(difference["path"])
+    for entry in owned:
+        place = tuple(entry["path"])
+        if path[: len(place)] == place:
+            return bool(look_up({"": entry["before"]}, ("", *path[len(place) :])) != difference["before"])
+    return False
+
+
+def boot_plan(name: str, draft: HostDraft, steps: list[Step], bundle: str | None, again: Again) -> HostPlan | None:
+    """What makes a host again, after any boot, what it is after these steps. None, with a note, where no plan does."""
+    if not steps:
+        return None
+    wanted = fold(draft.facts.config, [change for step in steps for change in step.effect])
+    start = HostDraft(_afterwards(draft.facts, steps, booted=True), draft.paths)
+    rest = again(start)
+    config = start.facts.config
+    why = list(start.refusals)
+    if any(isinstance(data, HostReboot) for _nic, data in rest):
+        why.append("it would boot again")
+    made = [] if why else _made(name, in_order(rest), config, start, 1)
+    owned = start.facts.status["owned"]
+    after = fold(config, [change for step in made for change in step.effect])
+    left = [one for one in differences(wanted, after) if _ours(one, owned)]
+    if not why and left:
+        why.append(not_as_planned(left))
+    if why:
+        draft.notes.append(f"after a boot it stays as it boots, until the next apply: {'; '.join(why)}")
+        return None
+    return HostPlan(
+        host=name,
+        root=draft.paths.root,
+        facts_digest=digest(config),
+        config=config,
+        bundle=bundle,
+        steps=tuple(made),
+        checks=(),
+    )
