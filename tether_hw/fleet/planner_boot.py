@@ -80,10 +80,13 @@ def _afterwards(facts: Facts, steps: list[Step], *, booted: bool = False) -> Fac
 def _ours(difference: dict[str, Any], owned: list[dict[str, Any]]) -> bool:
     """Whether what a boot takes away is something that we set: what others put there is theirs to put there again."""
     path = tuple(difference["path"])
+    if path[-1] in ("hook", "offload"):
+        return False  # nothing without the rules on it, which are differences of their own
     for entry in owned:
         place = tuple(entry["path"])
         if path[: len(place)] == place:
-            return bool(look_up({"": entry["before"]}, ("", *path[len(place) :])) != difference["before"])
+            before, ours = (look_up({"": entry[name]}, ("", *path[len(place) :])) for name in ("before", "set"))
+            return bool(ours == difference["before"] != before)
     return False
 
 

@@ -41,7 +41,7 @@ VOLATILE: dict[tuple[str, ...], Any] = {
     ("functions", ANY, "mlx5", "steering_mode"): AS_BEFORE,
     ("functions", ANY, "mlx5", "inline"): AS_BEFORE,
     ("functions", ANY, "mlx5", "encap"): AS_BEFORE,
-    ("functions", ANY, "mlx5", "autoprobe"): True,
+    ("functions", ANY, "mlx5", "autoprobe"): AS_BEFORE,
     ("functions", ANY, "mlx5", "params"): AS_BEFORE,
     ("functions", ANY, "mlx5", "vfs"): {},
     ("functions", ANY, "mlx5", "sfs"): {},
