@@ -77,16 +77,19 @@ def _afterwards(facts: Facts, steps: list[Step], *, booted: bool = False) -> Fac
     return replace(facts, config=config, status=status)
 
 
-def _ours(difference: dict[str, Any], owned: list[dict[str, Any]]) -> bool:
+def _ours(difference: dict[str, Any], owned: list[dict[str, Any]], wanted: dict[str, Any]) -> bool:
     """Whether what a boot takes away is something that we set: what others put there is theirs to put there again."""
     path = tuple(difference["path"])
     if path[-1] in ("hook", "offload"):
         return False  # nothing without the rules on it, which are differences of their own
+    if path[2:4] == ("mlx5", "vfs"):
+        path = (*path[:2], "vfs")  # they come and go by their number
+    value = look_up(wanted, path)
     for entry in owned:
         place = tuple(entry["path"])
         if path[: len(place)] == place:
             before, ours = (look_up({"": entry[name]}, ("", *path[len(place) :])) for name in ("before", "set"))
-            return bool(ours == difference["before"] != before)
+            return bool(ours == value != before)
     return False
 
 
@@ -104,7 +107,7 @@ def boot_plan(name: str, draft: HostDraft, steps: list[Step], bundle: str | None
     made = [] if why else _made(name, in_order(rest), config, start, 1)
     owned = start.facts.status["owned"]
     after = fold(config, [change for step in made for change in step.effect])
-    left = [one for one in differences(wanted, after) if _ours(one, owned)]
+    left = [one for one in differences(wanted, after) if _ours(one, owned, wanted)]
     if not why and left:
         why.append(not_as_planned(left))
     if why:
