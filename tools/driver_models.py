@@ -22,9 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 
+from tests.drivers.common.law import Account, hold  # noqa: E402
 from tests.drivers.common.rules import rules  # noqa: E402
-from tests.drivers.ice.draws import Begin, Wish, begins, wishes  # noqa: E402
-from tests.drivers.ice.law import Account, hold  # noqa: E402
+from tests.drivers.ice.draws import FAMILY, Begin, Wish, begins, wishes  # noqa: E402
 from tests.drivers.ice.mutants import judge  # noqa: E402
 from tests.drivers.ice.mutants_list import MUTANTS  # noqa: E402
 
@@ -48,7 +48,7 @@ def batch(number: int, folder: Path, account: Account) -> list[str]:
     def check(begin: Begin, first: Wish, second: Wish) -> None:
         place = folder / f"{number}-{next(names)}"
         try:
-            hold(place, begin, [first, second], account)
+            hold(FAMILY, place, begin, [first, second], account)
         except Exception as error:  # noqa: BLE001 - all of them are told at the end
             failures.append(f"{begin}\n{first}\n{second}\n{type(error).__name__}: {error}")
 

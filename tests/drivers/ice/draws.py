@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.drivers.common import picture
+from tests.drivers.common.law import Family
 from tests.drivers.common.netdev import DROP, REDIRECT, Filter
 from tests.drivers.ice import build, sign
 from tests.drivers.ice.card import Function
@@ -219,11 +221,8 @@ def _work_on(machine: Machine, function: Function, start: Start) -> None:
             machine.tc.put(device, Filter(100 + number, 1, 0x0800, keys, DROP, skip_hw=True), replaces=False)
 
 
-@dataclass
-class Picture:
-    """All that a plan may change on a machine, straight from the model."""
-
-    values: dict[str, Any] = field(default_factory=dict)
+class Picture(picture.Picture):
+    """What E810 cards and the files beside them are."""
 
     @classmethod
     def of(cls, machine: Machine) -> Picture:
@@ -235,25 +234,11 @@ class Picture:
             values[f"{at} package"] = None if function.loaded is None else function.loaded.package
             values[f"{at} flows"] = (function.table.on, dict(function.table.flows))
             if device is not None:
-                values[f"{at} device"] = (device.name, device.mtu, device.queues, dict(device.ring))
-                values[f"{at} hook"] = (device.hook, dict(device.features))
-                values[f"{at} filters"] = sorted((_shown(one) for one in device.filters), key=str)
+                values |= picture.of_device(device, at)
         for path in sorted((machine.root / "lib/firmware").rglob("*")):
             if path.is_file():
                 values[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
         return cls(values)
-
-    def differences(self, other: Picture) -> list[str]:
-        """In words, for the message of a failing test."""
-        names = sorted(set(self.values) | set(other.values))
-        pairs = ((name, self.values.get(name), other.values.get(name)) for name in names)
-        return [f"{name}: {mine} -> {theirs}" for name, mine, theirs in pairs if mine != theirs]
-
-
-def _shown(one: Filter) -> tuple[Any, ...]:
-    target = None if one.target is None else one.target_name
-    what = (one.pref, one.handle, one.protocol, tuple(sorted(one.keys.items())), one.chain, one.action)
-    return (*what, one.queue, target, one.in_hw)
 
 
 def unmet(machine: Machine, wish: Wish) -> list[str]:
@@ -295,3 +280,6 @@ def _steers(function: Function, rule: tuple[int, str, int]) -> bool:
         if (one.protocol, one.keys.get("dst_mac"), one.action, one.in_hw) == (TETHER, address, action, True):
             return one.target is target
     return False
+
+
+FAMILY = Family("ice", build_machine, Picture.of, unmet, files)

@@ -37,6 +37,7 @@ class Machine(Host):
     has_flower: bool = True
     sf_built: bool = True
     switchdev_built: bool = True
+    sf_eth: bool = True  # whether SFs come with a network device
     cards: list[Card] = field(default_factory=list)
 
     @property

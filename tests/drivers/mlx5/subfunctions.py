@@ -64,7 +64,8 @@ def add(function: Function, words: dict[str, str], with_index: bool) -> int:
     if len(function.sfs) >= function.card.firmware.total_sfs:
         raise Refused("sf-none-left", errno.ENOSPC)
     taken = {sf.index for sf in function.sfs.values()}
-    sf = Sf(number, index=next(at for at in range(len(taken) + 1) if at not in taken))
+    eth = function.machine.sf_eth
+    sf = Sf(number, eth=eth, eth_next=eth, index=next(at for at in range(len(taken) + 1) if at not in taken))
     mac = f"{function.mac[:-5]}{0x30 + function.port:02x}:{sf.index:02x}"
     sf.representor = function.represent(mac, None, number)
     function.sfs[number] = sf
@@ -93,6 +94,33 @@ def set_state(function: Function, sf: Sf, active: bool) -> None:
         sf.active, sf.attached, sf.device, sf.found = False, False, None, None
 
 
+def attached(function: Function) -> list[Sf]:
+    """Those that a driver has."""
+    return [sf for sf in function.sfs.values() if sf.attached]
+
+
+def auxiliary(function: Function, sf: Sf) -> str:
+    """The name of its device: the number in it is nobody's."""
+    return f"mlx5_core.sf.{2 + sf.index + function.port * 64}"
+
+
+def by_device(functions: list[Function], handle: str) -> tuple[Function, Sf] | None:
+    """The one that devlink calls auxiliary/NAME."""
+    for function in functions:
+        for sf in attached(function):
+            if f"auxiliary/{auxiliary(function, sf)}" == handle:
+                return function, sf
+    return None
+
+
+def reload(function: Function, sf: Sf) -> None:
+    """devlink dev reload auxiliary/NAME: its driver starts anew."""
+    if sf.device is not None:
+        function.machine.unplug(sf.device)
+    sf.attached, sf.device, sf.found, sf.eth = False, None, None, sf.eth_next
+    function.machine.later("sf-attach-late", _Attach(function, sf).attach)
+
+
 class _Attach:
     """The driver of an SF takes it, and reads its address once."""
 
@@ -105,6 +133,9 @@ class _Attach:
             return
         own = f"{function.mac[:-5]}{0x40 + function.port:02x}:{sf.index:02x}"
         sf.attached, sf.found = True, sf.address if sf.address != NO_ADDRESS else own
+        if not sf.eth:
+            bite("sf-without-netdev")
+            return
         sf.device = NetDev(function.machine.free_name("eth"), VIRTUAL, sf.found, None, None, sf.number)
         function.machine.plug(sf.device)
 

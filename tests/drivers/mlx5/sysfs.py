@@ -11,6 +11,7 @@ from tests.drivers.common.netdev import REPRESENTOR, UPLINK, NetDev
 from tests.drivers.common.rules import Refused, bite
 from tests.drivers.common.sysfs import File, Link, Tree, text_file
 from tests.drivers.mlx5.card import DRIVER, SWITCHDEV, Function
+from tests.drivers.mlx5.subfunctions import attached, auxiliary
 from tests.drivers.mlx5.virtual import Vf
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class SysFs(sysfs.SysFs):
         pci: Tree = {"devices": devices, "drivers": drivers, "drivers_probe": File(None, self._bind)}
         modules: Tree = {DRIVER: module} if machine.module else {}
         return {
-            "bus": {"pci": pci, "auxiliary": {"devices": self._auxiliary()}},
+            "bus": {"pci": pci, "auxiliary": {"devices": self._all_auxiliary()}},
             "class": {"net": net},
             "module": modules,
         }
@@ -89,7 +90,7 @@ class SysFs(sysfs.SysFs):
             if any(device.kind == REPRESENTOR for device in mine):
                 bite("net-lists-representors")
             entry["net"] = {device.name: self._net(device) for device in mine}
-        entry.update(self._auxiliary(function))
+        entry |= self._auxiliary(function)
         for vf in range(function.links):
             entry[f"virtfn{vf}"] = Link(f"../{vf_address(function, vf)}")
         return entry
@@ -107,15 +108,15 @@ class SysFs(sysfs.SysFs):
             entry["net"] = {vf.device.name: self._net(vf.device)}
         return entry
 
-    def _auxiliary(self, only: Function | None = None) -> Tree:
-        """Subfunctions that a driver has; they lie in the folder of their physical function."""
+    def _auxiliary(self, function: Function) -> Tree:
+        """Subfunctions that a driver has."""
+        return {auxiliary(function, sf): {"sfnum": text_file(str(sf.number))} for sf in attached(function)}
+
+    def _all_auxiliary(self) -> Tree:
         found: Tree = {}
-        number = 2
         for function in self.machine.functions:
-            for sf in function.sfs.values():
-                if sf.attached and only in (None, function):
-                    found[f"mlx5_core.sf.{number}"] = {"sfnum": text_file(str(sf.number))}
-                number += sf.attached
+            for name in self._auxiliary(function):
+                found[name] = Link(f"../../pci/devices/{function.bdf}/{name}")
         return found
 
     def _net(self, device: NetDev) -> Tree:

@@ -101,6 +101,20 @@ def _(root: Path) -> None:
     assert "pcisf" not in run(host, "devlink -j port show").out
 
 
+@sets_off("sf-without-netdev")
+def _(root: Path) -> None:
+    host = switchdev(root, sf_eth=False)
+    good(host, ADD, f"{SET} {DEV}/32768 state active")
+    sf, at = first(host)[1].sfs[88], "auxiliary/mlx5_core.sf.2"
+    assert sf.attached
+    assert sf.device is None
+    assert '"value": false' in run(host, f"devlink -j dev param show {at} name enable_eth").out
+    good(host, f"devlink dev param set {at} name enable_eth value true cmode driverinit")
+    assert sf.device is None
+    good(host, f"devlink dev reload {at}")
+    assert sf.device is not None
+
+
 @sets_off("sf-probed-before")
 def _(root: Path) -> None:
     host = switchdev(root)

@@ -54,4 +54,6 @@ class Sf(Target):
 
     active: bool = False
     attached: bool = False
+    eth: bool = True  # whether its driver makes a network device
+    eth_next: bool = True
     index: int = field(default=0)  # of its hardware function: the port's index, and the auxiliary device's number

@@ -105,7 +105,23 @@ def _value(one: Function, name: str) -> Any:
     return one.steering if name == "flow_steering_mode" else one.metadata
 
 
+def _sf_param(found: tuple[Function, Sf], rest: list[str]) -> Done:
+    """enable_eth of a subfunction: what is set holds after a reload."""
+    sf = found[1]
+    if rest[0] == "show":
+        values = [{"cmode": "driverinit", "value": sf.eth_next}]
+        return _show({"param": {rest[1]: [{"name": "enable_eth", "type": "generic", "values": values}]}})
+    values_ = dict(zip(rest[2::2], rest[3::2], strict=True))
+    if (values_["name"], values_["cmode"]) != ("enable_eth", "driverinit"):
+        return Done(1, "", "kernel answers: Invalid argument\n")
+    sf.eth_next = values_["value"] == "true"
+    return Done(0)
+
+
 def _param(machine: Machine, rest: list[str]) -> Done:
+    found_sf = subfunctions.by_device(machine.functions, rest[1]) if len(rest) > 1 else None
+    if found_sf is not None:
+        return _sf_param(found_sf, rest)
     if rest[0] == "show":
         wanted = rest[rest.index("name") + 1] if "name" in rest else None
         found: dict[str, Any] = {}
@@ -124,6 +140,10 @@ def _param(machine: Machine, rest: list[str]) -> Done:
 
 
 def _reload(machine: Machine, rest: list[str]) -> Done:
+    found = subfunctions.by_device(machine.functions, rest[0])
+    if found is not None:
+        subfunctions.reload(*found)
+        return Done(0)
     action = rest[rest.index("action") + 1] if "action" in rest else "driver_reinit"
     words = _named(machine, rest[0]).reload(action)
     return Done(0, f"reload_actions_performed:\n    {action}\n", f"Warning: {words}.\n" if words else "")
