@@ -11,6 +11,7 @@ facts      host -> {devices: {name: driver}, config, status, selectors}: what di
            search: where its driver looks for packages, in this order; {cx7: {config, status}} gives it a ConnectX-7
            with cx0 and cx1, {sim: {config, status}} a device of netdevsim with sim0
 bundle     newer: another one than was applied before; without-xdp: its engine lacks that carrier
+forced     true: rules that hardware is known not to take are planned all the same (apply --force-unproven)
 meanwhile  host -> what somebody else changed of config after the first of `previous` was applied
 irreversible  the reason that a step gives for having no undo
 pains      numbers of tests/pains.yaml that it answers for
@@ -67,6 +68,7 @@ def cases() -> list[Case]:
             "facts",
             "packages",
             "bundle",
+            "forced",
             "meanwhile",
             "irreversible",
             "pains",
@@ -165,10 +167,11 @@ def setting_of(case: Case, inventory: Inventory) -> Setting:
     """The suite that the case plans with, and the files that the inventory refers to."""
     word = case.document.get("bundle")
     found = packages.load(inventory)
+    forced = bool(case.document.get("forced", False))
     if word == "without-xdp":
-        return replace(fleet_facts.setting(carriers=("af_packet", "udp")), packages=found)
+        return replace(fleet_facts.setting(carriers=("af_packet", "udp")), packages=found, forced=forced)
     setting = fleet_facts.setting(fleet_facts.NEWER_BUNDLE if word == "newer" else fleet_facts.BUNDLE)
-    return replace(setting, packages=found)
+    return replace(setting, packages=found, forced=forced)
 
 
 def seen(plan: Plan, names: list[str], folder: Path) -> dict[str, Any]:

@@ -431,3 +431,9 @@ def test_inventories_fit_their_schema(path: Path) -> None:
     tree = source.read(path, problems)
     assert problems == []
     assert mistakes(tree.plain(), json_schema("inventory")) == []
+
+
+def test_a_saved_plan_is_not_forced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = run(capsys, "apply", str(tmp_path / "x.plan"), "--force-unproven", "-i", "x.yaml")
+    assert (code, out) == (64, "")
+    assert "leave PLAN out" in err

@@ -39,6 +39,11 @@ def add_parser(subparsers: Any) -> None:
         "--rollback-unproven", action="store_true", help="take both ends of a link back when its proof fails"
     )
     parser.add_argument(
+        "--force-unproven",
+        action="store_true",
+        help="try rules in hardware where hardware is known not to take them; a host that does not show them goes back",
+    )
+    parser.add_argument(
         "--max-fail", metavar="N", type=int, help="begin no further host once more than N failed (no limit)"
     )
 
@@ -47,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     """Runs the verb."""
     if args.no_confirm and args.rollback_unproven:
         raise UsageError("tether apply: links are proved after the confirm: --no-confirm leaves nothing to take back")
+    if args.force_unproven and args.plan_file is not None:
+        raise UsageError("tether apply: --force-unproven makes another plan than the saved one: leave PLAN out")
     from tether_hw.cli.plan_text import plan_lines
     from tether_hw.cli.read_facts import warn_of_stale_bundles
     from tether_hw.cli.results import give
@@ -149,7 +156,7 @@ def _made(
         again, lost = read_facts(inventory, sorted(placed.done), args, warn=False)
         facts = {name: again.get(name, found) for name, found in facts.items() if not _in(lost, name)}
         unread += lost
-    plan = make_plan(inventory, facts, setting(inventory))
+    plan = make_plan(inventory, facts, setting(inventory, forced=args.force_unproven))
     return inventory, plan, [*failed, *unread, *_held(facts, plan)]
 
 

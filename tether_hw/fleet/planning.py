@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tether_hw.fleet.inventory import Inventory
 
 
-def setting(inventory: Inventory, *, recorded: bool = False) -> Setting:
+def setting(inventory: Inventory, *, recorded: bool = False, forced: bool = False) -> Setting:
     """The setting of plans that are made now by this suite, with the files that the inventory refers to."""
     offers = {}
     for arch in bundle.ARCHITECTURES:
@@ -30,4 +30,5 @@ def setting(inventory: Inventory, *, recorded: bool = False) -> Setting:
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         recorded=recorded,
         packages=packages.load(inventory),
+        forced=forced,
     )
