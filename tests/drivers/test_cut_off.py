@@ -4,66 +4,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
+from tests.drivers.common.scissors import Cut, Scissors
 from tests.drivers.common.transaction import Applied, Scene
 from tests.drivers.ice import sign
 from tests.drivers.ice.build import PF0, PF1, machine
 from tests.drivers.ice.draws import Picture
-from tests.drivers.ice.machine import Done, Machine
-from tests.drivers.ice.sysfs import SysFs
 from tests.support.e810_variants import variant
 from tether_hw.agent import close, execute, take_back
 from tether_hw.agent.run import CONFIRMED, REVERTED
 from tether_hw.agent.staged import Staged
 
 OLD, NEW = sign.signed(variant()), sign.signed(variant(version=(1, 3, 77, 0)))
-READS = {"-k", "-n", "-i", "-l", "-g", "--show-priv-flags", "show", "dmesg", "info"}
 CHANGES = 13  # that the run makes
 POINTS = range(1, CHANGES + 1)
-
-
-class Cut(BaseException):
-    """The process is gone here."""
-
-
-class Scissors:
-    """Counts the changes that are made to a machine, and cuts at one of them."""
-
-    def __init__(self, at: int = 0, behind: bool = False) -> None:
-        self.at, self.behind, self.made = at, behind, 0
-
-    def snip(self, behind: bool) -> None:
-        self.made += not behind
-        if self.made == self.at and behind == self.behind:
-            self.at = 0
-            raise Cut
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        run, write = Machine.run, SysFs.write
-
-        def cut_run(machine: Machine, argv: Sequence[str], stdin: str = "") -> Done:
-            if set(argv) & READS:
-                return run(machine, argv, stdin)
-            self.snip(behind=False)
-            done = run(machine, argv, stdin)
-            self.snip(behind=True)
-            return done
-
-        def cut_write(tree: SysFs, path: str, text: str) -> None:
-            self.snip(behind=False)
-            write(tree, path, text)
-            self.snip(behind=True)
-
-        with patch.object(Machine, "run", cut_run), patch.object(SysFs, "write", cut_write):
-            yield
 
 
 def nics() -> dict[str, Any]:

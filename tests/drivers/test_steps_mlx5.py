@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.drivers.common.scissors import Cut, Scissors
 from tests.drivers.common.transaction import NAME, Applied, Scene
 from tests.drivers.mlx5 import build
 from tests.drivers.mlx5.build import PF0
 from tests.drivers.mlx5.machine import Machine
+from tether_hw.agent import close, execute, facts, take_back
+from tether_hw.agent.run import CONFIRMED, REVERTED
+from tether_hw.agent.staged import Staged
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts import Facts, differences
 from tether_hw.plan.kinds.base import StepData, make_step
@@ -46,23 +50,33 @@ class Card:
         self.port = self.machine.functions[0]
 
     def facts(self) -> Facts:
-        from tether_hw.agent import facts
-
         self.machine.settle()
         with self.scene._agent():
             return Facts.parse(facts.collect(self.scene.host, NAME, [{"pci": PF0}], KEYS))
 
     def apply(self, *steps: StepData) -> Applied:
         """The steps in the order in which they stand, which must be that of plans."""
+        inventory = self.scene.inventory({"data0": {"device": {"pci": PF0}}})
+        return self.scene.apply(inventory, self.plan(*steps))
+
+    def cut(self, scissors: Scissors, *steps: StepData) -> Applied:
+        """A run that the scissors end."""
+        plan = self.plan(*steps)
+        inventory = self.scene.inventory({"data0": {"device": {"pci": PF0}}})
+        with scissors.held(), pytest.raises(Cut):
+            self.scene.apply(inventory, plan)
+        run = self.scene.host.all_runs()[-1]
+        return Applied(run, Staged.of(run))
+
+    def plan(self, *steps: StepData) -> Plan:
         assert [phase(data) for data in steps] == sorted(phase(data) for data in steps)
-        facts = self.facts()
-        config, made = facts.config, []
+        found = self.facts()
+        config, made = found.config, []
         for number, data in enumerate(steps, 1):
             made.append(make_step(data, config, HostPaths(str(self.scene.root)), number, NAME, "data0"))
             config = fold(config, made[-1].effect)
-        host = HostPlan(NAME, str(self.scene.root), facts.digest, facts.config, None, tuple(made), ())
-        inventory = self.scene.inventory({"data0": {"device": {"pci": PF0}}})
-        return self.scene.apply(inventory, Plan("2026-11-23T00:00:00Z", "0", "x", {NAME: host}))
+        host = HostPlan(NAME, str(self.scene.root), found.digest, found.config, None, tuple(made), ())
+        return Plan("2026-11-23T00:00:00Z", "0", "x", {NAME: host})
 
     def done(self, *steps: StepData) -> Applied:
         """They are carried out, facts are as planned, and taken back they leave what was there."""
@@ -220,4 +234,64 @@ def test_settings_are_for_the_next_start(card: Card) -> None:
     step = NicNv.between(card.facts().config, PF0, {"NUM_OF_VFS": "8"})
     applied = card.done(step)
     assert card.facts().config["functions"][PF0]["mlx5"]["nv"]["NUM_OF_VFS"]["next"] == "8"
+    card.back(applied)
+
+
+#: Both make every kind of change; the second takes away what the first one made.
+UP: Steps = [NicNv(PF0, {"NUM_OF_VFS": "32"}, {"NUM_OF_VFS": "16"}), *FULL[1:]]
+DOWN: Steps = [
+    NicVfBinding(PF0, (0, 1, 2, 3), "mlx5_core", False),
+    NicFunction(PF0, "vf0", None, {"address": None, "tx_max": 0, "tx_share": 0}),
+    NicFunction(PF0, "sf88", None, {"tx_max": 0}),
+    NicSf(PF0, 88, False),
+    NicVfs(PF0, 0),
+    NicEswitch(PF0, "legacy", None, "basic"),
+    NicQueues("data0", {"combined": 16}),
+]
+CHANGES = {"up": 20, "down": 14}
+#: Behind a change: what comes between two changes is looked at only.
+CUTS = [(way, at) for way in CHANGES for at in range(1, CHANGES[way] + 1)]
+
+
+def start(root: Path, way: str) -> tuple[Card, Steps]:
+    """A card before it goes up or down, and the steps."""
+    card = Card(root)
+    if way == "down":
+        card.done(*UP)
+    return card, UP if way == "up" else DOWN
+
+
+@pytest.mark.parametrize("way", CHANGES)
+def test_there_is_enough_to_cut(tmp_path: Path, way: str) -> None:
+    card, steps = start(tmp_path, way)
+    scissors = Scissors()
+    with scissors.held():
+        card.done(*steps)
+    assert scissors.made == CHANGES[way]
+
+
+@pytest.mark.parametrize(("way", "at"), CUTS)
+def test_cut_off_and_taken_back(tmp_path: Path, way: str, at: int) -> None:
+    card, steps = start(tmp_path, way)
+    before = card.facts().config
+    applied = card.cut(Scissors(at, behind=True), *steps)
+    with card.scene._agent(), applied.run.acting(1.0):
+        assert applied.run.decide(REVERTED, "dead-man")
+        take_back.take_back(card.scene.host, applied.run, applied.staged, "the deadline passed")
+    record = applied.run.journal.last("revert", "end")
+    assert record is not None
+    assert record["restored"], record
+    assert differences(before, card.facts().config) == []
+
+
+@pytest.mark.parametrize(("way", "at"), CUTS)
+def test_cut_off_and_resumed(tmp_path: Path, way: str, at: int) -> None:
+    card, steps = start(tmp_path, way)
+    applied = card.cut(Scissors(at, behind=True), *steps)
+    with card.scene._agent():
+        execute._carry_out(card.scene.host, applied.run, applied.staged)
+        assert applied.run.outcome() is None, applied.why
+        assert applied.run.decide(CONFIRMED, "tests")
+        close.finish(card.scene.host, applied.run, applied.staged)
+    assert differences(applied.staged.plan.expected(), card.facts().config) == []
     card.back(applied)
