@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from .config_contact import contact
@@ -28,10 +27,15 @@ from .config_model import (
 from .contact import Contact, RoundTrip, Window
 from .errors import ConfigError, Problem
 from .hot import changes
+from .regular import read_regular
 from .strict import Checker, Fields, parse_text, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+#: A roster of a hundred thousand peers is smaller.
+_MOST_BYTES = 64 << 20
 
 __all__ = [
     "ENGINE_SCHEMA",
@@ -316,7 +320,7 @@ def _check_peer(checker: Checker, name: str, peer: Peer, config: EngineConfig) -
 
 def _read(path: str | Path, what: str) -> Any:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_regular(path, _MOST_BYTES).decode()
     except OSError as error:
         raise ConfigError([Problem(str(path), "", f"cannot read the {what}: {error.strerror}")]) from None
     except UnicodeDecodeError:

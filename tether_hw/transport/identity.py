@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .errors import TransportError
 from .library import load
+from .regular import open_regular
 
 SECRET_BYTES = 32
 _HEX = re.compile(r"[0-9a-f]{64}\n?")
@@ -63,7 +64,7 @@ def make(path: str) -> str:
 def read(path: str) -> bytes:
     """The secret of an identity file. Raises TransportError when others could read it, or it is malformed."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(path)
         try:
             mode = os.fstat(fd).st_mode
             text = os.read(fd, 256).decode("ascii", errors="replace")

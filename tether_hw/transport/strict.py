@@ -36,6 +36,10 @@ def parse_text(text: str, file: str) -> Any:
         raise ConfigError([Problem(file, "", f"not JSON: {error.msg}", hint, error.lineno, error.colno)]) from None
     except DuplicateKeyError as error:
         raise ConfigError([Problem(file, "", str(error), "remove one of them")]) from None
+    except ValueError as error:  # a number of too many digits
+        raise ConfigError([Problem(file, "", f"not JSON: {error}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(file, "", "not JSON: nested too deeply")]) from None
 
 
 def word_of(value: Any) -> str:

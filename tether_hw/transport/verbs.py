@@ -14,6 +14,7 @@ from . import control
 from .commands import ERROR, OK, emit, say
 from .errors import ControlError, TransferError
 from .progress import Progress, rate_words, sign_of_life, size_words
+from .regular import open_regular
 from .transfer.place import Place
 
 TRANSFER_SCHEMA = "tether.engine.transfer/1"
@@ -98,7 +99,7 @@ def send(args: argparse.Namespace) -> int:
     path = Path(args.file)
     name = name if colon and name else path.name
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(path)
     except OSError as error:
         raise TransferError("file", f"{path} cannot be read: {error.strerror}") from None
     progress = Progress(f"{name} -> {peer}", lines=args.lines)
