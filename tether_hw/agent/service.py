@@ -63,6 +63,21 @@ def _systemd_state(paths: HostPaths) -> dict[str, Any]:
     return {"service": service, "bundle": bundle, "unit_sha256": hashlib.sha256(content).hexdigest()}
 
 
+def last_words(paths: HostPaths) -> str:
+    """What the engine said last, where its service manager keeps it; "" when it said nothing."""
+    if manager(paths) != SYSTEMD:
+        from tether_hw.agent import supervisor
+
+        return supervisor.last_words(paths)
+    argv = ["journalctl", "--unit", UNIT_NAME, "--boot", "--lines", "5", "--output", "cat", "--no-pager"]
+    argv.append("_TRANSPORT=stdout")  # of the engine itself, not of systemd about it
+    try:
+        lines = command.execute(argv, _SYSTEMCTL_S).out.splitlines()
+    except AgentError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
 def carry_out(data: EngineService, host: Host, snapshot: Path) -> None:
     """Make the service what the step says. Raises AgentError with what the service manager said."""
     here = manager(host.paths)

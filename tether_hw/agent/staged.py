@@ -13,7 +13,7 @@ from tether_hw.plan.shape import NAME, Fields
 if TYPE_CHECKING:
     from tether_hw.agent.run import Run
 
-VERIFY_S = 30
+VERIFY_S = 90
 MAX_WINDOW_S = 86400
 MAX_SCALE = 1000
 

@@ -15,7 +15,7 @@ NETNS_HEAD = """\
 """
 VM_HEAD = """\
 # The lab of `tether lab up --tier vm`: two virtual machines with Debian's kernel and systemd, and one data link.
-# `tether lab inventory --tier vm --hosts N` prints the same for N hosts.
+# `tether lab inventory --tier vm --hosts N` prints the same for N hosts. Emulation is slow: all waits are longer.
 """
 USER_HEAD = """\
 # The lab without root: two hosts as processes of the user who runs `tether lab up`, each with its own sshd and folder.
@@ -100,6 +100,9 @@ defaults:
       lanes: {{on: pf, queues: [{numbers(state.queues)}], by: mac}}
   engine:
     metrics: {{listen: "127.0.0.1:9464"}}
+
+apply:
+  time_scale: 8
 
 hosts:
 """

@@ -16,7 +16,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
 FAMILIES: dict[str, tuple[str, ...]] = {
     "udp": ("AF_INET", "AF_INET6"),
     "af_packet": ("AF_PACKET",),
-    "af_xdp": ("AF_XDP",),
+    "af_xdp": ("AF_XDP", "AF_PACKET"),  # a packet socket has the NIC accept the lane's address
     "auto": ("AF_INET", "AF_INET6", "AF_PACKET", "AF_XDP"),
 }
 ALWAYS = ("AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK")  # control socket, metrics, link state
