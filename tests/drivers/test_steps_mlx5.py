@@ -133,6 +133,7 @@ def test_everything_at_once(tmp_path: Path, late: int) -> None:
     assert card.port.virtuals == []
 
 
+@pytest.mark.pain(1)
 @LATE
 def test_a_mode_change_beside_vfs(tmp_path: Path, late: int) -> None:
     card = Card(tmp_path, late)
@@ -147,6 +148,7 @@ def test_a_mode_change_beside_vfs(tmp_path: Path, late: int) -> None:
     card.back(kept)
 
 
+@pytest.mark.pain(26)
 @LATE
 def test_all_of_it_taken_away(tmp_path: Path, late: int) -> None:
     card = Card(tmp_path, late)
