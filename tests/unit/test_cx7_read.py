@@ -289,3 +289,13 @@ def test_netdevsim_as_recorded(version: str, tmp_path: Path) -> None:
     assert function["mlx5"]["vfs"] == {"0": limited, "1": plain, "2": plain}
     assert facts.status["functions"]["netdevsim7"]["firmware"] == {"fw.mgmt": "10.20.30"}
     assert set(facts.status["functions"]["netdevsim7"]["representors"]) == {f"@pf0vf{n}.rep" for n in range(3)}
+
+
+def test_parameters_by_name_where_devlink_does_not_list_them_all(host: Host) -> None:
+    del host.answers["devlink -j dev param show"]
+    value = {"cmode": "runtime", "value": "dmfs"}
+    host.answers[f"devlink -j dev param show pci/{PF0} name flow_steering_mode"] = json.dumps(
+        {"param": {f"pci/{PF0}": [{"name": "flow_steering_mode", "values": [value]}]}}
+    )
+    functions = host.read({"pci": PF0}).config["functions"]
+    assert [functions[name]["mlx5"]["steering_mode"] for name in (PF0, PF1)] == ["dmfs", None]

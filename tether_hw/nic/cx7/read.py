@@ -98,7 +98,7 @@ def _function(
     mode = switch.mode if switch.mode in ("legacy", "switchdev") else None
     part = None
     if bound:
-        params = devlink.params(told.params, handle)
+        params = _params(run, told, handle)
         autoprobe = sysfs.read(f"{place}/sriov_drivers_autoprobe")
         links = _netdev_vfs(run, device, vfs)
         part = {
@@ -135,6 +135,16 @@ def _function(
         "nv_default": {key: settings[key].default for key in settings},
     }
     return config, status
+
+
+def _params(run: Run, told: _Told, handle: str) -> dict[str, dict[str, str]]:
+    """The parameters of a device; asked for by name where devlink does not list all of all devices."""
+    if told.params is not None:
+        return devlink.params(told.params, handle)
+    found: dict[str, dict[str, str]] = {}
+    for name in (STEERING_MODE, *RUNTIME_PARAMS):
+        found.update(devlink.params(run(["devlink", "-j", "dev", "param", "show", handle, "name", name]), handle))
+    return found
 
 
 def _vfs_max(sysfs: Sysfs, function: str) -> int:
