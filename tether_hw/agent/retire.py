@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.agent import bootstrap, close, command, durable, service, user
+from tether_hw.agent import boot_hook, boot_plan, bootstrap, close, command, durable, service, user
 from tether_hw.agent.errors import AgentError, Locked, Refused
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def retire(host: Host) -> dict[str, Any]:
     if durable.remove(Path(paths.identity)):
         removed.append(paths.identity)
     name = _remove_user(owned["user"])
+    boot_plan.drop(host)
+    boot_hook.drop(host)
     removed += bootstrap.remove(paths)
     for folder in (paths.etc, paths.run, paths.state, paths.bundles):
         if Path(folder).is_dir():
