@@ -127,6 +127,20 @@ def test_the_log_of_one_device_since_a_moment(programs: Programs) -> None:
     assert kernel_log.told("0000:17:00.0", 0) == ""
 
 
+@pytest.mark.pain(1)
+def test_what_is_wrong_with_a_device_stands_beside_an_error(programs: Programs) -> None:
+    folder = Path(__file__).resolve().parents[1] / "recorded" / "iproute2" / "6.1"
+    programs.answers = {
+        "devlink -j dev show netdevsim/netdevsim7": (folder / "dev-show-reload-failed.json").read_text(),
+        "devlink -j health show": (folder / "health-show.json").read_text().replace('"healthy"', '"error"', 1),
+    }
+    words = kernel_log.told("netdevsim7", 0)
+    assert words == (
+        "; the last reload of netdevsim7 failed: devlink dev reload netdevsim/netdevsim7; empty says error"
+    )
+    assert kernel_log.troubles("netdevsim1") == []
+
+
 ADDR = {"ifname": "eth1", "flags": ["BROADCAST", "UP"], "addr_info": [
     {"local": "192.0.2.1", "prefixlen": 24, "scope": "global"},
     {"local": "192.0.2.9", "prefixlen": 24, "scope": "global", "dynamic": True},

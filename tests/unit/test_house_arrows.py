@@ -27,7 +27,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "fleet": ("nic", "plan", "transport.config", "transport.config_model", "transport.errors", "errors", "data"),
     "nic": ("plan",),
     "plan": (),
-    "agent": ("plan", "transport", "nic.*.read", "nic.steering.grammar"),
+    "agent": ("plan", "transport", "nic.*.read", "nic.functions.devlink", "nic.steering.grammar"),
     "trace": ("errors",),
     "transport": (),
     "transport.protocol": (),
