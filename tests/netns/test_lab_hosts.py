@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import paramiko
@@ -145,3 +146,22 @@ def test_the_data_link_is_as_after_power_on(lab: Lab) -> None:
         "1",
     ]
     assert "mtu 1500" in lab.ssh("a", "ip link show data0").stdout
+
+
+def test_a_host_that_reboots_itself_comes_back_with_its_disk(lab: Lab) -> None:
+    before = lab.host("b")["boots"]
+    boot = lab.ssh("b", "cat /proc/sys/kernel/random/boot_id").stdout
+    lab.ssh("b", "echo kept > /var/kept; touch /run/gone; printf '#!/bin/sh\\nls /run > /var/at-boot\\n' > /var/script")
+    lab.ssh("b", "install -D -m 755 /var/script /etc/tether/at-boot")
+    lab.ssh("b", "reboot; sleep 20", check=False)
+    limit = time.monotonic() + 60
+    while lab.host("b")["boots"] == before or not lab.host("b")["ssh"]:
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    assert lab.ssh("b", "cat /proc/sys/kernel/random/boot_id").stdout != boot
+    assert lab.ssh("b", "cat /var/kept").stdout == "kept\n"
+    assert lab.ssh("b", "ls /run/gone", check=False).returncode != 0
+    # What the host wants at its boot was over before its sshd was there.
+    assert "sshd.pid" not in lab.ssh("b", "cat /var/at-boot").stdout
+    lab.ssh("b", "rm /etc/tether/at-boot /var/at-boot /var/script; rmdir --ignore-fail-on-non-empty /etc/tether")
+    assert lab.host("b")["boots"] == before + 1

@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     add_yes(parser)
     add_json(parser)
     parser.add_argument(
-        "--allow", action="append", choices=("reboot",), default=[], help="what the plan may do beside the rest"
+        "--allow", action="append", choices=("reboot",), default=[], help="what it may do to the hosts beside the rest"
     )
     parser.add_argument("--no-confirm", action="store_true", help="leave the hosts waiting for `tether confirm RUN`")
     parser.add_argument(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from tether_hw.cli.run_verb import add_run_parser, carry_out
@@ -15,6 +16,9 @@ def add_parser(subparsers: Any) -> None:
     description = __doc__.split(": ", 1)[1]
     parser = add_run_parser(subparsers, "rollback", "take a run back", description, optional=True)
     parser.add_argument(
+        "--allow", action="append", choices=("reboot",), default=[], help="what it may do to the hosts beside the rest"
+    )
+    parser.add_argument(
         "--to", metavar="RUN", dest="to", help="take back all runs after this one, the newest first, and then this one"
     )
 
@@ -25,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.run_name is None) == (args.to is None):
         raise UsageError("tether rollback: a RUN is wanted, or --to RUN", hint="tether rollback --help")
+    boots = "reboot" in args.allow
     if args.to is None:
-        return carry_out(args, "rollback", "Take back", rollback)
+        return carry_out(args, "rollback", "Take back", partial(rollback, boots=boots))
     args.run_name = args.to
-    return carry_out(args, "rollback", "Take back all runs from the newest to", rollback_to)
+    return carry_out(args, "rollback", "Take back all runs from the newest to", partial(rollback_to, boots=boots))

@@ -36,12 +36,12 @@ def confirm(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> lis
     return apply.each(reach, hosts, run, "confirm", work, parallel)
 
 
-def rollback(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> list[dict[str, Any]]:
-    """Take a run back, pending or confirmed."""
+def rollback(reach: Reach, hosts: list[str], run: str, parallel: int = 32, boots: bool = True) -> list[dict[str, Any]]:
+    """Take a run back, pending or confirmed. One that booted its host may boot it again: refused without `boots`."""
 
     def work(one: HostRun) -> dict[str, Any]:
         try:
-            status = _take_back(one, run)
+            status = _take_back(one, run, boots)
         except HostRefused as error:
             if error.detail.get("runs"):
                 error.hint = f"tether rollback --to {run} takes them back in order"
@@ -52,7 +52,9 @@ def rollback(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> li
     return apply.each(reach, hosts, run, "rollback", work, parallel)
 
 
-def rollback_to(reach: Reach, hosts: list[str], run: str, parallel: int = 32) -> list[dict[str, Any]]:
+def rollback_to(
+    reach: Reach, hosts: list[str], run: str, parallel: int = 32, boots: bool = True
+) -> list[dict[str, Any]]:
     """Take back everything that came after a run, the newest first, and then the run; each host in its own order."""
 
     def work(one: HostRun) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def rollback_to(reach: Reach, hosts: list[str], run: str, parallel: int = 32) ->
         for name in reversed(back):
             next_one = apply.HostRun(reach, one.host, name, one.agent)
             try:
-                _take_back(next_one, name)
+                _take_back(next_one, name, boots)
             except HostError as error:
                 before = f"taken back: {', '.join(done)}; " if done else ""
                 error.reason = f"{before}{name}: {error.reason}"
@@ -78,9 +80,13 @@ def rollback_to(reach: Reach, hosts: list[str], run: str, parallel: int = 32) ->
     return apply.each(reach, hosts, run, "rollback", work, parallel)
 
 
-def _take_back(one: HostRun, run: str) -> dict[str, Any]:
+def _take_back(one: HostRun, run: str, boots: bool) -> dict[str, Any]:
     """The status of a run that is taken back. Raises HostError where it is not, or not whole."""
-    one.heard = int(one.call("status")["records"])
+    now = one.call("status")
+    one.heard = int(now["records"])
+    booted = any(step["ran"] and "-host_reboot" in step["id"] for step in now["steps"])
+    if booted and not boots and now["state"] not in TAKEN_BACK:
+        raise HostRefused(one.host, f"taking {run} back may boot it, as the run did", hint="--allow reboot")
     one.begin("rollback", by=state.holder())
     status = one.follow()
     try:
