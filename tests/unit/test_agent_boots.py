@@ -116,6 +116,7 @@ def staged(next_now: str = "True(1)") -> Staged:
     return Staged("r1", "a", "me", "p", "i", 60, 1.0, plan)
 
 
+@pytest.mark.pain(13)
 def test_what_is_not_in_force_after_the_budget_needs_a_power_cycle(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,8 @@ def test_the_hook_is_there_while_something_is_open_or_kept(
     assert not script.exists()
 
 
+@pytest.mark.pain(5)
+@pytest.mark.pain(28)
 def test_the_unit_of_systemd_comes_before_the_network(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
