@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import yaml
@@ -42,6 +42,8 @@ _numbers = itertools.count(1)
 class Scene:
     """One host of the model, root login, enrolled. ran: every command that the agent ran."""
 
+    settle_s: ClassVar[float] = 1.0
+
     machine: Any
     root: Path
     scale: float = SCALE
@@ -59,7 +61,7 @@ class Scene:
             patch.object(deadman, "launch", lambda *_: this_process()),
             patch.object(deadman, "dismiss", lambda *_: None),
             patch.object(waiting, "_PAUSE_S", 0.001),
-            patch.object(readback, "_SETTLE_S", 1.0 / self.scale),
+            patch.object(readback, "_SETTLE_S", self.settle_s / self.scale),
             patch.object(os, "fsync", lambda _: None),
         ):
             yield

@@ -76,7 +76,9 @@ def moved(kind: type[StepData], before: type[StepData], **having: object) -> Cal
     def change(steps: Pairs) -> Pairs:
         taken = [p for p in steps if isinstance(p[1], kind) and all(getattr(p[1], k) == v for k, v in having.items())]
         rest = [pair for pair in steps if pair not in taken]
-        at = next(i for i, pair in enumerate(rest) if isinstance(pair[1], before))
+        at = next((i for i, pair in enumerate(rest) if isinstance(pair[1], before)), None)
+        if at is None:  # what comes before a boot is put in order by itself
+            return steps
         return rest[:at] + taken + rest[at:]
 
     return change
@@ -251,7 +253,7 @@ def lock_after_unbind(machine: Machine) -> list[AbstractContextManager[object]]:
 
 
 def vfs_straight(machine: Machine) -> list[AbstractContextManager[object]]:
-    def carry(data: NicVfs, paths: object, timeout_s: float) -> None:
+    def carry(data: NicVfs, *more: object) -> None:
         sysfs.SYSFS.write(f"bus/pci/devices/{data.function}/sriov_numvfs", str(data.count))
 
     return [patch.object(nic_functions, "_vfs", carry)]

@@ -17,7 +17,7 @@ from tests.drivers.mlx5.build import NO_FLOWER
 from tests.drivers.mlx5.card import Function
 from tests.drivers.mlx5.machine import Machine
 from tests.drivers.mlx5.sysfs import SysFs
-from tests.drivers.mlx5.virtual import MBIT, NO_ADDRESS, Target
+from tests.drivers.mlx5.virtual import MBIT, NO_ADDRESS, Sf, Target
 
 OLD, NEW = "6.1.0-56-amd64", "6.14.0-own"
 TETHER = 0x88B5
@@ -349,6 +349,8 @@ def _untold(target: Target | None, told: Told, place: tuple[int, int]) -> list[s
     wrong = []
     if address is not None and target.address != _address(address, *place):
         wrong.append(f"{target} has not {_address(address, *place)}")
+    if isinstance(target, Sf) and target.device is None:
+        wrong.append(f"{target} has no network device")
     if address is not None and target.found not in (None, target.address):
         wrong.append(f"the driver of {target} found another address")
     for name, value in (("tx_max", most), ("tx_share", share)):
