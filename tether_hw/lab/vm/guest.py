@@ -148,6 +148,7 @@ class Guest:
         if pid is not None:
             kill(pid)
             wait_gone([pid])
+            wait_threads(pid)
         (self.folder / "pid").unlink(missing_ok=True)
 
     def wait(self, address: str, within_s: float = BOOT_S) -> None:
@@ -179,6 +180,21 @@ class Guest:
         options.append(f"UserKnownHostsFile={known_hosts}")
         words = [word for option in options for word in ("-o", option)]
         return call(["ssh", "-F", "none", *words, "-i", str(client_key), f"root@{address}", command], 60.0)
+
+
+def wait_threads(pid: int, within_s: float = 10.0) -> None:
+    """A process is called dead when its first thread is; its taps are free when the last one is."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            left = [name for name in os.listdir(f"/proc/{pid}/task") if name != str(pid)]
+        except FileNotFoundError:
+            return
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            raise LabError(f"process {pid} does not end")
+        time.sleep(0.01)
 
 
 def answers(address: str) -> bool:
