@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.support import fleet_facts
 from tether_hw.agent import bootstrap
 from tether_hw.errors import InputErrors, TetherError
 from tether_hw.fleet import bootstrap as fleet_bootstrap
-from tether_hw.fleet import operator
+from tether_hw.fleet import bundle, operator
 from tether_hw.fleet.files import host_files
 from tether_hw.fleet.inventory import load
 from tether_hw.fleet.planner import make_plan
@@ -152,7 +153,7 @@ def test_the_line_for_sudo_takes_a_user_and_nothing_else(word: str) -> None:
 
 def test_the_line_for_sudo_allows_one_program_without_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "etc/sudoers.d").mkdir(parents=True)
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda name, path: "/usr/bin/sudo" if name == "sudo" else None)
+    monkeypatch.setattr(shutil, "which", lambda name, path: "/usr/bin/sudo" if name == "sudo" else None)
     paths = HostPaths(str(tmp_path))
     lines = bootstrap._sudoers(paths, "root").splitlines()
     assert [line for line in lines if not line.startswith("#")] == [f'root ALL=(root) NOPASSWD: {paths.helper} ""']
@@ -170,8 +171,8 @@ def test_a_comment_of_an_operator_stays_data_in_the_script(
     )
     tar = tmp_path / "bundle.tar"
     tar.write_bytes(b"tar")
-    found = fleet_bootstrap.bundle.Bundle("x86_64", "0" * 64, "", (), tar, 3)
-    monkeypatch.setattr(fleet_bootstrap.bundle, "find", lambda arch: found)
+    found = bundle.Bundle("x86_64", "0" * 64, "", (), tar, 3)
+    monkeypatch.setattr(bundle, "find", lambda arch: found)
     text = fleet_bootstrap.script(load(inventory), ["a"], "x86_64")
     head, _, rest = text.partition('b64decode("""\n')
     program, _, tail = rest.partition('\n""")')
