@@ -121,6 +121,7 @@ def test_the_readers_of_this_machine_do_not_write(tmp_path: Path) -> None:
     root = str(tmp_path / "root")
     for bare in (facts.bare, drift.bare):
         assert bare({"root": root, "host": "here", "devices": [{"name": "lo"}], "nv": []})
-    assert listing.bare({"root": root}) == {"runs": [], "pending": None}
+    nothing = {"plan": None, "result": None}
+    assert listing.bare({"root": root}) == {"runs": [], "pending": None, "boot": nothing}
     assert not (tmp_path / "root").exists()
     assert {"facts", "drift", "runs", "status", "counts"} == set(READING) < set(VERBS)
