@@ -71,10 +71,17 @@ def test_the_service_from_its_start_to_its_end(fleet: Fleet) -> None:
     assert engines(fleet, "a") == []
 
 
-def test_a_confirmed_host_that_was_rebooted_waits_for_apply_and_can_still_be_taken_back(fleet: Fleet) -> None:
+def test_a_confirmed_host_that_was_rebooted_is_what_it_was_and_can_still_be_taken_back(fleet: Fleet) -> None:
     before = fleet.facts("b")
     run = new_run()
     assert fleet.apply(fleet.plan({"b": before}), "b", run)["result"] == "confirmed"
+    kept = fleet.facts("b")
+    fleet.reboot("b")
+    found = fleet.facts("b")
+    assert differences(kept.config, found.config) == []
+    assert fleet.plan({"b": found}).changes == 0
+    # One that nothing calls at its boot waits for the next apply.
+    fleet.run("b", "rm", "/etc/tether/at-boot")
     fleet.reboot("b")
     found = fleet.facts("b")
     assert found.config["engine"]["service"] == "stopped"
