@@ -128,8 +128,9 @@ Every refusal and trap of the model, where it is from, and a planner or agent th
 {caught}"""
 
 
-def one_model(model: str, applied: int, first: int, failures: list[str]) -> str:
-    """Its machines, then its mutants; its part of the page."""
+def one_model(model: str, applied: int, first: int) -> tuple[str, list[str]]:
+    """Its machines, then its mutants; its part of the page, and what failed."""
+    failures: list[str] = []
     account, machines, began, caught = Account(), 0, time.monotonic(), ""
     with tempfile.TemporaryDirectory() as folder:
         for number in itertools.count(first):
@@ -141,7 +142,7 @@ def one_model(model: str, applied: int, first: int, failures: list[str]) -> str:
         caught, missed = mutants(model, Path(folder))
     failures += missed
     print(f"{model}: {len(MODELS[model][1]) - len(missed)} mutants caught, {len(missed)} not", flush=True)
-    return part(model, account, machines, first, time.monotonic() - began, caught)
+    return part(model, account, machines, first, time.monotonic() - began, caught), failures
 
 
 def main() -> int:
@@ -151,13 +152,13 @@ def main() -> int:
     parser.add_argument("--record", type=Path, help="file to write")
     arguments = parser.parse_args()
     first = arguments.seed if arguments.seed is not None else random.randrange(1 << 31)
-    failures: list[str] = []
-    parts = [one_model(model, arguments.applied, first, failures) for model in MODELS]
+    parts = [one_model(model, arguments.applied, first) for model in MODELS]
+    failures = [failure for _, failed in parts for failure in failed]
     for failure in failures:
         print(f"\n{failure}")
     print(f"{len(failures)} failures")
     if arguments.record is not None and not failures:
-        arguments.record.write_text(HEAD.format(commit=commit()) + "".join(parts), encoding="utf-8")
+        arguments.record.write_text(HEAD.format(commit=commit()) + "".join(text for text, _ in parts), encoding="utf-8")
     return 1 if failures else 0
 
 

@@ -126,14 +126,18 @@ MUTANTS: dict[str, Mutant] = {
     "ntuple-vlan-etype": Mutant(
         port(QUEUED),
         rule_with(NicRulesNtuple, vlan=100),
-        lambda machine: ntuple_words(cut("vlan-etype", 2)),
         naive=True,
     ),
-    "ntuple-vlan-mask": Mutant(port(QUEUED), rule_with(NicRulesNtuple, vlan=100)),
+    "ntuple-vlan-mask": Mutant(
+        port(QUEUED),
+        rule_with(NicRulesNtuple, vlan=100),
+        lambda machine: ntuple_words(behind("0x88b5", "vlan-etype", "0x8100")),
+        naive=True,
+    ),
     "ntuple-vlan-hidden": Mutant(
         port(replace(QUEUED, rules=QUEUED.rules[:1])),
         rule_with(NicRulesNtuple, vlan=100),
-        lambda machine: ntuple_words(cut("m", 2)),
+        lambda machine: ntuple_words(lambda argv: behind("0x88b5", "vlan-etype", "0x8100")(cut("m", 2)(argv))),
         naive=True,
     ),
     "ntuple-nothing-there": Mutant(

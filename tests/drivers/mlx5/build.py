@@ -19,9 +19,6 @@ def machine(root: Path, bound: bool = True, names: tuple[str, str] = ("data0", "
     made = Machine(root)
     for key, value in more.items():
         setattr(made, key, value)
-    place = root / "boot" / f"config-{made.release}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(made.config(), encoding="utf-8")
     card = made.card(SERIAL)
     card.add(PF0, names[0], "02:c7:10:00:00:01")
     card.add(PF1, names[1], "02:c7:10:00:00:02")

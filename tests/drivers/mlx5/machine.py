@@ -30,7 +30,7 @@ class Machine(Host):
         "mlxfwreset",
         "dmesg",
     )
-    stand_ins: ClassVar[tuple[str, ...]] = (*tools, "mstconfig", "mstfwreset")
+    stand_ins: ClassVar[tuple[str, ...]] = ("ethtool", "devlink", "tc", "modprobe", "mlxconfig", "mlxfwreset", "dmesg")
     places: ClassVar[tuple[str, ...]] = ("bus/pci", "class/net", "module")
 
     release: str = "6.1.0-56-amd64"

@@ -80,7 +80,7 @@ def _(root: Path) -> None:
     refused(host, f"{RULE} skip_sw action drop", "Operation not supported", 2)
     good(host, f"{RULE} action drop")
     assert '"not_in_hw": true' in run(host, SHOW).out
-    assert "# CONFIG_MLX5_CLS_ACT is not set" in (root / "boot" / f"config-{NO_FLOWER}").read_text()
+    assert "# CONFIG_MLX5_CLS_ACT is not set" in host.config()
 
 
 @sets_off("flower-offload-off")
