@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,14 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-TIER_OF_FOLDER = {"unit": "unit", "protocol": "unit", "cases": "cases", "drivers": "drivers", "netns": "netns"}
+TIER_OF_FOLDER = {
+    "unit": "unit",
+    "protocol": "unit",
+    "cases": "cases",
+    "drivers": "drivers",
+    "netns": "netns",
+    "vm": "vm",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("vm"):
+        missing = [name for name in ("qemu-system-x86_64", "qemu-img", "mmdebstrap") if shutil.which(name) is None]
+        if missing or os.geteuid() != 0 or not Path("/dev/net/tun").exists():
+            pytest.skip(f"needs root, /dev/net/tun and {', '.join(missing) or 'qemu'}")
     if item.get_closest_marker("netns") and not (sys.platform == "linux" and os.geteuid() == 0):
         pytest.skip("needs root on Linux")
 
