@@ -15,7 +15,7 @@ from tether_hw.lab.faults import CUTS, FAULTS, SSH_ALL
 
 NETNS, VM = "netns", "vm"
 TIERS = (NETNS, VM)
-KERNELS = ("6.1", "6.12")
+KERNELS = ("6.1",)
 
 DESCRIPTION = """\
 As root: hosts with a root, sshd, files, processes and links of their own, made from namespaces, and a switch that

@@ -94,7 +94,6 @@ class Series:
 
 KERNELS = {
     "6.1": Series("6.1", "linux-image-amd64", "linux-source-6.1", backports=False),
-    "6.12": Series("6.12", "linux-image-amd64", "linux-source-6.12", backports=True),
 }
 DEFAULT_KERNEL = "6.1"
 STOCK, FLOWER = "stock", "flower"  # the simulated NIC as Debian has it, or with an edit that takes flower rules
