@@ -23,11 +23,12 @@ from tether_hw.nic.functions.tables import (
     clear_ntuple,
     flower_places,
     ntuple_places,
+    queues_behind,
     set_flower,
     set_ntuple,
 )
 from tether_hw.plan.checks import Check
-from tether_hw.plan.effects import fold, look_up
+from tether_hw.plan.effects import fold
 from tether_hw.plan.facts_mlx5 import is_plain
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
@@ -244,7 +245,6 @@ def _clear(plan: FunctionPlan, port: Port | None, goal: Goal, scene: Scene) -> t
 def _ground(port: Port, goal: Goal, scene: Scene) -> Ground:
     queues = port.nic.queues
     if queues is None and port.device is not None:
-        now = look_up(scene.config, ("nics", port.device, "queues"))
-        queues = min(now.values()) if isinstance(now, dict) else None
+        queues = queues_behind(scene.config, port.device, scene.others)
     sfs = frozenset(int(number) for number in goal.sfs)
     return Ground(scene.status, goal.mode_after, queues, goal.count_after, sfs, scene.forced)

@@ -24,11 +24,11 @@ from tether_hw.nic.functions.tables import (
     clear_ntuple,
     flower_places,
     ntuple_places,
+    queues_behind,
     set_flower,
     set_ntuple,
 )
 from tether_hw.plan.checks import Check
-from tether_hw.plan.effects import look_up
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
@@ -251,8 +251,7 @@ def _ground(name: str, port: Port, goal: _Goal, scene: Scene, placement: Placeme
     status = scene.status["functions"][name]
     queues = port.nic.queues
     if queues is None and port.device is not None:
-        now = look_up(scene.config, ("nics", port.device, "queues"))
-        queues = min(now.values()) if isinstance(now, dict) else None
+        queues = queues_behind(scene.config, port.device, scene.others)
     return Ground(
         kernel=scene.status["kernel"],
         driver_version=status["driver_version"],

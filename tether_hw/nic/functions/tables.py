@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tether_hw.plan.effects import fold
+from tether_hw.plan.effects import fold, look_up
 from tether_hw.plan.kinds.base import StepData
+from tether_hw.plan.kinds.nic_queues import NicQueues
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
 from tether_hw.plan.rule import LOST, MOST_RULES, REDIRECT, Rule
@@ -291,3 +292,13 @@ def words(rule: Mapping[str, Any]) -> str:
         "redirect": "a device that is gone" if target == LOST else str(target),
     }.get(rule["action"], "drop")
     return f"{rule['ethertype']:#06x} to {where}" if where != "drop" else f"{rule['ethertype']:#06x} dropped"
+
+
+def queues_behind(config: Config, device: str, others: Sequence[tuple[str | None, StepData]]) -> int | None:
+    """How many queues a device has once the other steps are done, such as one that puts an earlier count back.
+
+    None where nobody knows.
+    """
+    counts = [step.queues for _, step in others if isinstance(step, NicQueues) and step.device == device]
+    queues = counts[-1] if counts else look_up(config, ("nics", device, "queues"))
+    return min(queues.values()) if isinstance(queues, dict) else None
