@@ -135,6 +135,7 @@ def test_a_plan_whose_files_are_not_there_is_not_staged(tmp_path: Path) -> None:
         "bundle": None,
         "steps": [one.to_dict()],
         "checks": [],
+        "boot": None,
     }
     body = {"run": "r1", "host": "a", "holder": "me", "plan_id": "0", "inventory": "i", "confirm_timeout_s": 60}
     with pytest.raises(Refused, match=f"files that are not on this host: {'5' * 64}"):

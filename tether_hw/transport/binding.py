@@ -95,7 +95,7 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tether_endpoint_new": (c_int, (POINTER(s.tether_endpoint_config), POINTER(_endpoint))),
     "tether_endpoint_free": (None, (_endpoint,)),
     "tether_public_key": (c_int, (_wire, _wire)),
-    "tether_signature_check": (c_int, (c_char_p, c_char_p, c_size_t, c_char_p)),
+    "tether_signature_check": (c_int, (_wire, _wire, c_size_t, _wire)),
     "tether_endpoint_roster": (c_int, (_endpoint, c_uint64, POINTER(s.tether_peer), c_size_t)),
     "tether_endpoint_counter": (c_int, (_endpoint, c_uint64, c_uint64)),
     "tether_endpoint_receive": (c_int, (_endpoint, c_uint64, POINTER(s.tether_address), _wire, c_size_t)),
