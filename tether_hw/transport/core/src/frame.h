@@ -33,11 +33,10 @@ TETHER_USUAL uint16_t tether_frame_want(struct tether_endpoint *ep, struct tethe
 
 /*
  * The header of the next frame: what every frame of a flow carries (grant, NACK or cumulative receipt, stamps), and
- * `flags`, `length` and `slot`, behind which the flow goes on at `position`. `steady`, known where it is called: the flow
- * has no news, no gaps, and is not BUSY.
+ * `flags`, `length` and `slot`, behind which the flow goes on at `position`.
  */
-TETHER_USUAL void tether_frame_begin(const int steady, struct tether_endpoint *ep, struct tether_channel *ch,
-                                     struct tether_flow *flow, uint8_t *frame, uint32_t flags, uint32_t length, uint64_t slot, uint64_t position,
+TETHER_USUAL void tether_frame_begin(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                                     uint8_t *frame, uint32_t flags, uint32_t length, uint64_t slot, uint64_t position,
                                      uint64_t now_ns)
 {
     struct tether_flow_rx *rx = &flow->rx;
@@ -48,7 +47,7 @@ TETHER_USUAL void tether_frame_begin(const int steady, struct tether_endpoint *e
     TETHER_BREAK_I3_BY(if (rx->gaps.count) granted = rx->contig;)
     tether_put64(frame + 8, sequence | (uint64_t)want << 48);
     tether_put64(frame + TETHER_AT_FLOW, flow->id | granted << 16);
-    if (!steady && TETHER_UNLIKELY(flow->tx.busy.flag != 0) && want)
+    if (TETHER_UNLIKELY(flow->tx.busy.flag != 0) && want)
         flags |= TETHER_FLAG_BUSY;
     if (rx->granted > rx->told) {
         flags |= TETHER_FLAG_GRANT;
@@ -58,10 +57,9 @@ TETHER_USUAL void tether_frame_begin(const int steady, struct tether_endpoint *e
         rx->told = rx->granted;
     }
     rx->untold = 0;
-    if (!steady)
-        flow->news = news & (uint8_t)~(TETHER_NEWS_ACK | TETHER_NEWS_GRANT | TETHER_NEWS_ANSWER | TETHER_NEWS_DEMAND |
-                                       TETHER_NEWS_GAP | TETHER_NEWS_REFRESH);
-    if (!steady && TETHER_UNLIKELY(rx->gaps.count != 0 || news & TETHER_NEWS_REFRESH)) {
+    flow->news = news & (uint8_t)~(TETHER_NEWS_ACK | TETHER_NEWS_GRANT | TETHER_NEWS_ANSWER | TETHER_NEWS_DEMAND |
+                                   TETHER_NEWS_GAP | TETHER_NEWS_REFRESH);
+    if (TETHER_UNLIKELY(rx->gaps.count != 0 || news & TETHER_NEWS_REFRESH)) {
         missing = tether_frame_missing(ep, ch, flow, news & TETHER_NEWS_REFRESH, now_ns);
         flags |= missing.count ? TETHER_FLAG_NACK : 0;
     }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "breaks.h"
+#include "paths.h"
 
 struct tether_ledger {
     _Atomic uint64_t next;
@@ -37,7 +38,7 @@ static inline uint64_t tether_ledger_limit(const struct tether_ledger *ledger)
 }
 
 /* Take `count` slots: 1 and the first of them in *slot, or 0 when the credit is not there (nothing taken). */
-static inline int tether_ledger_debit(struct tether_ledger *ledger, uint64_t count, uint64_t *slot)
+TETHER_USUAL int tether_ledger_debit(struct tether_ledger *ledger, uint64_t count, uint64_t *slot)
 {
     uint64_t next = atomic_load_explicit(&ledger->next, memory_order_relaxed);
     do {

@@ -94,7 +94,7 @@ int tether_news_send(struct tether_endpoint *ep, struct tether_channel *ch, uint
                 tether_enqueue(ep, flow, TETHER_Q_RECEIPT);
             goto next;
         }
-        tether_frame_begin(0, ep, ch, flow, frame, clock & TETHER_NEWS_BLOCKED ? TETHER_FLAG_BLOCKED : 0, 0, next, next,
+        tether_frame_begin(ep, ch, flow, frame, clock & TETHER_NEWS_BLOCKED ? TETHER_FLAG_BLOCKED : 0, 0, next, next,
                            now_ns);
         if (!clock)
             TETHER_TRACE(ep, ch, now_ns, .kind = TETHER_TRACE_RECEIPT, .flow = flow->id, .sequence = sequence,

@@ -26,21 +26,26 @@ static int in_time(struct tether_endpoint *ep, struct tether_flow *flow, uint64_
     return 0;
 }
 
-/* Seal and hand out a cell, last of all. */
-TETHER_USUAL int send_cell(const int steady, struct tether_endpoint *ep, struct tether_channel *ch,
-                           struct tether_flow *flow, struct tether_cell *c, uint64_t now_ns, uint8_t *frame,
-                           uint16_t kind, uint16_t flags)
+/* Its header is written: it leaves. */
+TETHER_USUAL void sent(struct tether_endpoint *ep, struct tether_flow *flow, struct tether_cell *c, uint32_t blocks,
+                       uint64_t now_ns)
 {
-    uint32_t blocks = tether_blocks(c->length);
-    tether_frame_begin(steady, ep, ch, flow, frame, c->flags, c->length, c->slot, c->slot + c->slots, now_ns);
     c->sent_ns = now_ns;
     flow->tx.clock.since_ns = now_ns;
     if (flow->tx.pacer.slot_ns16)
         charge(flow, c, blocks, now_ns);
     TETHER_COUNT(ep, data_frames_sent);
-    if (!steady)
-        TETHER_TRACE(ep, ch, now_ns, .kind = kind, .flags = flags, .flow = flow->id, .sequence = ch->sequence,
-                     .slot = c->slot, .count = c->slots, .value = c->length);
+}
+
+/* Seal and hand out a cell, last of all. */
+TETHER_USUAL int send_cell(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                           struct tether_cell *c, uint64_t now_ns, uint8_t *frame, uint16_t kind, uint16_t flags)
+{
+    uint32_t blocks = tether_blocks(c->length);
+    tether_frame_begin(ep, ch, flow, frame, c->flags, c->length, c->slot, c->slot + c->slots, now_ns);
+    sent(ep, flow, c, blocks, now_ns);
+    TETHER_TRACE(ep, ch, now_ns, .kind = kind, .flags = flags, .flow = flow->id, .sequence = ch->sequence,
+                 .slot = c->slot, .count = c->slots, .value = c->length);
     return tether_frame_end(ep, ch, c->payload, blocks * TETHER_BLOCK_BYTES, frame);
 }
 
@@ -59,7 +64,7 @@ TETHER_RARE static int send_repair(struct tether_endpoint *ep, struct tether_cha
         if (cell != TETHER_NIL) {
             TETHER_COUNT(ep, repairs_sent);
             flow->tx.busy.repaired += ep->tx.cells[cell].slots;
-            return send_cell(0, ep, ch, flow, &ep->tx.cells[cell], now_ns, frame, TETHER_TRACE_REPAIR, 0);
+            return send_cell(ep, ch, flow, &ep->tx.cells[cell], now_ns, frame, TETHER_TRACE_REPAIR, 0);
         }
     }
     return 0;
@@ -135,7 +140,7 @@ TETHER_RARE static int send_data(struct tether_endpoint *ep, struct tether_chann
     if (!tether_tx_ready(ep, flow))
         tether_busy_begin(&flow->tx.busy);
     c = take_next(ep, ch, flow, now_ns, &ember);
-    return c != NULL ? send_cell(0, ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember) : 0;
+    return c != NULL ? send_cell(ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember) : 0;
 }
 
 /* It sends: the next flow's turn. */
@@ -292,7 +297,7 @@ TETHER_USUAL int stream(struct tether_endpoint *ep, uint64_t now_ns, uint8_t *fr
     *to = ch->address;
     turn(ep, queue, flow);
     tether_queue_turn(ep, work, TETHER_Q_WORK);
-    return send_cell(0, ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember);
+    return send_cell(ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, ember);
 }
 
 /* What is due at any call, before the first frame of it. */
@@ -321,7 +326,7 @@ TETHER_API int tether_endpoint_transmit(tether_endpoint *ep, uint64_t now_ns, ui
 }
 
 /* Is the flow that sent the last frame alone in line, and nothing asks for a frame but its data? */
-static struct tether_flow *alone(struct tether_endpoint *ep)
+TETHER_USUAL struct tether_flow *alone(struct tether_endpoint *ep)
 {
     const struct tether_queue *work = &ep->queues[TETHER_Q_WORK];
     struct tether_channel *ch = ep->spoke;
@@ -338,12 +343,28 @@ static struct tether_flow *alone(struct tether_endpoint *ep)
                : NULL;
 }
 
+/* What a frame says about the other direction, and when: the next ones of its burst say the same. */
+struct again {
+    uint64_t head, grant, missing, stamps, echo; /* words 0 to 5 but 1, without what is the frame's own */
+};
+
+TETHER_USUAL struct again again_of(const uint8_t *frame)
+{
+    return (struct again){
+        .head = tether_get64(frame) & (UINT64_C(0xffffffff000000ff) | (uint64_t)TETHER_FLAG_ECHO << 8),
+        .grant = tether_get64(frame + TETHER_AT_FLOW),
+        .missing = tether_get64(frame + TETHER_AT_SLOT) & UINT64_C(0xffffffff00000000),
+        .stamps = tether_get64(frame + TETHER_AT_NACK_COUNT) & ~UINT64_C(0xffff),
+        .echo = tether_get64(frame + 40)};
+}
+
 /* Its next frame, if it may go now; 0: not so, and nothing has happened. */
-TETHER_USUAL int go_on(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns,
-                       uint8_t *frame)
+TETHER_USUAL int go_on(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
+                       const struct again *again, uint64_t now_ns, uint8_t *frame)
 {
     struct tether_flow_tx *tx = &flow->tx;
     struct tether_cell *c = &ep->tx.cells[tx->unsent];
+    uint32_t blocks;
     uint64_t slot;
     if (TETHER_UNLIKELY(!(c->marks & TETHER_CELL_SEALED) || tx->pacer.at_ns > now_ns || now_ns >= tx->busy.due_ns ||
                         tether_epoch_border(ch->sequence) || !tether_ledger_debit(&tx->ledger, c->slots, &slot)))
@@ -352,35 +373,46 @@ TETHER_USUAL int go_on(struct tether_endpoint *ep, struct tether_channel *ch, st
         return 0;
     leave(ep, flow, c);
     ep->stats.bytes_sent += c->length;
-    return send_cell(1, ep, ch, flow, c, now_ns, frame, TETHER_TRACE_SENT, 0);
+    tether_put64(frame, again->head | (uint64_t)c->flags << 8 | (uint64_t)c->length << 16);
+    tether_put64(frame + 8, ch->sequence | (uint64_t)tether_frame_want(ep, flow, slot + c->slots) << 48);
+    tether_put64(frame + TETHER_AT_FLOW, again->grant);
+    tether_put64(frame + TETHER_AT_SLOT, (uint32_t)slot | again->missing);
+    tether_put64(frame + TETHER_AT_NACK_COUNT, again->stamps);
+    tether_put64(frame + 40, again->echo);
+    blocks = tether_blocks(c->length);
+    sent(ep, flow, c, blocks, now_ns);
+    return tether_frame_end(ep, ch, c->payload, blocks * TETHER_BLOCK_BYTES, frame);
 }
 
 unsigned tether_transmit_burst(tether_endpoint *ep, uint64_t now_ns, const struct tether_outlet *outlet, unsigned most)
 {
-    unsigned sent = 0;
-    while (sent < most && outlet->frame_bytes >= ep->frame_room) {
+    unsigned went = 0;
+    while (went < most && outlet->frame_bytes >= ep->frame_room) {
         struct tether_address to;
         struct tether_channel *ch;
         struct tether_flow *flow;
+        struct again again;
         uint8_t *frame = outlet->reserve(outlet->carrier);
         int length = frame ? transmit(ep, now_ns, frame, &to) : 0;
         if (length <= 0)
             break;
+        again = again_of(frame);
         outlet->commit(outlet->carrier, (size_t)length, &to);
-        sent++;
-        if ((flow = alone(ep)) == NULL)
-            continue;
+        went++;
         ch = ep->spoke;
-        while (sent < most && flow->tx.unsent != TETHER_NIL) {
+        flow = alone(ep);
+        if (flow == NULL || (uint16_t)again.grant != flow->id || again.head >> 32 != ch->remote)
+            continue;
+        while (went < most && flow->tx.unsent != TETHER_NIL) {
             frame = outlet->reserve(outlet->carrier);
-            length = frame ? go_on(ep, ch, flow, now_ns, frame) : 0;
+            length = frame ? go_on(ep, ch, flow, &again, now_ns, frame) : 0;
             if (TETHER_UNLIKELY(length <= 0))
                 break;
             outlet->commit(outlet->carrier, (size_t)length, &ch->address);
-            sent++;
+            went++;
         }
         if (flow->tx.unsent == TETHER_NIL)
             (void)tether_queue_pop(ep, &ch->queues[TETHER_Q_DATA], TETHER_Q_DATA);
     }
-    return sent;
+    return went;
 }
