@@ -88,24 +88,25 @@ def split(profile: Profile) -> dict[str, int]:
     return {"aead": aead, "copies": copies, "header_and_ledger": header, "bookkeeping": rest}
 
 
-def counted(end: str, calls: tuple[str, ...], frames: int, cipher: int) -> tuple[Profile, dict[str, int]]:
+def counted(end: str, calls: tuple[str, ...], frames: int, cipher: int, gbps: int) -> tuple[Profile, dict[str, int]]:
     """The profile of one end's calls, and what went: data frames, header-only frames, repairs."""
     with tempfile.TemporaryDirectory(prefix="tether-bench-") as folder:
         out = Path(folder) / "callgrind.out"
         command = ["valgrind", "--tool=callgrind", "--collect-atstart=no"]
         command += [f"--toggle-collect={name}" for name in calls]
-        command += [f"--callgrind-out-file={out}", str(PROGRAM), end, str(frames), str(cipher)]
+        command += [f"--callgrind-out-file={out}", str(PROGRAM), end, str(frames), str(cipher), str(gbps)]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800)
         words = done.stdout.split()
         return Profile(out.read_text()), {key: int(value) for key, value in zip(words[::2], words[1::2])}
 
 
-def per_frame(cipher: str, frames: int, calls: tuple[str, ...] = CARRIER) -> dict[str, Any]:
+def per_frame(cipher: str, frames: int, calls: tuple[str, ...] = CARRIER, gbps: int = 40) -> dict[str, Any]:
     """Both ends' instructions per data frame, and the functions of ours that cost most."""
     document: dict[str, Any] = {"cipher": cipher, "calls": [name.removeprefix("measured_") for name in calls]}
+    document["link_gbps"] = gbps
     ours = 0.0
     for end in ("send", "receive"):
-        profile, went = counted(end, calls, frames, CIPHERS[cipher])
+        profile, went = counted(end, calls, frames, CIPHERS[cipher], gbps)
         parts = split(profile)
         count = went["data_frames"]
         functions = Counter[str]()
@@ -145,6 +146,7 @@ def main() -> int:
         "payload_bytes": 1408,
         "instructions_per_frame": [
             *(per_frame(cipher, arguments.frames) for cipher in CIPHERS),
+            per_frame("aes-256-gcm", arguments.frames, gbps=10),
             per_frame("aes-256-gcm", arguments.frames, APPLICATION),
         ],
         "ledger": threads(arguments.threads),

@@ -52,7 +52,7 @@ struct tether_channel {
     struct tether_replay replay;
     uint64_t stamp_offset;
     uint64_t born;          /* order in which channels were begun */
-    uint64_t peer_stamp, peer_stamp_ns; /* newest Timestamp of the peer, and when it came */
+    uint64_t peer_stamp, peer_stamp_ns; /* newest Timestamp of the peer, modulo 2^48, and when it came */
     uint64_t peer_stamp_sequence;
     struct tether_rtt rtt;
     uint64_t sample_ns;     /* from then on the next frame gives an RTT sample */

@@ -80,6 +80,7 @@ static int open_channels(struct tether_endpoint *ep)
         ch->replay.bits = ep->replay_bits + (size_t)i * 2 * words;
         ch->next.replay.bits = ch->replay.bits + words;
         ch->replay.window = ch->next.replay.window = ep->config.replay_window;
+        ch->replay.mask = ch->next.replay.mask = words - 1;
         ch->peer_addresses = ep->peer_addresses + (size_t)i * TETHER_PEER_ADDRESSES;
         ep->timers[i] = UINT64_MAX;
         ch->last = ch->control = ch->spoke = tether_flow_at(ep, ch, 0);

@@ -19,7 +19,7 @@ struct tether_replay {
     uint64_t newest;   /* highest sequence marked; 0 = none (0 is never a transport sequence) */
     uint64_t *bits;    /* [TETHER_REPLAY_WORDS(window)] */
     uint32_t window;   /* power of two */
-    uint32_t reserved;
+    uint32_t mask;     /* TETHER_REPLAY_WORDS(window) - 1: asked of channels only (steady.h) */
 };
 
 static inline int tether_replay_fresh(const struct tether_replay *replay, uint64_t sequence)

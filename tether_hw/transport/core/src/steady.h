@@ -106,18 +106,19 @@ TETHER_USUAL int tether_steady(struct tether_endpoint *ep, uint64_t now_ns, cons
     /* The next one, and none of 64 that begins a word of the replay window: so of no new epoch either. */
     if (TETHER_ODD(sequence != ch->replay.newest + 1) || TETHER_ODD((sequence & 63) == 0) ||
         TETHER_ODD(keys->now_epoch != tether_epoch(sequence)) || TETHER_ODD(ep->rx.free_head == TETHER_NIL) ||
-        TETHER_ODD(ep->config.trace != NULL) || TETHER_ODD(numbers >> 58 > 20)) /* a want below 2^30 */
+        TETHER_ODD(ep->config.trace != NULL) || TETHER_ODD(now_ns == 0) ||
+        TETHER_ODD(numbers >> 58 > 20)) /* a want below 2^30 */
         return TETHER_UNSTEADY;
     if (TETHER_ODD(tether_frame_aead_unseal(&keys->contexts[keys->now], sequence, frame, ch->cut_bytes,
                                             tether_cell_payload(&ep->rx, ep->rx_spare)) != 0))
         return -TETHER_E_AUTH;
     ch->replay.newest = sequence;
-    ch->replay.bits[sequence / 64 & (TETHER_REPLAY_WORDS(ch->replay.window) - 1)] |= UINT64_C(1) << (sequence & 63);
+    ch->replay.bits[sequence / 64 & ch->replay.mask] |= UINT64_C(1) << (sequence & 63);
     order = sequence + ch->order_base;
     ch->unanswered_ns = 0;
     ch->peer_stamp_sequence = order;
-    ch->peer_stamp = tether_get64(frame + TETHER_AT_TIMESTAMP) & TETHER_MASK48;
-    ch->peer_stamp_ns = now_ns + (now_ns == 0);
+    ch->peer_stamp = tether_get64(frame + TETHER_AT_TIMESTAMP); /* above 48 bits something: its users count modulo 2^48 */
+    ch->peer_stamp_ns = now_ns;
     if (TETHER_UNLIKELY((ch->frames_received & 7) == 0 || now_ns >= ch->sample_ns) && frame[TETHER_AT_FLAGS] & TETHER_FLAG_ECHO)
         tether_sample(ep, ch, tether_get64(frame + 40) >> 16, now_ns);
     tether_steady_take(ep, ch, flow, tether_get16(frame + TETHER_AT_WANT), order, now_ns);
