@@ -90,4 +90,19 @@ TETHER_USUAL int tether_frame_end(struct tether_endpoint *ep, struct tether_chan
     return tether_frame_aead_seal(aead, sequence, frame, payload, length) ? -EIO : (int)(TETHER_HEADER_BYTES + length);
 }
 
+/* What a frame says about the other direction, and when: the next ones of its burst say the same. */
+struct tether_again {
+    uint64_t head, grant, missing, stamps, echo; /* words 0 to 5 but 1, without what is the frame's own */
+};
+
+TETHER_USUAL struct tether_again tether_again_of(const uint8_t *frame)
+{
+    return (struct tether_again){
+        .head = tether_get64(frame) & (UINT64_C(0xffffffff000000ff) | (uint64_t)TETHER_FLAG_ECHO << 8),
+        .grant = tether_get64(frame + TETHER_AT_FLOW),
+        .missing = tether_get64(frame + TETHER_AT_SLOT) & UINT64_C(0xffffffff00000000),
+        .stamps = tether_get64(frame + TETHER_AT_NACK_COUNT) & ~UINT64_C(0xffff),
+        .echo = tether_get64(frame + 40)};
+}
+
 #endif

@@ -333,38 +333,21 @@ TETHER_USUAL struct tether_flow *alone(struct tether_endpoint *ep)
     struct tether_flow *flow = ch->spoke;
     const struct tether_queue *queue = &ch->queues[TETHER_Q_DATA];
     return work->head == ep->spoke_node && work->tail == work->head && queue->head == ch->spoke_node &&
-                   queue->tail == queue->head && ch->state == TETHER_CHANNEL_UP && ch->away_ns == 0 &&
-                   !ch->hail_due && !ch->last_word &&
-                   (ch->queues[TETHER_Q_REPAIR].head & ch->queues[TETHER_Q_CONTROL].head &
-                    ch->queues[TETHER_Q_NEWS].head & ch->control->tx.unsent) == TETHER_NIL &&
-                   tether_flow_plain(flow) && flow->rx.gaps.count == 0 && flow->tx.busy.flag == 0 &&
+                   queue->tail == queue->head && ch->state == TETHER_CHANNEL_UP && !ch->away_ns && !ch->hail_due && !ch->last_word &&
+                   (ch->queues[TETHER_Q_REPAIR].head & ch->queues[TETHER_Q_CONTROL].head & ch->queues[TETHER_Q_NEWS].head &
+                    ch->control->tx.unsent) == TETHER_NIL && tether_flow_plain(flow) && flow->rx.gaps.count == 0 && flow->tx.busy.flag == 0 &&
                    ep->answer_count == 0 && !ep->grant_dirty && ep->paced_count == 0 && !TETHER_TRACED(ep)
                ? flow
                : NULL;
 }
 
-/* What a frame says about the other direction, and when: the next ones of its burst say the same. */
-struct again {
-    uint64_t head, grant, missing, stamps, echo; /* words 0 to 5 but 1, without what is the frame's own */
-};
-
-TETHER_USUAL struct again again_of(const uint8_t *frame)
-{
-    return (struct again){
-        .head = tether_get64(frame) & (UINT64_C(0xffffffff000000ff) | (uint64_t)TETHER_FLAG_ECHO << 8),
-        .grant = tether_get64(frame + TETHER_AT_FLOW),
-        .missing = tether_get64(frame + TETHER_AT_SLOT) & UINT64_C(0xffffffff00000000),
-        .stamps = tether_get64(frame + TETHER_AT_NACK_COUNT) & ~UINT64_C(0xffff),
-        .echo = tether_get64(frame + 40)};
-}
-
 /* Its next frame, if it may go now; 0: not so, and nothing has happened. */
 TETHER_USUAL int go_on(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow,
-                       const struct again *again, uint64_t now_ns, uint8_t *frame)
+                       const struct tether_again *again, uint64_t now_ns, uint8_t *frame)
 {
     struct tether_flow_tx *tx = &flow->tx;
     struct tether_cell *c = &ep->tx.cells[tx->unsent];
-    uint32_t blocks;
+    uint32_t blocks = tether_blocks(c->length);
     uint64_t slot;
     if (TETHER_UNLIKELY(!(c->marks & TETHER_CELL_SEALED) || tx->pacer.at_ns > now_ns || now_ns >= tx->busy.due_ns ||
                         tether_epoch_border(ch->sequence) || !tether_ledger_debit(&tx->ledger, c->slots, &slot)))
@@ -379,7 +362,6 @@ TETHER_USUAL int go_on(struct tether_endpoint *ep, struct tether_channel *ch, st
     tether_put64(frame + TETHER_AT_SLOT, (uint32_t)slot | again->missing);
     tether_put64(frame + TETHER_AT_NACK_COUNT, again->stamps);
     tether_put64(frame + 40, again->echo);
-    blocks = tether_blocks(c->length);
     sent(ep, flow, c, blocks, now_ns);
     return tether_frame_end(ep, ch, c->payload, blocks * TETHER_BLOCK_BYTES, frame);
 }
@@ -391,12 +373,12 @@ unsigned tether_transmit_burst(tether_endpoint *ep, uint64_t now_ns, const struc
         struct tether_address to;
         struct tether_channel *ch;
         struct tether_flow *flow;
-        struct again again;
+        struct tether_again again;
         uint8_t *frame = outlet->reserve(outlet->carrier);
         int length = frame ? transmit(ep, now_ns, frame, &to) : 0;
         if (length <= 0)
             break;
-        again = again_of(frame);
+        again = tether_again_of(frame);
         outlet->commit(outlet->carrier, (size_t)length, &to);
         went++;
         ch = ep->spoke;
