@@ -344,6 +344,10 @@ def test_an_operators_key_is_made_once_and_for_its_owner(tmp_path: Path) -> None
     (tmp_path / "key").chmod(0o644)
     with pytest.raises(TetherError, match="others may read"):
         operator.FileKey(tmp_path / "key", None)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(TetherError, match="no file that holds a key"):
+            operator.FileKey(path, None)
 
 
 def test_a_key_with_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,17 @@ def test_a_plan_with_keys_to_be_made_is_not_saved(capsys: pytest.CaptureFixture[
     assert "identity key of left is to be made" in err
 
 
+def test_a_roster_with_a_key_to_be_made_is_not_for_apply(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, bundles: None
+) -> None:
+    inventory, record = enrolled(tmp_path)
+    keys = tmp_path / "inventory.keys.yaml"
+    keys.write_text("".join(line for line in keys.read_text().splitlines(True) if "right" not in line))
+    _, plan = document(capsys, "plan", "-i", inventory, "--facts", record, "--limit", "left")
+    assert list(plan["hosts"]) == ["left"]
+    assert "the identity key of right is to be made" in plan["not_for_apply"]
+
+
 def test_refused_hosts_are_3(capsys: pytest.CaptureFixture[str], tmp_path: Path, bundles: None) -> None:
     inventory, record = enrolled(tmp_path)
     path = Path(record) / "left.json"
@@ -190,6 +201,12 @@ def test_a_record_that_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert code == 1
     assert "left.json: config: missing" in err
     assert "right.json: No such file" in err
+    facts = json.loads((Path(PAIR_FACTS) / "left.json").read_text(encoding="utf-8"))
+    facts["status"]["root"] = "somewhere"
+    (tmp_path / "left.json").write_text(json.dumps(facts), encoding="utf-8")
+    code, _, err = run(capsys, "plan", "-i", PAIR, "--facts", str(tmp_path), "--limit", "left")
+    assert code == 1
+    assert "status.root: 'somewhere' is not of the expected form" in err
 
 
 def test_hosts_that_cannot_be_reached_are_4(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -180,6 +180,9 @@ def test_a_jump_host_is_verified_too(sshd: Sshd, tmp_path: Path) -> None:
             assert session.run(["echo", "through"]).stdout == b"through\n"
             words = session.run(["sh", "-c", "echo $SSH_CONNECTION"]).stdout.split()
             assert words[3] == str(inner.port).encode()
+        inner.stop()
+        with pytest.raises(HostUnreachable, match="the jump host opened no connection to it"):
+            Session.connect(target)
         sshd.known_hosts.write_text("")
         with pytest.raises(HostKeyRefused, match="bastion"):
             Session.connect(target)

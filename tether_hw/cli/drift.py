@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         f"{name}: is in {inventory.keys_file.name} and no longer in the inventory: tether retire {name}"
         for name in orphans
     ]
-    text += [*old, _summary(counts, len(entries))]
+    text += [*old, _summary(counts, len(seen), len(results.failed))]
     output.result("\n".join(text), as_json=args.json)
     if args.json:
         output.emit_json(
@@ -132,10 +132,12 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _summary(counts: dict[str, int], hosts: int) -> str:
+def _summary(counts: dict[str, int], hosts: int, not_read: int) -> str:
     text = f"{counts['drift'] or 'no'} drift on {hosts} host{'' if hosts == 1 else 's'}"
     if counts["ignored"]:
         text += f", {counts['ignored']} known and ignored"
     if counts["not_applied"]:
         text += f"; {counts['not_applied']} steps not applied yet"
+    if not_read:
+        text += f"; {not_read} host{'' if not_read == 1 else 's'} not read"
     return text

@@ -130,10 +130,11 @@ def send(args: argparse.Namespace) -> int:
         except HostError as error:
             progress.finish()
             other.join(REFUSAL_S)
+            refusal = other.refusal  # as it is before we close the session: that would look like a lost connection
             receiver.session.close()
             other.join()
             # Who refused says more than who was told: a full disk is the receiver's.
-            raise other.refusal or error from None
+            raise refusal or error from None
         finally:
             progress.finish()
         other.join()

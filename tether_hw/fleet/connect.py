@@ -241,6 +241,11 @@ def _where(target: Target) -> str:
 
 
 def reason(error: BaseException) -> str:
+    """Why, in words of one line."""
+    import paramiko
+
+    if isinstance(error, paramiko.ChannelException):
+        return f"the jump host opened no connection to it: {error.text}"
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, OSError) and error.strerror:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "TETHER_OPERATOR"
 VALID_S = 600
+_MOST_BYTES = 64 * 1024  # of a file with a private key
 _HEAD = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"  # before the 32 bytes of a public key
 
 
@@ -72,11 +74,13 @@ class FileKey:
         hint = "tether key operator --make FILE makes one"
         try:
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+                raise TetherError(f"the operator's key {path} is no file that holds a key", hint=hint)
+            if status.st_mode & 0o077:
+                raise TetherError(f"others may read the operator's key {path}", hint=f"chmod 600 {path}")
             text = path.read_bytes()
         except OSError as error:
             raise TetherError(f"the operator's key {path}: {error.strerror}", hint=hint) from None
-        if status.st_mode & 0o077:
-            raise TetherError(f"others may read the operator's key {path}", hint=f"chmod 600 {path}")
         secret = None if passphrase is None else secrets.resolve(passphrase).encode()
         try:
             key = load_ssh_private_key(text, secret)

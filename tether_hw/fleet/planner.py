@@ -129,6 +129,7 @@ def _wanted(inventory: Inventory, name: str, draft: HostDraft, setting: Setting)
         except ConfigError as error:
             draft.refusals.append(f"the engine would refuse its files: {error}")
             return [], None
+        draft.not_for_apply.extend(f"the identity key of {peer} is to be made" for peer in intent.unmade)
         carriers(inventory, name, draft, setting)
         _lane_notes(inventory, name, draft)
     if draft.refusals:

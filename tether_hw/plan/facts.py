@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ from tether_hw.plan.facts_functions import (
 )
 from tether_hw.plan.function_name import DEVLINK, FUNCTION
 from tether_hw.plan.shape import DSN, HEX64, IFNAME, MAC, NAME, SERIAL, Fields, ShapeError, text_item
+
+_ABSOLUTE = re.compile(r"/[^\0\n]*\Z")
 
 SCHEMA = "tether.facts/1"
 SERVICE_STATES = ("running", "stopped", "absent")
@@ -193,7 +196,7 @@ def parse_status(value: Any, where: str) -> dict[str, Any]:
         "arch": fields.text("arch", NAME),
         "python": fields.text("python", limit=64),
         "tools": fields.table("tools", _optional_text_item),
-        "root": fields.text("root"),
+        "root": fields.text("root", _ABSOLUTE),
         "user": fields.text("user", limit=64),
         "is_root": fields.boolean("is_root"),
         "cpus": fields.integer("cpus", 1, 65535),
