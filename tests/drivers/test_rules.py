@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.drivers.bluefield.triggers import all_triggers as bluefield_triggers
 from tests.drivers.common import rules
 from tests.drivers.common.rules import Refused, UnlistedRuleError, bite, seen
 from tests.drivers.ice.triggers import all_triggers as ice_triggers
 from tests.drivers.mlx5.triggers import all_triggers as mlx5_triggers
 
-TRIGGERS = {"ice": ice_triggers(), "mlx5": mlx5_triggers()}
+TRIGGERS = {"bluefield": bluefield_triggers(), "ice": ice_triggers(), "mlx5": mlx5_triggers()}
 HERE = Path(__file__).parent
 
 
@@ -27,7 +28,7 @@ def test_it_bites(model: str, rule: str, tmp_path: Path) -> None:
     with seen() as bites:
         TRIGGERS[model][rule](tmp_path)
     assert bites[rule] > 0
-    assert set(bites) <= set(rules.rules(model))
+    assert set(bites) <= set(rules.known(model))
 
 
 @pytest.mark.parametrize("model", sorted(TRIGGERS))
@@ -41,14 +42,14 @@ def named_in(folder: Path) -> set[str]:
     for path in folder.glob("**/*.py"):
         if path.name != "rules.py" and not path.name.startswith("triggers"):
             named |= set(re.findall(r'(?:Refused|bite|later|forget)\(\s*"([a-z0-9-]+)"', path.read_text()))
-            named |= set(re.findall(r'"(ddp-[a-z-]+)"', path.read_text()))
+            named |= set(re.findall(r'"(ddp-[a-z-]+|host-[a-z-]+)"', path.read_text()))
     return named
 
 
 @pytest.mark.parametrize("model", sorted(TRIGGERS))
 def test_the_model_knows_no_other_rule(model: str) -> None:
     own, common = named_in(HERE / model), named_in(HERE / "common")
-    assert own - set(rules.rules(model)) == set()
+    assert own - set(rules.known(model)) == set()
     assert set(rules.rules(model)) - own - common == set()
     assert common - rules.listed() == set()
 
@@ -63,7 +64,7 @@ def test_an_unlisted_refusal_is_a_fault_of_the_model() -> None:
 PLACES = (
     r"(switchdev|e810-ddp)\.md:\d+",
     r"(ice_\w+|e[ns]w?\w*|esw/qos|eswitch\w*|fs_core)\.c \w+",
-    r"linux [a-z/_.-]+( \w+)?",
+    r"linux [a-z0-9/_.-]+( \w+)?",
     r"\w+ 6\.1, run",
 )
 

@@ -94,13 +94,14 @@ def _put(data: NicFunction, timeout_s: float) -> list[str]:
 
 
 def _port(function: str, target: str) -> Optional[read.Port]:
-    """The devlink port that stands for a VF or SF of this host now: its index changes whenever it is made again."""
+    """The devlink port that stands for a VF or SF now: its index changes whenever it is made again.
+
+    One of this host comes before one of the host that carries the card.
+    """
     flavour = {"vf": "pcivf", "sf": "pcisf"}[target[:2]]
-    for port in read.ports(cards.ask):
-        same = (port.device, port.flavour, port.number) == (devlink_handle(function), flavour, int(target[2:]))
-        if same and not port.external:
-            return port
-    return None
+    meant = (devlink_handle(function), flavour, int(target[2:]))
+    found = [port for port in read.ports(cards.ask) if (port.device, port.flavour, port.number) == meant]
+    return min(found, key=lambda port: port.external, default=None)
 
 
 def _binding(data: NicVfBinding, snapshot: Path, timeout_s: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.drivers.common.picture import Picture
-from tests.drivers.common.rules import bitten, denied, rules, seen
+from tests.drivers.common.rules import bitten, denied, known, seen
 from tests.drivers.common.transaction import Applied, Scene
 
 
@@ -54,7 +54,7 @@ def hold(family: Family, folder: Path, begin: Any, wishes: list[Any], account: A
             assert record["restored"], record
             found = before.differences(family.picture(scene.machine))
             assert not found, f"not as before: {found}"
-    strange = set(bites) - set(rules(family.model))
+    strange = set(bites) - set(known(family.model))
     assert not strange, f"not in the list of {family.model}: {strange}"
 
 

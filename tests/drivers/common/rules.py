@@ -45,6 +45,15 @@ def rules(model: str) -> dict[str, Rule]:
     return found
 
 
+#: A model that is made of another has its rules too.
+MADE_OF = {"bluefield": ("mlx5",)}
+
+
+def known(model: str) -> dict[str, Rule]:
+    """All rules that may bite on a machine of a model."""
+    return {rule: one for name in (*MADE_OF.get(model, ()), model) for rule, one in rules(name).items()}
+
+
 @cache
 def listed() -> frozenset[str]:
     """The ids of all rules of all models."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LEGACY, SWITCHDEV = "legacy", "switchdev"
 DRIVER = "mlx5_core"
+RUNTIME = ("flow_steering_mode", "esw_port_metadata")
+PCI_RESET, WARM_REBOOT = 3, 4
 DEFAULT_QUEUES, MOST_QUEUES = 16, 63
 RING = {"rx": 1024, "tx": 1024}
 LATE = {"vf-links-late", "representors-late", "sf-attach-late"}
@@ -80,6 +82,36 @@ class Function:
     def representors(self) -> list[NetDev]:
         targets: list[Target] = [*self.virtuals, *self.sfs.values()]
         return [one.representor for one in targets if one.representor is not None]
+
+    def controller_of(self, target: Target) -> int:
+        """Where what a port stands for lives: 0 is here."""
+        return 0
+
+    def port_name(self, device: NetDev) -> str:
+        """phys_port_name of one of its devices."""
+        if device.kind != REPRESENTOR:
+            return f"p{self.port}"
+        return f"pf{self.number}vf{device.vf}" if device.sf is None else f"pf{self.number}sf{device.sf}"
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """Those of devlink that it has."""
+        return RUNTIME
+
+    def more_ports(self) -> dict[int, dict[str, object]]:
+        """Ports of devlink beside the uplink's and those of VFs and SFs, by index."""
+        return {}
+
+    def check_manager(self) -> None:
+        """Whether it has a say over the e-switch."""
+
+    @property
+    def tells_virtual(self) -> bool:
+        """Whether ip shows what VFs are."""
+        return True
+
+    def check_virtual(self) -> None:
+        """Whether its network device has a say over what VFs are."""
 
     @property
     def flows(self) -> list[Filter]:
@@ -296,6 +328,8 @@ class Function:
     def set_param(self, name: str, value: str) -> None:
         """devlink dev param set, cmode runtime."""
         self.bound()
+        if name not in self.params:
+            raise ValueError(name)
         if name == "flow_steering_mode":
             if value not in ("dmfs", "smfs"):
                 words = 'mlx5_core: Bad parameter: supported values are ["dmfs", "smfs"]'
@@ -400,6 +434,11 @@ class Card:
     machine: Machine
     serial: str
     psid: str = "MT_0000000838"
+    about: tuple[str, str, str] = (
+        "ConnectX7",
+        "MCX75510AAS-NEA_Ax",
+        "NVIDIA ConnectX-7 adapter card; single-port OSFP",
+    )
     firmware: Firmware = field(default_factory=Firmware)
     functions: list[Function] = field(default_factory=list)
 
@@ -407,3 +446,34 @@ class Card:
         function = Function(self, bdf, len(self.functions), name, mac)
         self.functions.append(function)
         return function
+
+    # What its tools ask for
+
+    def may_set(self) -> None:
+        """Whether this host may set what the firmware starts with."""
+
+    def check_reset(self, level: int, sync: int | None) -> None:
+        """Whether the firmware lets itself be reset at this level. sync: who brings drivers down; None: the usual."""
+        firmware = self.firmware
+        if level not in firmware.levels:
+            words = f"-E- Reset-level '{level}' is not supported in the current state of this device"
+            raise Refused("reset-level", errno.EOPNOTSUPP, words)
+        if level == PCI_RESET and (firmware.sync if sync is None else sync) not in firmware.syncs:
+            words = "Synchronization by driver is not supported in the current state of this device"
+            words = words if sync is None else f"Requested reset sync '{sync}' is not supported"
+            raise Refused("reset-sync", errno.EOPNOTSUPP, f"-E- {words}")
+        if level == PCI_RESET and any(function.vfs for function in self.functions):
+            words = "-E- Can't reset the device while VFs are enabled, disable SR-IOV"
+            raise Refused("reset-with-vfs", errno.EBUSY, words)
+
+    def reset(self) -> None:
+        """Level 3: drivers down, the firmware starts, drivers up."""
+        bound = [function for function in self.functions if function.driver == DRIVER]
+        for function in bound:
+            function.end()
+        self.firmware.start()
+        for function in bound:
+            function.begin()
+
+    def at_reboot(self) -> None:
+        """Level 4: it is reset when its host is."""

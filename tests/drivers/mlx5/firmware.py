@@ -50,7 +50,7 @@ FACTORY = {"SRIOV_EN": "1", "NUM_OF_VFS": "16", "PER_PF_NUM_SF": "1", "PF_BAR2_E
 
 @dataclass
 class Firmware:
-    """The firmware of one card; every function sees the same settings. levels: of reset, that it offers."""
+    """The firmware of one card; every function sees the same settings. levels, syncs: of reset, that it offers."""
 
     current: dict[str, str] = field(
         default_factory=lambda: {name: FACTORY.get(name, kind.default) for name, kind in KINDS.items()}
@@ -58,8 +58,10 @@ class Firmware:
     next: dict[str, str] = field(default_factory=dict)
     version: str = "28.39.1002"
     levels: tuple[int, ...] = (4,)
+    syncs: tuple[int, ...] = (0,)
     locked: bool = False  # the kernel is in lockdown
     resetting: bool = False
+    kinds: dict[str, Kind] = field(default_factory=lambda: KINDS)
 
     def __post_init__(self) -> None:
         self.next = {**self.current, **self.next}
@@ -68,9 +70,9 @@ class Firmware:
         """mlxconfig set: for the next start."""
         if self.locked:
             raise Refused("nv-lockdown", errno.EPERM, "-E- Failed to open device: Operation not permitted")
-        if name not in KINDS:
+        if name not in self.kinds:
             raise Refused("nv-unknown", errno.EINVAL, f"-E- The Device doesn't support {name} parameter")
-        number = KINDS[name].number(text)
+        number = self.kinds[name].number(text)
         if number is None:
             raise Refused("nv-value", errno.EINVAL, f"-E- Failed to set parameter {name}: Invalid value {text}")
         if number != self.current[name]:
@@ -81,6 +83,11 @@ class Firmware:
         """It starts: what was next is now."""
         self.current = dict(self.next)
         self.resetting = False
+
+    @property
+    def sync(self) -> int:
+        """Who brings drivers down for a reset, unless somebody says another."""
+        return 0
 
     @property
     def total_vfs(self) -> int:

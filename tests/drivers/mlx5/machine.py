@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -39,6 +40,7 @@ class Machine(Host):
     switchdev_built: bool = True
     sf_eth: bool = True  # whether SFs come with a network device
     cards: list[Card] = field(default_factory=list)
+    on_leave: Callable[[], None] | None = None  # what goes down with it; may raise
 
     @property
     def functions(self) -> list[Function]:
@@ -76,6 +78,12 @@ class Machine(Host):
             if function.driver == DRIVER:
                 function.begin()
         self.settle()
+
+    def leave(self) -> None:
+        """Somebody runs `reboot`."""
+        if self.on_leave is not None:
+            self.on_leave()
+        self.boot()
 
     def programs(self) -> dict[str, Main]:
         from tests.drivers.common.programs import ethtool, others, tc

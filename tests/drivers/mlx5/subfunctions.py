@@ -175,13 +175,16 @@ def shown(function: Function) -> dict[str, Any]:
             "port": function.port,
             "splittable": False,
         }
+    for number, more in function.more_ports().items():
+        ports[f"{function.handle}/{number}"] = more
     for number, one in targets(function).items():
         assert one.representor is not None
         entry: dict[str, Any] = {"type": "eth", "netdev": one.representor.name}
         entry["flavour"] = "pcivf" if isinstance(one, Vf) else "pcisf"
-        entry |= {"controller": 0, "pfnum": function.number}
+        controller = function.controller_of(one)
+        entry |= {"controller": controller, "pfnum": function.number}
         entry["vfnum" if isinstance(one, Vf) else "sfnum"] = one.number
-        entry |= {"external": False, "splittable": False}
+        entry |= {"external": bool(controller), "splittable": False}
         entry["function"] = {"hw_addr": one.address}
         if isinstance(one, Sf):
             entry["function"]["state"] = "active" if one.active else "inactive"

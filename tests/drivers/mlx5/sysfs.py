@@ -42,6 +42,7 @@ class SysFs(sysfs.SysFs):
     """The tree of a host with mlx5."""
 
     machine: Machine
+    pf_id = PF_ID
 
     def _root(self) -> Tree:
         machine = self.machine
@@ -73,7 +74,7 @@ class SysFs(sysfs.SysFs):
     def _function(self, function: Function) -> Tree:
         entry: Tree = {
             "vendor": text_file(VENDOR),
-            "device": text_file(PF_ID),
+            "device": text_file(self.pf_id),
             "class": text_file("0x020000"),
             "vpd": File(vpd(function.card.serial)),
         }
@@ -124,9 +125,7 @@ class SysFs(sysfs.SysFs):
         entry["operstate"] = text_file("up" if device.up else "down")
         function = self.machine.function_of(device)
         if function is not None:
-            port = f"p{function.port}"
-            if device.kind == REPRESENTOR:
-                port = f"pf{function.number}vf{device.vf}" if device.sf is None else f"pf{function.number}sf{device.sf}"
+            port = function.port_name(device)
             if device.kind != UPLINK or function.mode == SWITCHDEV:
                 entry["phys_switch_id"] = text_file("".join(reversed(function.card.serial.encode().hex()[:16])))
             entry["phys_port_name"] = text_file(port)

@@ -175,6 +175,16 @@ def _(root: Path) -> None:
     refused(host, f"mlxfwreset -d {PF0} -y -l 3 reset", "is not supported", 1)
 
 
+@sets_off("reset-sync")
+def _(root: Path) -> None:
+    host = build.machine(root)
+    first(host)[0].firmware.levels = (3, 4)
+    sync = next(line for line in run(host, f"mlxfwreset -d {PF0} q").out.splitlines() if "Driver is the owner" in line)
+    assert sync.split("-")[-1].strip() == "Not supported"
+    refused(host, f"mlxfwreset -d {PF0} -y -l 3 --sync 1 reset", "Requested reset sync '1' is not supported", 1)
+    good(host, f"mlxfwreset -d {PF0} -y -l 3 --sync 0 reset")
+
+
 @sets_off("boot-wipes")
 def _(root: Path) -> None:
     host = switchdev(root, vfs=2)

@@ -97,6 +97,7 @@ def _function(
     driven = vf_drivers(sysfs, one.function)
     mode = switch.mode if switch.mode in ("legacy", "switchdev") else None
     part = None
+    outside = _outside(_by_number(told.ports, handle, "pcivf", external=True), told) if bound and not vfs else {}
     if bound:
         params = _params(run, told, handle)
         autoprobe = sysfs.read(f"{place}/sriov_drivers_autoprobe")
@@ -107,7 +108,7 @@ def _function(
             "encap": switch.encap if switch.encap in ENCAP_MODES else None,
             "autoprobe": None if autoprobe not in ("0", "1") else autoprobe == "1",
             "params": {name: params[name]["runtime"] for name in RUNTIME_PARAMS if "runtime" in params.get(name, {})},
-            "vfs": _vfs(vfs, driven, mode, _by_number(told.ports, handle, "pcivf"), told, links),
+            "vfs": _vfs(vfs, driven, mode, _by_number(told.ports, handle, "pcivf"), told, links) or outside,
             "sfs": _sfs(_by_number(told.ports, handle, "pcisf"), told),
             "nv": {key: {"next": settings[key].next, "current": settings[key].current} for key in settings},
         }
@@ -116,7 +117,7 @@ def _function(
         "driver": one.driver,
         "device": device,
         "eswitch": mode,
-        "vfs": vfs,
+        "vfs": vfs or len(outside),
         "ntuple": ntuple_table(run, device, can) if device else None,
         "flower": flower_table(run, device, can.get("hw-tc-offload", ""), symbols) if device else None,
         "mlx5": part,
@@ -154,12 +155,14 @@ def _vfs_max(sysfs: Sysfs, function: str) -> int:
     return number(told) if told is not None else _SIMULATED_VFS
 
 
-def _by_number(ports: Sequence[devlink.Port], handle: str, flavour: str) -> dict[int, devlink.Port]:
-    """The ports of one kind that stand for what this host has itself."""
+def _by_number(
+    ports: Sequence[devlink.Port], handle: str, flavour: str, external: bool = False
+) -> dict[int, devlink.Port]:
+    """The ports of one kind that stand for what this host has itself, or the host behind the card."""
     return {
         port.number: port
         for port in ports
-        if port.device == handle and port.flavour == flavour and port.number is not None and not port.external
+        if port.device == handle and port.flavour == flavour and port.number is not None and port.external is external
     }
 
 
@@ -198,6 +201,18 @@ def _vfs(
             "tx_share": share,
             "driver": driven.get(str(vf)),
         }
+    return found
+
+
+def _outside(ports: Mapping[int, devlink.Port], told: _Told) -> dict[str, Any]:
+    """VFs of the host that carries a card with an own system: who drives them is not seen from here."""
+    found: dict[str, Any] = {}
+    for vf in range(len(ports)):
+        if vf not in ports:
+            break  # they come one by one
+        rate = told.rates.get(ports[vf].handle, devlink.Rate("leaf"))
+        limits = {"tx_max": rate.tx_max, "tx_share": rate.tx_share}
+        found[str(vf)] = {"address": _address(ports[vf].hw_addr), **limits, "driver": None}
     return found
 
 

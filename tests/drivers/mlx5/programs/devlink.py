@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.drivers.mlx5.machine import Machine
 
 UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "bps": 8, "kbps": 8 * 10**3, "mbps": 8 * 10**6, "": 8}
-RUNTIME = ("flow_steering_mode", "esw_port_metadata")
 
 
 def main(machine: Machine, words: list[str], stdin: str) -> Done:
@@ -87,6 +86,7 @@ def _port(machine: Machine, name: str) -> tuple[Function, int]:
 def _eswitch(machine: Machine, rest: list[str]) -> Done:
     if rest[0] == "show":
         one = _named(machine, rest[1])
+        one.check_manager()
         shown = {"mode": one.mode}
         if machine.switchdev_built:
             shown |= {"inline-mode": one.inline, "encap-mode": one.encap}
@@ -128,12 +128,12 @@ def _param(machine: Machine, rest: list[str]) -> Done:
         for one in _those(machine, rest[1:2]):
             found[one.handle] = [
                 {"name": name, "type": "driver-specific", "values": [{"cmode": "runtime", "value": _value(one, name)}]}
-                for name in RUNTIME
+                for name in one.params
                 if wanted in (None, name)
             ]
         return _show({"param": found})
     values = dict(zip(rest[2::2], rest[3::2], strict=True))
-    if values["name"] not in RUNTIME or values["cmode"] != "runtime":
+    if values["name"] not in _named(machine, rest[1]).params or values["cmode"] != "runtime":
         return Done(1, "", "kernel answers: Invalid argument\n")
     _named(machine, rest[1]).set_param(values["name"], values["value"])
     return Done(0)

@@ -3,30 +3,43 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
 from tests.drivers.common.machine import Done
 from tests.drivers.common.rules import Refused
 from tests.drivers.mlx5.card import Card
-from tests.drivers.mlx5.firmware import KINDS
+from tests.drivers.mlx5.firmware import Firmware
 
+PCI, WARM = 3, 4
 HEAD = """
 Device #1:
 ----------
 
-Device type:        ConnectX7
-Name:               MCX75510AAS-NEA_Ax
-Description:        NVIDIA ConnectX-7 adapter card; single-port OSFP
+Device type:        {type}
+Name:               {name}
+Description:        {description}
 Device:             {device}
 
 """
 LEVELS = {
     0: 'Driver, PCI link, network link will remain up ("live-Patch")',
+    1: 'Only ARM side will not remain up ("Immediate reset").',
     3: "Driver restart and PCI reset",
     4: "Warm Reboot",
-    5: "Cold Reboot",
 }
+TYPES = {
+    0: "Full chip reset",
+    1: "Phy-less reset (keep network port active during reset)",
+    2: "NIC only reset (for SoC devices)",
+    3: "ARM only reset",
+    4: "ARM OS shut down",
+}
+SYNCS = {0: "Tool is the owner", 1: "Driver is the owner"}
+
+
+def _head(card: Card, device: str) -> str:
+    kind, name, description = card.about
+    return HEAD.format(type=kind, name=name, description=description, device=device)
 
 
 def _card(machine: Any, words: list[str]) -> tuple[Card | None, str, list[str]]:
@@ -44,31 +57,33 @@ def config(machine: Any, words: list[str], stdin: str) -> Done:
         return Done(3, "", f"-E- Failed to open the device: {name}\n")
     verb, keys = rest[:1], rest[1:]
     if verb in (["q"], ["query"]):
-        unknown = [key for key in keys if key not in KINDS]
+        kinds = card.firmware.kinds
+        unknown = [key for key in keys if key not in kinds]
         if unknown:
-            return Done(3, HEAD.format(device=name), f"-E- The Device doesn't support {unknown[0]} parameter\n")
-        return Done(0, _table(card, name, keys or list(KINDS), "-e" in words))
+            return Done(3, _head(card, name), f"-E- The Device doesn't support {unknown[0]} parameter\n")
+        return Done(0, _table(card, name, keys or list(kinds), "-e" in words))
     if verb not in (["s"], ["set"]) or not keys or "-y" not in words:
         return Done(1, "", "-E- Invalid command\n")
     kept = dict(card.firmware.next)
     try:
+        card.may_set()
         for word in keys:
             key, _, value = word.partition("=")
             card.firmware.set(key, value)
     except Refused as refused:
         card.firmware.next = kept  # all or nothing
-        return Done(3, HEAD.format(device=name), f"{refused.words}\n")
+        return Done(3, _head(card, name), f"{refused.words}\n")
     text = "\n Apply new Configuration? (y/n) [n] : y\nApplying... Done!\n"
     text += "-I- Please reboot machine to load new configurations.\n"
-    return Done(0, HEAD.format(device=name) + text)
+    return Done(0, _head(card, name) + text)
 
 
 def _table(card: Card, name: str, keys: list[str], whole: bool) -> str:
     columns = ("Default", "Current", "Next Boot") if whole else ("Next Boot",)
-    text = HEAD.format(device=name) + f"{'Configurations:':<48}" + "".join(f"{column:<20}" for column in columns) + "\n"
+    text = _head(card, name) + f"{'Configurations:':<48}" + "".join(f"{column:<20}" for column in columns) + "\n"
     changed = False
     for key in keys:
-        kind = KINDS[key]
+        kind = card.firmware.kinds[key]
         values = [kind.default, card.firmware.current[key], card.firmware.next[key]]
         star = "*" if whole and len(set(values)) > 1 else " "
         changed = changed or star == "*"
@@ -80,40 +95,43 @@ def _table(card: Card, name: str, keys: list[str], whole: bool) -> str:
 
 
 def reset(machine: Any, words: list[str], stdin: str) -> Done:
-    """mlxfwreset -d X q; mlxfwreset -d X -y -l N reset."""
-    level = int(words[words.index("-l") + 1]) if "-l" in words[:-1] else None
-    card, name, rest = _card(machine, [word for at, word in enumerate(words) if at == 0 or words[at - 1] != "-l"])
+    """mlxfwreset -d X q; mlxfwreset -d X -y [-l N] [--sync N] reset."""
+    level, sync = _option(words, "-l", "--level"), _option(words, "--sync")
+    plain = [word for at, word in enumerate(words) if at == 0 or words[at - 1] not in ("-l", "--level", "--sync")]
+    card, name, rest = _card(machine, plain)
     if card is None:
         return Done(1, "", f"-E- Failed to open the device: {name}\n")
-    firmware = card.firmware
     if rest in (["q"], ["query"]):
-        lines = [
-            f"{number}: {text:<62}-{'Supported' if number in firmware.levels else 'Not Supported'}"
-            for number, text in LEVELS.items()
-        ]
-        return Done(
-            0,
-            "Reset-levels:\n"
-            + "\n".join(lines)
-            + "\n\nReset-types (relevant only for reset-levels 3,4):\n0: Full chip reset -Supported\n",
-        )
-    if rest not in (["r"], ["reset"]):
+        return Done(0, query(card.firmware))
+    if rest not in (["r"], ["reset"]) or not {"-y", "--yes"} & set(words):
         return Done(1, "", "-E- Invalid command\n")
+    level = min(card.firmware.levels) if level is None else level
     try:
-        if level is not None and level not in firmware.levels:
-            words_ = f"-E- Requested reset level ({level}) is not supported"
-            raise Refused("reset-level", errno.EOPNOTSUPP, words_)
-        if any(function.vfs for function in card.functions):
-            raise Refused(
-                "reset-with-vfs", errno.EBUSY, "-E- Can't reset the device while VFs are enabled, disable SR-IOV"
-            )
+        card.check_reset(level, sync)
     except Refused as refused:
         return Done(1, "", f"{refused.words}\n")
-    if (level or min(firmware.levels)) == 3:
-        for function in card.functions:
-            function.end()
-        firmware.start()
-        for function in card.functions:
-            function.begin()
-        return Done(0, "-I- Sending Reset Command To Fw             -Done\n-I- FW was loaded successfully.\n")
-    return Done(0, "-I- Sending Reset Command To Fw             -Done\n-I- A reboot is required.\n")
+    head = f"The reset level for device, {name} is:\n\n{level}: {LEVELS[level]}\n"
+    if level == PCI:
+        card.reset()
+        return Done(0, f"{head}-I- Sending Reset Command To Fw             -Done\n-I- FW was loaded successfully.\n")
+    card.at_reboot()
+    machine.leave()
+    return Done(0, f"{head}-I- Sending reboot command to machine       -Done\n")
+
+
+def _option(words: list[str], *names: str) -> int | None:
+    return next((int(words[at + 1]) for at, word in enumerate(words[:-1]) if word in names), None)
+
+
+def query(firmware: Firmware) -> str:
+    """What the firmware offers, as the tool prints it."""
+    first = min(firmware.levels, default=None)
+    text = "Reset-levels:\n" + "".join(_offer(at, LEVELS[at], firmware.levels, first) for at in LEVELS)
+    text += "\nReset-types (relevant only for reset-levels 1,3,4):\n"
+    text += "".join(_offer(at, TYPES[at], (0,), 0) for at in TYPES)
+    text += "\nReset-sync (relevant only for reset-level 3):\n"
+    return text + "".join(_offer(at, SYNCS[at], firmware.syncs, firmware.sync, "Not supported") for at in SYNCS)
+
+
+def _offer(at: int, words: str, offered: tuple[int, ...], default: int | None, none: str = "Not Supported") -> str:
+    return f"{at}: {words:<62}-{'Supported' if at in offered else none:<14}{'(default)' if at == default else ''}\n"

@@ -43,6 +43,7 @@ def _change(function: Function, words: list[str]) -> None:
         raise Refused("vf-address-by-netdev", 95)
     if int(words[0]) >= function.vfs:
         raise Refused("port-missing", 22)
+    function.check_virtual()
     target: Target = function.virtuals[int(words[0])]
     values = dict(zip(words[1::2], words[2::2], strict=True))
     for word, value in values.items():
@@ -58,7 +59,7 @@ def shown(machine: Any, device: NetDev) -> dict[str, Any]:
     flags = ["BROADCAST", "MULTICAST", *(["UP", "LOWER_UP"] if device.up else [])]
     link: dict[str, Any] = {"ifname": device.name, "flags": flags, "mtu": device.mtu, "address": device.mac}
     function: Function | None = machine.function_of(device)
-    if function is not None and device.kind == UPLINK and function.virtuals:
+    if function is not None and device.kind == UPLINK and function.virtuals and function.tells_virtual:
         link["vfinfo_list"] = [
             {
                 "vf": vf.number,
