@@ -24,6 +24,8 @@ from tether_hw.nic.e810.model import E810Nic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tether_hw.fleet.cards import Card
+
 M = TypeVar("M", bound=BaseModel)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
@@ -48,6 +50,7 @@ class Inventory:
     operators: tuple[str, ...] = ()
     operator: str | None = None
     operator_passphrase: str | None = None
+    cards: Mapping[str, Card] = field(default_factory=dict)
     packages_at: Mapping[tuple[str, str, str], source.Place] = field(default_factory=dict)
 
     def ddp_place(self, host: str, nic: str, name: str) -> str:
@@ -136,6 +139,7 @@ class Loader:
             operators=tuple(top.operators),
             operator=top.operator,
             operator_passphrase=top.operator_passphrase,
+            cards=top.cards,
             packages_at={
                 (name, nic, part): self.place("hosts", name, "nics", nic, "ddp", part)
                 for name, host in hosts.items()

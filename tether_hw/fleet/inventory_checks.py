@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tether_hw.fleet.cards import check_cards
 from tether_hw.fleet.contact_checks import check_contact
 from tether_hw.fleet.explain import nearest
 from tether_hw.fleet.inventory_cx7 import check_cx7
@@ -39,6 +40,7 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
     for link in inventory.links:
         _link(inventory, loader, link)
         check_contact(loader, link, inventory.links[link])
+    check_cards(loader, inventory.cards, {*inventory.hosts, *loader.host_trees})
     _lane_addresses(inventory, loader)
     _noise(inventory, loader)
     _operators(inventory, loader)

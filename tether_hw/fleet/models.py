@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from tether_hw.fleet.cards import Card
 from tether_hw.nic.cx7.model import Cx7Nic
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.generic.model import GenericNic
@@ -226,6 +227,9 @@ class Top(Model):
     jumps: dict[PlainName, Access] = Field(default_factory=dict, description="machines that sessions go through")
     hosts: dict[PlainName, Host] = Field(default_factory=dict)
     links: dict[PlainName, Link] = Field(default_factory=dict)
+    cards: dict[PlainName, Card] = Field(
+        default_factory=dict, description="cards with two places to log in: the Arm on the card, and the host"
+    )
     apply: Apply = Apply()
     drift: Drift = Drift()
     operators: list[OperatorKey] = Field(
