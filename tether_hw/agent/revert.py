@@ -35,15 +35,20 @@ def lasting(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
     return tuple(condition for condition in conditions if not volatile(condition.path))
 
 
-def decide_step(step: Step, begun: bool, config: dict[str, Any], kept: bool, booted: bool = False) -> str:
-    """`decide` by the host's config as it is now; of a host that booted since, only by what outlives a boot."""
+def decide_step(
+    step: Step, begun: bool, config: dict[str, Any], kept: bool, booted: bool = False, undoing: bool = False
+) -> str:
+    """`decide` by the host's config as it is now; of a host that booted since, only by what outlives a boot.
+
+    `undoing`: taking it back was begun before and cut off, so that what is half done is half undone, by nobody else.
+    """
     changed = {change.path for change in step.effect}
     # What a step touches on its way counts until the run is kept; afterwards others may have set it.
     before = [condition for condition in step.pre if not kept or condition.path in changed]
     after = [condition for condition in step.post if not kept or condition.path in changed]
     if booted:
         lasts = lasting(after)
-        return decide(begun and bool(lasts), holds(config, lasting(before)), holds(config, lasts), kept)
+        return decide(begun and bool(lasts), holds(config, lasting(before)), holds(config, lasts), kept and not undoing)
     # An engine that was stopped, by a reboot or by hand, is still the service that we set up.
     post = holds(config, [condition for condition in after if condition.path != _SERVICE])
-    return decide(begun, holds(config, before), post, kept)
+    return decide(begun, holds(config, before), post, kept and not undoing)

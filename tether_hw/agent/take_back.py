@@ -26,6 +26,7 @@ from tether_hw.plan.undo import undo_order
 if TYPE_CHECKING:
     from tether_hw.agent.host import Host
     from tether_hw.agent.run import Run
+    from tether_hw.plan.step import Step
     from tether_hw.plan.undo import UndoStep
 
 _GRACE_S = 1.0  # what a step that is running gets to end when a revert has been decided
@@ -187,8 +188,15 @@ def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> N
     begun = run.journal.last("step", BEGIN, step=step.id) is not None
     if step.kind == HostReboot.kind:
         return  # when everything is undone, and only where something of it waits for a boot
-    verdict = revert.decide_step(step, begun, read_config(host, staged), kept, host.booting)
+    config = read_config(host, staged)
+    last = _last_word(run, step.id)
+    undoing = last in (BEGIN, FAILED)
+    verdict = revert.decide_step(step, begun, config, kept, host.booting, undoing)
     if verdict == revert.SKIP:
+        if begun and last != END:
+            run.journal.append("undo", END, step=step.id, found=True)
+        return
+    if last == END and _overtaken(run, staged, step, config, kept, host.booting):
         return
     if verdict == revert.FOREIGN:
         run.journal.append("undo", "left", step=step.id, message="changed by somebody else since")
@@ -202,6 +210,26 @@ def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> N
     carry.carry_out(data, host, snapshot.folder(run), float(step.timeout_s * staged.time_scale))
     wait_for(host, staged, revert.lasting(step.pre) if host.booting else step.pre)
     run.journal.append("undo", END, step=step.id)
+
+
+def _last_word(run: Run, step: str) -> str | None:
+    """What the journal says of the undo of a step: BEGIN, FAILED, END or "left"; None when it was not come to."""
+    found = [one["phase"] for one in run.journal.records() if (one["point"], one.get("step")) == ("undo", step)]
+    return found[-1] if found else None
+
+
+def _overtaken(run: Run, staged: Staged, step: Step, config: dict[str, Any], kept: bool, booted: bool) -> bool:
+    """Whether a step that was taken back is not to be seen so any more because earlier steps were taken back after it.
+
+    A taking back that was cut off must not put virtual functions back to what they were before they are gone.
+    """
+    changed = {change.path for change in step.effect}
+    conditions = [one for one in step.pre if not kept or one.path in changed]
+    missing = [one.path for one in (revert.lasting(conditions) if booted else conditions) if not one.holds(config)]
+    steps = staged.plan.steps
+    earlier = steps[: steps.index(step)]
+    since = {change.path for one in earlier if _last_word(run, one.id) is not None for change in one.effect}
+    return all(any(_overlap(path, other) for other in since) for path in missing)
 
 
 def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:

@@ -49,6 +49,17 @@ class Machine(Host):
         self.cards.append(made)
         return made
 
+    def boot(self) -> None:
+        """It starts again: what was set is gone, and every function is probed anew."""
+        self.settle()
+        for function in self.functions:
+            if function.driver is not None:
+                function.unbind()
+        self.boots += 1
+        self.module = True
+        for function in self.functions:
+            function.bind()
+
     def programs(self) -> dict[str, Main]:
         from tests.drivers.common.programs import ethtool, others, tc
         from tests.drivers.ice.programs import devlink
