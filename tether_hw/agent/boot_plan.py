@@ -105,15 +105,17 @@ def carry_out(host: Host) -> None:
     done: list[Step] = []
     why: Optional[str] = None
     left: list[str] = []
+    place = snapshot.folder(host.run(staged.run))
     try:
         await_devices(host, staged)
+        place = snapshot.at_boot(host.run(staged.run), read_config(host, staged))
         for step in staged.plan.steps:
             if not holds(read_config(host, staged), step.post):
                 done.append(step)
-                _step(host, staged, step)
+                _step(host, staged, step, place)
     except Exception as error:  # noqa: BLE001 - whatever it is, the host must come up
         why = _words(error)
-        left = _take_back(host, staged, done)
+        left = _take_back(host, staged, done, place)
     record = {
         "run": staged.run,
         "boot": boot_id(),
@@ -126,14 +128,13 @@ def carry_out(host: Host) -> None:
     durable.write_json(Path(host.paths.boot_result), record)
 
 
-def _step(host: Host, staged: Staged, step: Step) -> None:
+def _step(host: Host, staged: Staged, step: Step, place: Path) -> None:
     config = read_config(host, staged)
     if not holds(config, step.pre):
         raise AgentError("%s: the host is not as this step needs it" % step.id)
     try:
         data = parse_data(step.kind, step.data, step.id)
-        folder = snapshot.folder(host.run(staged.run))
-        carry.carry_out(data, host, folder, float(step.timeout_s * staged.time_scale))
+        carry.carry_out(data, host, place, float(step.timeout_s * staged.time_scale))
         wait_for(host, staged, in_time(host, step.post))
     except AgentError as error:
         raise AgentError("%s: %s" % (step.id, error.message)) from None
@@ -146,14 +147,14 @@ def in_time(host: Host, conditions: tuple[Condition, ...]) -> tuple[Condition, .
     return tuple(condition for condition in conditions if condition.path != _SERVICE)
 
 
-def _take_back(host: Host, staged: Staged, done: list[Step]) -> list[str]:
+def _take_back(host: Host, staged: Staged, done: list[Step], place: Path) -> list[str]:
     """Undo the steps that were begun; says what could not be."""
     left = []
     for undo in undo_order(done):
         try:
             if undo.data is not None and not holds(read_config(host, staged), undo.step.pre):
                 timeout_s = float(undo.step.timeout_s * staged.time_scale)
-                carry.carry_out(undo.data, host, snapshot.folder(host.run(staged.run)), timeout_s)
+                carry.carry_out(undo.data, host, place, timeout_s)
                 wait_for(host, staged, in_time(host, undo.step.pre))
         except Exception as error:  # noqa: BLE001 - the others are taken back all the same
             left.append("%s: %s" % (undo.step.id, _words(error)))

@@ -19,6 +19,7 @@ from tether_hw.agent import (
     verify,
 )
 from tether_hw.agent.errors import AgentError, Refused
+from tether_hw.agent.host import Host
 from tether_hw.agent.journal import BEGIN, END, FAILED
 from tether_hw.agent.process import ProcessId, boottime_ns, detach, this_process
 from tether_hw.agent.readback import check_facts, read_config, wait_for
@@ -31,7 +32,6 @@ from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.registry import parse_data
 
 if TYPE_CHECKING:
-    from tether_hw.agent.host import Host
     from tether_hw.agent.run import Run
     from tether_hw.plan.step import Step
 
@@ -66,7 +66,8 @@ def go_on(host: Host, run: Run, staged: Staged) -> None:
     """After a boot that the run asked for, once the boot check is over: the executor again."""
     if service.manager(host.paths) != service.SYSTEMD:
         run.journal.append("continue", BEGIN)
-        run.remember(EXECUTOR, detach("tether-executor", run.log, lambda: _carry_out(host, run, staged)))
+        after = Host(host.paths)  # no boot check any more: what fails from here on is undone as ever
+        run.remember(EXECUTOR, detach("tether-executor", run.log, lambda: _carry_out(after, run, staged)))
         return
     name = "tether-executor-%s-%d" % (run.name, reboot.begun(run))
     argv = ["systemd-run", "--quiet", "--collect", "--no-block", "--unit=" + name, "--property=After=network.target"]
@@ -107,6 +108,8 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
         run.journal.append("snapshot", BEGIN)
         snapshot.take(run, host.paths, config, staged.plan.steps)
         run.journal.append("snapshot", END)
+    elif any(reboot.seen(run, step.id) for step in staged.plan.steps):
+        snapshot.after_boot(run, config)
     boot_hook.ensure(host)
     run.journal.append("arm", BEGIN)
     deadline_ns = deadman.arm(run, staged.window_s())

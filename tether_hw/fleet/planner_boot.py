@@ -9,7 +9,7 @@ from typing import Any
 
 from tether_hw.fleet.draft import HostDraft
 from tether_hw.plan.canonical import digest
-from tether_hw.plan.cold import cold
+from tether_hw.plan.cold import cold, wiped
 from tether_hw.plan.difference_words import not_as_planned
 from tether_hw.plan.effects import fold, look_up
 from tether_hw.plan.facts import Facts, differences
@@ -31,6 +31,8 @@ def make_steps(name: str, steps: Iterable[tuple[str | None, StepData]], draft: H
     boots = [number for number, (_nic, data) in enumerate(ordered) if isinstance(data, HostReboot)]
     if not boots:
         return _made(name, ordered, draft.facts.config, draft, 1)
+    for place in _not_ours(draft.facts):
+        draft.refusals.append(f"{place}, which nobody of ours set, is gone after the boot that is needed: take it away")
     head = _made(name, ordered[: boots[-1] + 1], draft.facts.config, draft, 1)
     after = HostDraft(_afterwards(draft.facts, head), draft.paths)
     rest = in_order(again(after))
@@ -42,9 +44,37 @@ def make_steps(name: str, steps: Iterable[tuple[str | None, StepData]], draft: H
     return head + _made(name, rest, after.facts.config, draft, len(head) + 1)
 
 
+def _not_ours(facts: Facts) -> list[str]:
+    """What a boot takes away that no plan of ours put there: taking this run back could not bring it back."""
+    owned = {tuple(entry["path"]): entry for entry in facts.status["owned"]}
+    found = []
+    for path, after in wiped(facts.config).items():
+        if path[0] != "functions" or "nv" in path or path[2:] in (("mlx5", "vfs"), ("flower", "hook")):
+            continue
+        now = look_up(facts.config, path)
+        place = next((path[:length] for length in range(len(path), 1, -1) if path[:length] in owned), None)
+        before, ours = after, after
+        if place is not None:
+            before, ours = (look_up({"": owned[place][name]}, ("", *path[len(place) :])) for name in ("before", "set"))
+        if isinstance(now, dict):
+            kept = before if isinstance(before, dict) else {}
+            words = f"{len(now)} of {path[-2]}" if path[-1] == "rules" else f"{path[-1]} {', '.join(sorted(now))}"
+            foreign = place is None or any(now.get(key) == kept[key] for key in kept) or now != ours
+        else:
+            words = f"{path[-1]} {now}"
+            foreign = place is None or now != ours or ours == before
+        if foreign:
+            found.append(f"{path[1]}: {words}")
+    return sorted(found)
+
+
 def _made(name: str, ordered: Steps, config: dict[str, Any], draft: HostDraft, first: int) -> list[Step]:
     made: list[Step] = []
     for number, (nic, data) in enumerate(ordered, first):
+        if isinstance(data, HostReboot) and made:
+            # What the steps before it set, a boot sets back like all else that we set.
+            owned = merge(draft.facts.status["owned"], [change for step in made for change in step.effect])
+            data = HostReboot.planned(config, owned, data.reason, data.budget)
         step = make_step(data, config, draft.paths, number, name, nic)
         config = fold(config, step.effect)
         made.append(step)

@@ -40,6 +40,7 @@ class Family:
 def hold(family: Family, folder: Path, begin: Any, wishes: list[Any], account: Account) -> None:
     """Apply the wishes one over the other, then take them back, last first."""
     scene = Scene(family.build(folder, begin), folder)
+    boots: bool = getattr(begin, "boots", False)
     done: list[tuple[Picture, Applied]] = []
     with seen(bitten) as bites:
         for wish in wishes:
@@ -49,6 +50,8 @@ def hold(family: Family, folder: Path, begin: Any, wishes: list[Any], account: A
                 assert not before.differences(family.picture(scene.machine)), "a refused plan touched the host"
             else:
                 done.append((before, applied))
+                if boots:
+                    _boot(family, scene, wish, applied)
         for before, applied in reversed(done):
             record = scene.roll_back(applied)
             assert record["restored"], record
@@ -56,6 +59,14 @@ def hold(family: Family, folder: Path, begin: Any, wishes: list[Any], account: A
             assert not found, f"not as before: {found}"
     strange = set(bites) - set(known(family.model))
     assert not strange, f"not in the list of {family.model}: {strange}"
+
+
+def _boot(family: Family, scene: Scene, wish: Any, applied: Applied) -> None:
+    """A boot that nobody asked for: the boot plan makes the wish again."""
+    result = scene.boots()
+    assert result is None or result["ok"], result
+    boot = applied.staged.plan.boot
+    assert boot is None or not family.wrong(scene.machine, wish), family.wrong(scene.machine, wish)
 
 
 def _apply(family: Family, scene: Scene, wish: Any, account: Account) -> Applied | None:

@@ -7,12 +7,13 @@ import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from tests.drivers.common.machine import Host
 from tests.drivers.common.netdev import UPLINK
-from tether_hw.agent import command, sysfs
+from tether_hw.agent import command, process, sysfs
 from tether_hw.agent import machine as about
 from tether_hw.agent.errors import AgentError
 from tether_hw.nic.generic import ethtool, netlink
@@ -50,6 +51,29 @@ class ModelSysfs(sysfs.Sysfs):
             self.model.write(path, text)
         except OSError as error:
             raise AgentError(f"{text} to {path}: {error.strerror}") from None
+
+
+def boot_id(machine: Host) -> str:
+    """Another one after each boot."""
+    return f"00000000-0000-4000-8000-{machine.boots:012d}"
+
+
+class _Proc:
+    """/proc, where boots are the machine's."""
+
+    def __init__(self, machine: Host) -> None:
+        self.machine = machine
+
+    def __truediv__(self, path: str) -> Any:
+        return _BootId(self.machine) if path.endswith("boot_id") else Path("/proc") / path
+
+
+class _BootId:
+    def __init__(self, machine: Host) -> None:
+        self.machine = machine
+
+    def read_text(self) -> str:
+        return boot_id(self.machine) + "\n"
 
 
 def links(machine: Host) -> list[netlink.Link]:
@@ -104,7 +128,6 @@ def behind(machine: Host, ran: list[tuple[str, ...]] | None = None) -> Iterator[
         return f"/usr/sbin/{name}" if name in machine.tools else None
 
     model = ModelSysfs(machine)
-    boot = f"00000000-0000-4000-8000-{machine.boots:012d}"
     with (
         patch.object(command, "execute", execute),
         patch.object(sysfs, "SYSFS", model),
@@ -113,7 +136,8 @@ def behind(machine: Host, ran: list[tuple[str, ...]] | None = None) -> Iterator[
         patch.object(ethtool, "filter_locations", lambda name: locations(machine, name)),
         patch.object(platform, "release", lambda: machine.release),
         patch.object(about, "_config", lambda release: machine.config()),
-        patch.object(about, "boot_id", lambda: boot),
+        patch.object(about, "boot_id", lambda: boot_id(machine)),
+        patch.object(process, "PROC", _Proc(machine)),
         patch.object(shutil, "which", which),
     ):
         yield

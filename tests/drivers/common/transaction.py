@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +20,10 @@ import yaml
 from tests.drivers.common.standin import behind
 from tests.support import fleet_facts
 from tests.support.cases import key_of
-from tether_hw.agent import close, deadman, execute, readback, stage, take_back, waiting
+from tether_hw.agent import boot, boot_plan, close, deadman, execute, readback, reboot, stage, take_back, waiting
 from tether_hw.agent import facts as agent_facts
 from tether_hw.agent.host import Host
-from tether_hw.agent.process import this_process
+from tether_hw.agent.process import ProcessId, this_process
 from tether_hw.agent.run import CONFIRMED, Run
 from tether_hw.agent.staged import Staged
 from tether_hw.fleet import packages
@@ -32,6 +32,22 @@ from tether_hw.fleet.planner import make_plan
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.paths import HostPaths
 from tether_hw.plan.plan import Plan
+
+
+class Down(BaseException):
+    """The machine is on its way through a boot, and the process gone."""
+
+
+def leave(host: Host, within_s: float, enough: object) -> None:
+    """agent.reboot.leave of a machine of the model."""
+    raise Down
+
+
+def at_once(name: str, log: Path, body: Callable[[], None]) -> ProcessId:
+    """What is detached after a boot runs here."""
+    body()
+    return this_process()
+
 
 NAME = "a"
 SCALE = 0.05  # deadlines are for silicon; the model answers at once, or after a number of looks
@@ -63,6 +79,8 @@ class Scene:
             patch.object(waiting, "_PAUSE_S", 0.001),
             patch.object(readback, "_SETTLE_S", self.settle_s / self.scale),
             patch.object(os, "fsync", lambda _: None),
+            patch.object(reboot, "leave", leave),
+            patch.object(execute, "detach", at_once),
         ):
             yield
 
@@ -115,7 +133,7 @@ class Scene:
         with self._agent():
             stage.stage(self.host, staged.to_dict())
             run = self.host.run(staged.run)
-            execute._carry_out(self.host, run, staged)
+            self._through(lambda: execute._carry_out(self.host, run, staged))
             if run.outcome() is None:
                 assert run.decide(CONFIRMED, "tests")
                 close.finish(self.host, run, staged)
@@ -128,11 +146,36 @@ class Scene:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
 
+    def _take_back(self, applied: Applied) -> None:
+        with applied.run.acting(1.0):
+            take_back.take_back(self.host, applied.run, applied.staged, "asked")
+
+    def _through(self, act: Callable[[], object]) -> None:
+        """Do it, and whatever its boots go on with."""
+        while True:
+            try:
+                act()
+                return
+            except Down:
+                self.machine.boot()
+                act = self._check
+
+    def _check(self) -> None:
+        boot.check(self.host)
+
+    def boots(self) -> dict[str, Any] | None:
+        """The machine boots, unasked; how its boot plan went."""
+        self.machine.boot()
+        with self._agent():
+            self._through(self._check)
+            return boot_plan.result(self.host)
+
     def roll_back(self, applied: Applied) -> dict[str, Any]:
         """Take a confirmed run back; the last word of the journal about it."""
         self.machine.settle()
-        with self._agent(), applied.run.acting(1.0):
-            take_back.take_back(self.host, applied.run, applied.staged, "asked")
+        with self._agent():
+            self.host.lock.take(applied.run.name, "tests", "rollback")
+            self._through(lambda: self._take_back(applied))
         record = applied.run.journal.last("revert", "end")
         assert record is not None
         return record

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ OLD, NEW = "6.1.0-56-amd64", "6.14.0-own"
 TETHER = 0x88B5
 QUEUE = "queue"
 SF = 16  # where the addresses of SFs begin
+NV = (("NUM_OF_VFS", "8"),), (("NUM_OF_VFS", "3"), ("UCTX_EN", "0")), (("PF_TOTAL_SF", "4"),), (("NUM_OF_VFS", "16"),)
 Told = tuple[int | None, int | None, int | None]  # number of an address, Mbit/s at most, Mbit/s in any case
 
 
@@ -54,6 +55,7 @@ class Begin:
     sf_eth: bool = True
     late: int = 0
     ports: tuple[Start, Start] = (Start(), Start())
+    boots: bool = False  # whether it boots unasked, once a wish is kept
 
 
 @dataclass(frozen=True)
@@ -170,14 +172,22 @@ def starts(draw: st.DrawFn) -> Start:
 @st.composite
 def begins(draw: st.DrawFn) -> Begin:
     release = draw(st.sampled_from((OLD, OLD, NEW, NO_FLOWER)))
+    boots = draw(st.booleans())  # of a machine where somebody else left nothing that no boot keeps
+    ports = (draw(starts()), draw(starts()))
     return Begin(
         release=release,
         has_flower=release != NO_FLOWER,
         sf_built=release == NEW or draw(st.booleans()),
         sf_eth=draw(st.booleans()),
         late=draw(st.sampled_from((0, 0, 25, 60))),
-        ports=(draw(starts()), draw(starts())),
+        ports=(_kept(ports[0]), _kept(ports[1])) if boots else ports,
+        boots=boots,
     )
+
+
+def _kept(start: Start) -> Start:
+    """What of it outlives a boot."""
+    return replace(start, mode="legacy", vfs=0, told=None, sfs=(), flows=0, filters=0)
 
 
 @st.composite
@@ -214,6 +224,7 @@ def wants(draw: st.DrawFn) -> Want:
         mtu=draw(st.sampled_from((None, None, 3000))),
         ring=draw(st.sampled_from((None, None, (2048, 512)))),
         rules=tuple(rules),
+        nv=draw(st.sampled_from(((), (), (), *NV))),
     )
 
 
@@ -241,7 +252,27 @@ def worked_on(machine: Machine, begin: Begin) -> Machine:
     for function, start in zip(machine.functions, begin.ports, strict=True):
         _work_on(machine, function, start)
     machine.late = begin.late
+    machine.at_boot = lambda: _as_ever(machine, begin)
     return machine
+
+
+def _as_ever(machine: Machine, begin: Begin) -> None:
+    """What somebody's scripts set at every boot: modes, VFs and rules are not among it."""
+    for function, start in zip(machine.functions, begin.ports, strict=True):
+        _set_up(function, start)
+
+
+def _set_up(function: Function, start: Start) -> None:
+    function.set_param("flow_steering_mode", start.steering)
+    function.set_eswitch(None, None, start.encap)
+    _count(function, start)
+
+
+def _count(function: Function, start: Start) -> None:
+    if start.queues is not None:
+        function.set_queues(start.queues)
+    function.bound().mtu = start.mtu
+    function.table.switch(start.ntuple)
 
 
 def _work_on(machine: Machine, function: Function, start: Start) -> None:
@@ -259,10 +290,7 @@ def _work_on(machine: Machine, function: Function, start: Start) -> None:
         for number in start.sfs:
             subfunctions.add(function, {"flavour": "pcisf", "pfnum": str(function.number), "sfnum": str(number)}, False)
             subfunctions.set_state(function, function.sfs[number], active=True)
-    if start.queues is not None:
-        function.set_queues(start.queues)
-    device.mtu = start.mtu
-    function.table.switch(start.ntuple)
+    _count(function, start)
     for number in range(start.flows):
         line = f"ethtool -N {device.name} flow-type tcp4 dst-port {4000 + number} action 1 loc {number}"
         assert not machine.run(line.split()).err
@@ -329,8 +357,8 @@ def _unmet(function: Function, want: Want) -> list[str]:
         ("MTU", want.mtu, device.mtu),
         ("ring", want.ring, (device.ring["rx"], device.ring["tx"])),
     ]
-    current = function.card.firmware.current
-    pairs += [(key, value, current[key]) for key, value in want.nv]
+    firmware = function.card.firmware
+    pairs += [(key, value, firmware.current[firmware.place(key, function.port)]) for key, value in want.nv]
     wrong = [f"{name} is {now}, not {asked}" for name, asked, now in pairs if asked not in (None, now)]
     told: list[tuple[Target | None, Told, int]] = []
     if isinstance(want.vfs, tuple) and len(want.vfs) == function.vfs:

@@ -64,9 +64,15 @@ class Firmware:
     kinds: dict[str, Kind] = field(default_factory=lambda: KINDS)
 
     def __post_init__(self) -> None:
+        for name in [name for name in self.kinds if self.place(name, 1) != name]:
+            self.current.setdefault(self.place(name, 1), self.current[name])
         self.next = {**self.current, **self.next}
 
-    def set(self, name: str, text: str) -> None:
+    def place(self, name: str, port: int) -> str:
+        """Where a setting lies: those of PF_ each function has for itself."""
+        return f"{name}@{port}" if port and name.startswith("PF_") else name
+
+    def set(self, name: str, text: str, port: int = 0) -> None:
         """mlxconfig set: for the next start."""
         if self.locked:
             raise Refused("nv-lockdown", errno.EPERM, "-E- Failed to open device: Operation not permitted")
@@ -75,9 +81,10 @@ class Firmware:
         number = self.kinds[name].number(text)
         if number is None:
             raise Refused("nv-value", errno.EINVAL, f"-E- Failed to set parameter {name}: Invalid value {text}")
-        if number != self.current[name]:
+        place = self.place(name, port)
+        if number != self.current[place]:
             bite("nv-next-boot")
-        self.next[name] = number
+        self.next[place] = number
 
     def start(self) -> None:
         """It starts: what was next is now."""
@@ -93,6 +100,6 @@ class Firmware:
     def total_vfs(self) -> int:
         return int(self.current["NUM_OF_VFS"]) if self.current["SRIOV_EN"] == "1" else 0
 
-    @property
-    def total_sfs(self) -> int:
-        return int(self.current["PF_TOTAL_SF"]) if self.current["PER_PF_NUM_SF"] == "1" else 0
+    def total_sfs(self, port: int) -> int:
+        own = self.current[self.place("PF_TOTAL_SF", port)]
+        return int(own) if self.current["PER_PF_NUM_SF"] == "1" else 0

@@ -40,6 +40,7 @@ class Machine(Host):
     switchdev_built: bool = True
     sf_eth: bool = True  # whether SFs come with a network device
     cards: list[Card] = field(default_factory=list)
+    at_boot: Callable[[], None] = lambda: None  # what somebody else's scripts set at every boot
     on_leave: Callable[[], None] | None = None  # what goes down with it; may raise
 
     @property
@@ -78,6 +79,7 @@ class Machine(Host):
             if function.driver == DRIVER:
                 function.begin()
         self.settle()
+        self.at_boot()
 
     def leave(self) -> None:
         """Somebody runs `reboot`."""

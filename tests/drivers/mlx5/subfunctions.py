@@ -61,7 +61,7 @@ def add(function: Function, words: dict[str, str], with_index: bool) -> int:
     if number in function.sfs:
         text = "mlx5_core: SF already exist. Choose different sfnum"
         raise Refused("sf-exists", errno.EEXIST, text)
-    if len(function.sfs) >= function.card.firmware.total_sfs:
+    if len(function.sfs) >= function.card.firmware.total_sfs(function.port):
         raise Refused("sf-none-left", errno.ENOSPC)
     taken = {sf.index for sf in function.sfs.values()}
     eth = function.machine.sf_eth

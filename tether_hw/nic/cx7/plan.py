@@ -31,6 +31,7 @@ from tether_hw.plan.checks import Check
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts_mlx5 import is_plain
 from tether_hw.plan.kinds.base import StepData
+from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_queues import NicQueues
@@ -60,7 +61,9 @@ def plan_function(function: str, port: Port | None, scene: Scene) -> FunctionPla
     if tables is None:
         return plan
     ntuple, flower = tables
-    later = after(scene.config, [step for _, step in in_order([*plan.steps, *scene.others])])
+    # What comes behind a boot is planned again from what that leaves.
+    stay = [step for _, step in in_order([*plan.steps, *scene.others]) if not isinstance(step, HostReboot)]
+    later = after(scene.config, stay)
     at = (function, scene.config["functions"][function]["device"])
     for step in (set_ntuple(later, at, ntuple), set_flower(later, at, flower)):
         if step is not None:

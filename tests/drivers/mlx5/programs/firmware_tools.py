@@ -61,7 +61,7 @@ def config(machine: Any, words: list[str], stdin: str) -> Done:
         unknown = [key for key in keys if key not in kinds]
         if unknown:
             return Done(3, _head(card, name), f"-E- The Device doesn't support {unknown[0]} parameter\n")
-        return Done(0, _table(card, name, keys or list(kinds), "-e" in words))
+        return Done(0, _table(card, name, machine.function(name).port, keys or list(kinds), "-e" in words))
     if verb not in (["s"], ["set"]) or not keys or "-y" not in words:
         return Done(1, "", "-E- Invalid command\n")
     kept = dict(card.firmware.next)
@@ -69,7 +69,7 @@ def config(machine: Any, words: list[str], stdin: str) -> Done:
         card.may_set()
         for word in keys:
             key, _, value = word.partition("=")
-            card.firmware.set(key, value)
+            card.firmware.set(key, value, machine.function(name).port)
     except Refused as refused:
         card.firmware.next = kept  # all or nothing
         return Done(3, _head(card, name), f"{refused.words}\n")
@@ -78,13 +78,14 @@ def config(machine: Any, words: list[str], stdin: str) -> Done:
     return Done(0, _head(card, name) + text)
 
 
-def _table(card: Card, name: str, keys: list[str], whole: bool) -> str:
+def _table(card: Card, name: str, port: int, keys: list[str], whole: bool) -> str:
     columns = ("Default", "Current", "Next Boot") if whole else ("Next Boot",)
     text = _head(card, name) + f"{'Configurations:':<48}" + "".join(f"{column:<20}" for column in columns) + "\n"
     changed = False
     for key in keys:
         kind = card.firmware.kinds[key]
-        values = [kind.default, card.firmware.current[key], card.firmware.next[key]]
+        place = card.firmware.place(key, port)
+        values = [kind.default, card.firmware.current[place], card.firmware.next[place]]
         star = "*" if whole and len(set(values)) > 1 else " "
         changed = changed or star == "*"
         shown = [kind.shown(value) for value in (values if whole else values[2:])]
