@@ -63,7 +63,8 @@ class Point:
         self.expected = {AS_BEFORE: trial.before, CONFIGURED: trial.picture()}
         assert trial.end(self.expected) == CONFIGURED, trial.end(self.expected)
         trial.boot()
-        self.booted = {AS_BEFORE: self._booted_before(), CONFIGURED: trial.picture()}
+        configured = trial.picture()
+        self.booted = {AS_BEFORE: self._booted_before(), CONFIGURED: configured}
         self.at = chance.randrange(1, len(self.events) + 1)
         changes = [number for number, event in enumerate(self.events, 1) if event.kind == CHANGE]
         self.change = chance.choice(changes) if changes else 0
@@ -149,7 +150,9 @@ class Point:
         """Where no hook was there yet, or the journal's first lines were lost, somebody takes it back."""
         if trial.scene.host.lock.holder() is not None:
             trial.roll_back()
-        return trial.end(self.booted)
+        end = trial.end(self.booted, self.expected[AS_BEFORE])
+        wrong = trial.unmet() if end == CONFIGURED else []
+        return f"not configured: {'; '.join(wrong)}" if wrong else end
 
     def refused(self) -> tuple[str, str]:
         return self._answered(REFUSED)

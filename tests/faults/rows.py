@@ -31,6 +31,11 @@ class Row:
         return json.dumps({**asdict(self), "seconds": round(self.seconds, 1)}, sort_keys=True) + "\n"
 
 
+def head_line(tier: str, head: dict[str, Any]) -> str:
+    """The first line of a file of rows."""
+    return json.dumps({"tier": tier, **head}, sort_keys=True) + "\n"
+
+
 def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
     """The head (commit, begun, seed, how) and the rows of the newest run in a file; both empty where there is none."""
     head: dict[str, Any] = {}

@@ -169,15 +169,24 @@ class Fleet:
 
 
 class Background:
-    """An apply of one host in a thread."""
+    """An apply of one host in a thread, or anything else that gives a result."""
 
     def __init__(self, fleet: Fleet, plan: Plan, host: str, run: str) -> None:
+        self._start(lambda: fleet.apply(plan, host, run))
+
+    @classmethod
+    def of(cls, work: Callable[[], dict[str, Any]]) -> Background:
+        made = cls.__new__(cls)
+        made._start(work)
+        return made
+
+    def _start(self, work: Callable[[], dict[str, Any]]) -> None:
         self.result: dict[str, Any] = {}
-        self.thread = threading.Thread(target=self._run, args=(fleet, plan, host, run), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self.thread.start()
 
-    def _run(self, fleet: Fleet, plan: Plan, host: str, run: str) -> None:
-        self.result = fleet.apply(plan, host, run)
+    def _run(self, work: Callable[[], dict[str, Any]]) -> None:
+        self.result = work()
 
     def join(self) -> dict[str, Any]:
         self.thread.join(120)

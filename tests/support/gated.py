@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent of a real bundle with a gate around its journal: it stops itself (SIGSTOP) right after a chosen record.
 
-The gate is in the launcher of a bundle that only tests ship; the agent's own code is untouched and knows of no gate.
+Gate and clock are in the launcher of a bundle that only tests ship; the agent's own code is untouched and knows of
+neither.
 """
 
 from __future__ import annotations
@@ -44,6 +45,23 @@ def _gated(self, point, phase, **data):
 Journal.append = _gated
 """
 
+#: Seconds that the agent's calendar is wrong by: a host made of namespaces has no calendar of its own to set.
+CLOCK = "/var/tmp/tether-test-clock"
+_CLOCK_HOOK = f"""
+import time
+_now, _gmtime = time.time, time.gmtime
+
+def _shifted():
+    try:
+        with open({CLOCK!r}) as file:
+            return _now() + float(file.read())
+    except OSError:
+        return _now()
+
+time.time = _shifted
+time.gmtime = lambda at=None: _gmtime(_shifted() if at is None else at)
+"""
+
 
 def gated(folder: Path, arch: str = "x86_64") -> bundle.Bundle:
     """The bundle of this suite with a gated agent, written below `folder`."""
@@ -57,7 +75,7 @@ def gated(folder: Path, arch: str = "x86_64") -> bundle.Bundle:
     mode, launcher = files["bin/tether-agent"]
     head, mark, tail = launcher.decode().partition("from tether_hw.agent.main import main")
     assert mark
-    files["bin/tether-agent"] = (mode, (head + _HOOK + mark + tail).encode())
+    files["bin/tether-agent"] = (mode, (head + _HOOK + _CLOCK_HOOK + mark + tail).encode())
     manifest = json.loads(files[MANIFEST][1])
     manifest["files"]["bin/tether-agent"] = hashlib.sha256(files["bin/tether-agent"][1]).hexdigest()
     files[MANIFEST] = (files[MANIFEST][0], (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())

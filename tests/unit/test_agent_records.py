@@ -255,8 +255,16 @@ def test_the_owned_record_notes_bundles_and_the_user(tmp_path: Path) -> None:
     record.place("b" * 64, None)
     record.place("a" * 64, "tether")
     record.place("a" * 64, None)
-    record.kept([Change(("nics", "d", "mtu"), 1, 2)])
+    record.kept("r1", [Change(("nics", "d", "mtu"), 1, 2)])
     document = json.loads(record.path.read_text())
     assert document["bundles"] == ["a" * 64, "b" * 64]
     assert document["user"] == "tether"
     assert record.entries() == [{"path": ["nics", "d", "mtu"], "before": 1, "set": 2}]
+
+
+def test_keeping_a_run_twice_is_keeping_it_once_also_where_it_gave_back_what_was_there(tmp_path: Path) -> None:
+    record = owned.Owned(tmp_path / "owned.json")
+    record.kept("r1", [Change(("functions", "f", "vfs"), 0, 1)])
+    for _ in range(2):  # its agent was killed before it said that the run is closed
+        record.kept("r2", [Change(("functions", "f", "vfs"), 1, 0)])
+        assert record.entries() == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tether_hw.agent import boot_hook, boot_plan, close, deadman, execute, reboot, take_back
+from tether_hw.agent import boot_hook, boot_plan, close, deadman, execute, reboot, reserve, take_back
 from tether_hw.agent.errors import AgentError
 from tether_hw.agent.journal import END
 from tether_hw.agent.run import CONFIRMED, REVERTED
@@ -51,7 +51,7 @@ def _open_run(host: Host, run: Run) -> bool:
     reverting = run.is_decided(REVERTED) or run.journal.last("revert") is not None
     if run.is_decided(CONFIRMED) and not reverting:
         return False  # a run that was kept and is over
-    run.decide(REVERTED, "boot check")
+    reserve.within(run, lambda: run.decide(REVERTED, "boot check"))
     why = "the host booted, and this run had not asked for it" if asked_for is None else "booted to take it back"
     if asked_for is None and reverting:
         why = "the host booted while it was being taken back"
@@ -60,6 +60,6 @@ def _open_run(host: Host, run: Run) -> bool:
             boot_plan.await_devices(host, staged)
         except AgentError:
             pass  # what lies on files can be taken back all the same
-        take_back.take_back(host, run, staged, why)
+        reserve.within(run, lambda: take_back.take_back(host, run, staged, why))
     deadman.dismiss(run)
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from tether_hw.agent import boot_hook, boot_plan, deadman, kept, offload_probe
+from tether_hw.agent import boot_hook, boot_plan, deadman, kept, offload_probe, reserve
 from tether_hw.agent.journal import BEGIN, END
 from tether_hw.agent.readback import read_config
 from tether_hw.agent.run import CONFIRMED
@@ -38,15 +38,20 @@ def finish(host: Host, run: Run, staged: Staged) -> None:
     with run.acting(_ACTOR_S):
         if closed(run) is not None or run.journal.last("revert") is not None:
             return
-        run.journal.append("disarm", BEGIN)
-        deadman.dismiss(run)
-        run.journal.append("disarm", END)
-        host.owned.kept(staged.changes())
-        kept.write(host, run.name, staged, "confirmed", staged.plan.expected())
-        boot_plan.keep(host, run, staged)
-        run.journal.append("close", END, state="confirmed")
-        host.lock.release(run.name)
-        boot_hook.settle(host)
+        reserve.within(run, lambda: _finish(host, run, staged))
+
+
+def _finish(host: Host, run: Run, staged: Staged) -> None:
+    run.journal.append("disarm", BEGIN)
+    deadman.dismiss(run)
+    run.journal.append("disarm", END)
+    host.owned.kept(run.name, staged.changes())
+    kept.write(host, run.name, staged, "confirmed", staged.plan.expected())
+    boot_plan.keep(host, run, staged)
+    run.journal.append("close", END, state="confirmed")
+    reserve.release(run)
+    host.lock.release(run.name)
+    boot_hook.settle(host)
 
 
 def close_reverted(host: Host, run: Run, staged: Staged, restored: bool, why: str, was_kept: bool) -> None:
@@ -57,6 +62,7 @@ def close_reverted(host: Host, run: Run, staged: Staged, restored: bool, why: st
         kept.write(host, run.name, staged, "taken-back", config)
     state = "taken-back" if was_kept else "rolled-back"
     run.journal.append("close", END, state=state, restored=restored, why=why)
+    reserve.release(run)
     host.lock.release(run.name)
     boot_hook.settle(host)
 

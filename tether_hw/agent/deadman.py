@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from tether_hw.agent import command, durable, service
+from tether_hw.agent import command, durable, reserve, service
 from tether_hw.agent.host import own_bundle
 from tether_hw.agent.process import ProcessId, boot_id, boottime_ns, detach
 from tether_hw.agent.run import DEADMAN, REVERTED
@@ -126,8 +126,8 @@ def watch(run: Run, take_back: Callable[[str], None]) -> None:
         if left <= 0:
             break
         time.sleep(min(_LOOK_S, left))
-    if run.decide(REVERTED, "dead-man"):
-        take_back("not confirmed in time")
+    if reserve.patiently(run, lambda: run.decide(REVERTED, "dead-man")):
+        reserve.patiently(run, lambda: take_back("not confirmed in time"))
 
 
 def dismiss(run: Run) -> None:

@@ -11,6 +11,7 @@ from tether_hw.agent import (
     command,
     deadman,
     reboot,
+    reserve,
     service,
     snapshot,
     stage,
@@ -89,9 +90,9 @@ def _carry_out(host: Host, run: Run, staged: Staged) -> None:
         try:
             _transaction(host, run, staged)
         except Exception as error:  # noqa: BLE001 - whatever it is, the host must not stay half changed
-            if run.decide(REVERTED, "executor"):
+            if reserve.patiently(run, lambda: run.decide(REVERTED, "executor")):
                 words = _words(error)
-                take_back.take_back(host, run, staged, words)
+                reserve.patiently(run, lambda: take_back.take_back(host, run, staged, words))
 
 
 def _words(error: Exception) -> str:

@@ -15,7 +15,8 @@ SCHEMA = "tether.owned/1"
 
 
 class Owned:
-    """{"schema", "config": [{"path", "before", "set"}], "bundles": [digest], "user": name or null}."""
+    """{"schema", "config": [{"path", "before", "set"}], "bundles": [digest], "user": name or null}, and "kept": the newest
+    run whose changes are in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,10 +39,17 @@ class Owned:
         document["user"] = user or document["user"]
         durable.write_json(self.path, document, 0o644)
 
-    def kept(self, changes: Iterable[Change]) -> None:
-        """A confirmed run's changes are ours now; doing it twice is the same as once."""
+    def kept(self, run: str, changes: Iterable[Change]) -> None:
+        """A confirmed run's changes are ours now; doing it twice is the same as once.
+
+        By its name: what it put back to what was there before us is not in the record any more, so by the entries alone
+        the second time would take it for somebody else's.
+        """
         document = self.read()
+        if document.get("kept") == run:
+            return
         document["config"] = merge(document["config"], changes)
+        document["kept"] = run
         durable.write_json(self.path, document, 0o644)
 
     def given_back(self, changes: Iterable[Change], config: dict[str, Any]) -> None:

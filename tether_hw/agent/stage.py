@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from tether_hw.agent import carry, close, durable, package_files, revoked
+from tether_hw.agent import carry, close, durable, package_files, reserve, revoked
 from tether_hw.agent.errors import Refused
 from tether_hw.agent.host import own_digest
 from tether_hw.agent.journal import BEGIN, END
@@ -49,6 +49,7 @@ def stage(host: Host, value: Any) -> dict[str, Any]:
     try:
         run.journal.append("stage", BEGIN, peer=peer(), holder=staged.holder, bundle=own_digest(), seq=number)
         durable.write_json(run.folder / "plan.json", staged.to_dict())
+        reserve.make(run)
         host.lock.take(run.name, staged.holder, "apply")
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)

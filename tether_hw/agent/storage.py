@@ -27,6 +27,11 @@ def trouble(error: OSError, path: Optional[str] = None, needed: int = STAGE_BYTE
     return text
 
 
+def is_full(error: OSError) -> bool:
+    """Whether room is all that was missing."""
+    return error.errno in _FULL
+
+
 def _free(where: str) -> str:
     place = Path(where)
     while not place.exists() and place != place.parent:

@@ -8,7 +8,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.agent import boot_hook, boot_plan, carry, close, reboot, revert, revoked, snapshot
+from tether_hw.agent import boot_hook, boot_plan, carry, close, reboot, reserve, revert, revoked, snapshot
 from tether_hw.agent import deadman as watchman
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.agent.journal import BEGIN, END, FAILED
@@ -52,7 +52,7 @@ def start(host: Host, name: str, by: str) -> None:
         _after_confirm(host, run, staged, by)
     else:
         host.lock.take(name, by, "rollback")
-        if not run.decide(REVERTED, by) and run.is_decided(CONFIRMED):
+        if not reserve.within(run, lambda: run.decide(REVERTED, by)) and run.is_decided(CONFIRMED):
             raise Refused("run %s was confirmed a moment ago; say rollback again to undo it" % name)
     process = detach("tether-reverter", run.log, lambda: _revert(host, run, staged, "asked by %s" % by))
     run.remember(REVERTER, process)
@@ -88,7 +88,7 @@ def _revert(host: Host, run: Run, staged: Staged, why: str) -> None:
     with run.acting(10.0):
         if close.closed(run) in ("rolled-back", "taken-back"):
             return
-        take_back(host, run, staged, why)
+        reserve.patiently(run, lambda: take_back(host, run, staged, why))
 
 
 def _end_actor(process: ProcessId | None, run: Run) -> None:
@@ -229,7 +229,12 @@ def _overtaken(run: Run, staged: Staged, step: Step, config: dict[str, Any], kep
     steps = staged.plan.steps
     earlier = steps[: steps.index(step)]
     since = {change.path for one in earlier if _last_word(run, one.id) is not None for change in one.effect}
-    return all(any(_overlap(path, other) for other in since) for path in missing)
+    taken = any(other[0] == "functions" and other[-1] in ("device", "driver") for other in since)
+    return all(
+        any(_overlap(path, other) for other in since)
+        or (taken and path[0] == "nics" and path[1] not in config["nics"])  # with its driver, which comes again
+        for path in missing
+    )
 
 
 def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:

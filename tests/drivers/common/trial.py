@@ -82,7 +82,7 @@ class Trial:
         first = self._inventory(draw.first)
         plan = self.scene.plan(first)
         if not plan.refusals and plan.steps:
-            self.apply(plan, BASE)
+            self.apply(plan, first, BASE)
             assert close.closed(self.run(BASE)) == "confirmed", self.why(BASE)
         self.inventory = self._inventory(draw.second)
         self.plan = self.scene.plan(self.inventory)
@@ -110,14 +110,14 @@ class Trial:
 
     # What controllers ask for
 
-    def apply(self, plan: Plan, name: str = RUN) -> None:
+    def apply(self, plan: Plan, inventory: Any, name: str = RUN) -> None:
         """Stage, start, confirm."""
         host_plan = plan.hosts[NAME]
         if host_plan.bundle is not None:
             program = Path(self.scene.host.program("tether-agent", host_plan.bundle))
             program.parent.mkdir(parents=True, exist_ok=True)
             program.touch()
-        for data in packages.load(self._inventory(self.draw.first)).content.values():
+        for data in packages.load(inventory).content.values():
             self.scene._hold(data)
         staged = Staged(name, NAME, "tests", plan.id, "inventory.yaml", 60, self.scene.scale, host_plan)
         with self.agent():
@@ -134,7 +134,7 @@ class Trial:
 
     def struck(self, strikes: Strikes) -> None:
         """Apply, and what happens to that."""
-        self.during(strikes, lambda: self.apply(self.plan))
+        self.during(strikes, lambda: self.apply(self.plan, self.inventory))
 
     def during(self, strikes: Strikes, work: Callable[[], None]) -> None:
         with strikes.held():
@@ -196,8 +196,11 @@ class Trial:
         words = [str(record.get("why") or record.get("message") or "") for record in records]
         return "; ".join(dict.fromkeys(word for word in words if word))
 
-    def end(self, expected: dict[str, Picture]) -> str:
-        """CONFIGURED or AS_BEFORE where the journal and the machine say the same, else what does not fit."""
+    def end(self, expected: dict[str, Picture], otherwise: Picture | None = None) -> str:
+        """CONFIGURED or AS_BEFORE where the journal and the machine say the same, else what does not fit.
+
+        otherwise: what somebody's hand had set before a boot that wiped it, and may stand again.
+        """
         run, host = self.run(), self.scene.host
         ended = close.closed(run)
         pending = host.lock.holder()
@@ -208,8 +211,29 @@ class Trial:
             return f"no end in the journal: {state(run)}"
         word = word or AS_BEFORE
         left = expected[word].differences(self.picture())
+        if left and word == AS_BEFORE and otherwise is not None:
+            left = mixed(expected[word], otherwise, self.picture())
         return f"not {word}: {'; '.join(left)} ({self.why()})" if left else word
 
     def second_plan(self) -> list[str]:
         """What is still planned."""
         return [step.summary for step in self.scene.plan(self.inventory).steps]
+
+    def unmet(self) -> list[str]:
+        """What of the second wish does not hold."""
+        return self.family.wrong(self.scene.machine, self.draw.second)
+
+
+def mixed(one: Picture, other: Picture, now: Picture) -> list[str]:
+    """What is neither as in the one nor as in the other."""
+    names = sorted(set(one.values) | set(other.values) | set(now.values))
+    wrong = []
+    for name in names:
+        value, first, second = (picture.values.get(name) for picture in (now, one, other))
+        if isinstance(value, tuple) and isinstance(first, tuple) and isinstance(second, tuple):
+            fits = all(part in pair for part, pair in zip(value, zip(first, second, strict=True), strict=True))
+        else:
+            fits = value in (first, second)
+        if not fits:
+            wrong.append(f"{name}: {first} or {second} -> {value}")
+    return wrong
