@@ -169,7 +169,10 @@ int tether_control_compose(struct tether_endpoint *ep, struct tether_channel *ch
                 size = put_plan(ep, ch, flow, out + length, capacity - length, now_ns);
             }
         } else if (ch->state != TETHER_CHANNEL_CLOSING) {
+            int announced = tether_flow_announced(flow);
             size = put_flow(ep, ch, flow, out + length, capacity - length, &marks);
+            if (tether_flow_announced(flow) != announced)
+                tether_tx_kick(ep, ch, flow, now_ns); /* what was written meanwhile follows its DEFINE */
             if (flow->close_sent && !flow->close_at) {
                 flow->close_at = UINT64_MAX; /* set below, when the cell's end is known */
                 flow->closed_ns = now_ns;

@@ -191,6 +191,12 @@ static inline int tether_tx_ready(const struct tether_endpoint *ep, const struct
     return flow->tx.unsent != TETHER_NIL && ep->tx.cells[flow->tx.unsent].marks & TETHER_CELL_SEALED;
 }
 
+/* Does the peer know of the flow? Its DEFINE may wait for credit of Flow 0, and nothing about it goes before (T-DEF-5). */
+static inline int tether_flow_announced(const struct tether_flow *flow)
+{
+    return (flow->control & TETHER_CONTROL_DEFINE) == 0;
+}
+
 /* The message of a cell that is still queued. */
 static inline uint64_t tether_tx_ordinal(const struct tether_flow_tx *tx, const struct tether_cell *c)
 {

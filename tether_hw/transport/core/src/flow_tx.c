@@ -119,7 +119,7 @@ static int can_send(const struct tether_endpoint *ep, const struct tether_channe
 
 void tether_tx_kick(struct tether_endpoint *ep, struct tether_channel *ch, struct tether_flow *flow, uint64_t now_ns)
 {
-    if (!tether_tx_ready(ep, flow) || ch->state != TETHER_CHANNEL_UP)
+    if (!tether_tx_ready(ep, flow) || ch->state != TETHER_CHANNEL_UP || !tether_flow_announced(flow))
         return;
     if (can_send(ep, ch, flow)) {
         tether_enqueue(ep, flow, TETHER_Q_DATA);

@@ -46,10 +46,11 @@ static int receiver_misses(const struct tether_flow_rx *rx)
     return rx->contig < upto || rx->gaps.count;
 }
 
-/* A frame that may still grow waits for the application, not for the peer. */
+/* A frame that may still grow waits for the application, one behind its DEFINE for Flow 0: neither for the peer's word. */
 static int sender_waits(const struct tether_endpoint *ep, const struct tether_flow *flow)
 {
-    return flow->tx.head != TETHER_NIL && (flow->tx.head != flow->tx.unsent || tether_tx_ready(ep, flow));
+    return flow->tx.head != TETHER_NIL && (flow->tx.head != flow->tx.unsent || tether_tx_ready(ep, flow)) &&
+           tether_flow_announced(flow);
 }
 
 /* When this flow needs a look; UINT64_MAX = not at all. */

@@ -37,6 +37,7 @@ enum audit_rule {
     AUDIT_DECLARED,    /* a message flow declares at most a message beyond its limit */
     AUDIT_PARITY,      /* the initiator opens even flows */
     AUDIT_SKIP,        /* skipped slots were never sent, and unsent ones are skipped */
+    AUDIT_DEFINED,     /* nothing about a flow before its DEFINE */
     AUDIT_RULES
 };
 
@@ -51,11 +52,11 @@ struct audit_way {
     struct audit_frame *frames;
     uint64_t room;
     uint64_t next, limit, bound; /* sender: slots; bound in bytes, 0 = bytes */
-    uint64_t highest;            /* receiver: end of the highest slot that came */
+    uint64_t highest;            /* receiver: end of the highest slot that came or that a high water told, as far as granted */
     uint64_t asked, told;        /* receiver: demand that reached it; GrantAmount it has sent */
     uint64_t asked_skip;         /* end of the last SKIP that reached it */
     uint32_t nacks;              /* in a row */
-    uint8_t open, ended, closed, close_came, messages;
+    uint8_t defined, open, ended, closed, close_came, messages;
 };
 
 struct audit_end {
@@ -104,6 +105,8 @@ static inline int audit_open(struct audit_end *e, const struct tether_header *h,
     struct tether_endpoint *to = e->audit->pair->end[1 - e->number];
     struct tether_channel *ch = tether_channel_find(to, h->channel);
     struct tether_aead *aead = ch ? tether_keys_find(&ch->rx_keys, tether_epoch(h->sequence)) : NULL;
+    if (ch && ch->cut_bytes < e->cut)
+        e->cut = ch->cut_bytes; /* the Hail that was answered was a smaller one: no frame alone tells it */
     return aead != NULL && tether_aead_unseal(aead, h->sequence, frame, frame + TETHER_HEADER_BYTES,
                                               (uint32_t)(length - TETHER_HEADER_BYTES), plain, h->tag) == 0;
 }
@@ -133,6 +136,7 @@ static inline void audit_tags(struct audit_end *e, const struct tether_header *h
     while ((got = tether_tag_next(&cursor, &tag)) > 0) {
         if (tag.type == TETHER_TAG_DEFINE && tag.define.flow < AUDIT_FLOWS) {
             AUDIT(a, AUDIT_PARITY, (tag.define.flow & 1) == e->number && tag.define.flow != 0);
+            a->end[arrived ? 1 - e->number : e->number].ways[tag.define.flow].defined = 1;
             for (int i = 0; i < 2; i++) {
                 a->end[i].ways[tag.define.flow].messages = tag.define.kind == TETHER_FLOW_MESSAGE;
                 a->end[i].ways[tag.define.flow].bound = tag.define.bound;
@@ -275,6 +279,7 @@ static inline int audit_sent(void *context, const uint8_t *frame, size_t length)
         AUDIT(a, AUDIT_ECHO, h->echo_ns == 0 && (e->stamp_ns == 0 || held > 1000000));
     AUDIT(a, AUDIT_FLAGS, !(h->flags & TETHER_FLAG_BLOCKED) || h->length == 0);
     AUDIT(a, AUDIT_FLAGS, !(h->flags & (TETHER_FLAG_FIRST | TETHER_FLAG_END)) || (h->length && h->flow));
+    AUDIT(a, AUDIT_DEFINED, h->flow == 0 || way->defined);
     if (h->length) {
         audit_data(e, h, plain, p->now_ns);
         if (h->flow == 0)
@@ -337,6 +342,9 @@ static inline void audit_arrived(void *context, const uint8_t *frame, size_t len
             way->highest = h->slot + e->floor;
         if (h->flow == 0 && audit_open(e, h, frame, length, plain))
             audit_tags(e, h, plain, 1);
+    } else {
+        uint64_t water = h->slot < way->told ? h->slot : way->told;
+        way->highest = water > way->highest ? water : way->highest;
     }
     if (h->grant_amount > back->limit)
         back->limit = h->grant_amount;

@@ -12,13 +12,15 @@ static void begun(void)
 
 static void watch(void)
 {
+    /* in 28, 90 and 287 data waits for a DEFINE that waits for credit of Flow 0 */
+    static const uint64_t seeds[] = {101, 102, 103, 104, 105, 106, 28, 90, 287};
     static int done;
     if (done)
         return;
     done = 1;
     soak_begun = begun;
-    for (uint64_t seed = 101; seed < 107; seed++) {
-        soak(seed);
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        soak(seeds[i]);
         audit_close(&audit);
     }
 }
@@ -150,6 +152,12 @@ static void flow_ids(void)
     kept(AUDIT_PARITY);
 }
 
+static void defined_first(void)
+{
+    PROVES("T-DEF-5");
+    kept(AUDIT_DEFINED);
+}
+
 static void skips(void)
 {
     PROVES("T-SKP-1", "T-RET-1");
@@ -178,6 +186,7 @@ int main(int count, char **arguments)
     RUN(messages);
     RUN(declared);
     RUN(flow_ids);
+    RUN(defined_first);
     RUN(skips);
     return run_result();
 }
