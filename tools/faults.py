@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def on_hosts(only: str, take: Callable[[rows.Row], None]) -> None:
     """Every kind of fault, on two hosts at once."""
     todo: queue.Queue[fleets.Kind] = queue.Queue()
     for kind in fleets.kinds():
-        if not only or only == kind.id:
+        if not only or fnmatch(kind.id, only):
             todo.put(kind)
     if todo.empty():
         return
@@ -117,7 +118,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Faults in the middle of runs.")
     parser.add_argument("--seed", type=int, help="of the points of the driver models; a random one when left out")
     parser.add_argument("--points", type=int, default=models.POINTS, help="of each model, default 20")
-    parser.add_argument("--only", default="", metavar="ROW", help="one row, by its name in the record")
+    parser.add_argument(
+        "--only", default="", metavar="ROW", help="rows by their name in the record; * stands for anything"
+    )
     parser.add_argument("--tier", action="append", choices=("models", "netns"), help="default: both")
     parser.add_argument("--record", type=Path, help="file to write, from the newest rows of each tier")
     arguments = parser.parse_args()

@@ -15,8 +15,10 @@ SCHEMA = "tether.owned/1"
 
 
 class Owned:
-    """{"schema", "config": [{"path", "before", "set"}], "bundles": [digest], "user": name or null}, and "kept": the newest
-    run whose changes are in it."""
+    """{"schema", "config": [{"path", "before", "set"}], "bundles": [digest], "user": name or null}.
+
+    Once a run was kept also "kept": the newest whose changes are in it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

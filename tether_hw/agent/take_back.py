@@ -12,7 +12,7 @@ from tether_hw.agent import boot_hook, boot_plan, carry, close, reboot, reserve,
 from tether_hw.agent import deadman as watchman
 from tether_hw.agent.errors import AgentError, Refused
 from tether_hw.agent.journal import BEGIN, END, FAILED
-from tether_hw.agent.process import ProcessId, detach, this_process
+from tether_hw.agent.process import ProcessId, boot_id, detach, this_process
 from tether_hw.agent.readback import read_config, wait_for
 from tether_hw.agent.run import CONFIRMED, EXECUTOR, REVERTED, REVERTER
 from tether_hw.agent.staged import Staged
@@ -165,15 +165,17 @@ def _left(
 
 
 def _boot_back(host: Host, run: Run, staged: Staged, left: list[dict[str, Any]]) -> None:
-    """Settings of firmware that the run's boot put into force go out of force by one more, and by no second one.
+    """Settings of firmware that a boot in mid-run put into force go out of force by one more, and by no second one.
+
+    Be it the boot that the run asked for or a power cut before it came so far.
 
     The boot check goes on from here; this comes back only where no boot is to be had.
     """
     waiting = [item for item in left if "nv" in item["path"] and item["path"][-1] == "current"]
-    through = any(reboot.seen(run, step.id) for step in staged.plan.steps)
-    if not waiting or not through or reboot.asked(run, reboot.REVERT):
-        return
+    booted = any(record["boot"] != boot_id() for record in run.journal.records())
     steps = [step for step in staged.plan.steps if step.kind == HostReboot.kind]
+    if not waiting or not booted or not steps or reboot.asked(run, reboot.REVERT):
+        return
     within_s = max(step.timeout_s for step in steps) * staged.time_scale
     reboot.expect(run, reboot.REVERT, 1, 1, within_s)
     try:

@@ -6,7 +6,6 @@ to it on the way: how it ends, told by the journal and by the model.
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -43,9 +42,8 @@ class Draw:
 
 
 @contextmanager
-def in_this_process(machine: Any) -> Iterator[None]:
-    """What the agent detaches is carried out at once; its boot is the model's; a new connection is always there."""
-    boot_id = f"00000000-0000-4000-8000-{machine.boots:012d}"
+def in_this_process() -> Iterator[None]:
+    """What the agent detaches is carried out at once; a new connection is always there."""
     over = ProcessId(1 << 22, 0)
 
     def at_once(name: str, log: Path, body: Callable[[], None]) -> ProcessId:
@@ -57,11 +55,7 @@ def in_this_process(machine: Any) -> Iterator[None]:
         Path(host.paths.boot_script).touch()
         return True
 
-    modules = [found for name, found in sys.modules.items() if name.startswith("tether_hw.agent.")]
     with ExitStack() as stack:
-        for module in modules:
-            if hasattr(module, "boot_id"):
-                stack.enter_context(patch.object(module, "boot_id", lambda: boot_id))
         stack.enter_context(patch.object(execute, "detach", at_once))
         stack.enter_context(patch.object(take_back, "detach", at_once))
         stack.enter_context(patch.object(deadman, "watches", lambda run: True))
@@ -87,6 +81,7 @@ class Trial:
         self.inventory = self._inventory(draw.second)
         self.plan = self.scene.plan(self.inventory)
         self.before = self.picture()
+        self.boots = self.scene.machine.boots
 
     @property
     def worth(self) -> bool:
@@ -105,7 +100,7 @@ class Trial:
     @contextmanager
     def agent(self) -> Iterator[None]:
         """Inside, the agent's code sees this machine and its boot of now."""
-        with self.scene._agent(), in_this_process(self.scene.machine):
+        with self.scene._agent(), in_this_process():
             yield
 
     # What controllers ask for
@@ -122,7 +117,7 @@ class Trial:
         staged = Staged(name, NAME, "tests", plan.id, "inventory.yaml", 60, self.scene.scale, host_plan)
         with self.agent():
             stage.stage(self.scene.host, staged.to_dict())
-            execute.start(self.scene.host, name, "start")
+            self.scene._through(lambda: execute.start(self.scene.host, name, "start"))
             self._confirm(name)
 
     def _confirm(self, name: str) -> None:
@@ -152,7 +147,7 @@ class Trial:
         """Somebody goes on with it."""
         with self.agent():
             try:
-                resume.resume(self.scene.host, RUN, "tests")
+                self.scene._through(lambda: resume.resume(self.scene.host, RUN, "tests"))
             except AgentError as error:
                 if "is not known on this host" not in error.message:
                     raise
@@ -167,7 +162,7 @@ class Trial:
             if run.exists() and run.journal.last("arm", "end") is not None and run.outcome() is None:
                 staged = Staged.of(run)
                 assert run.decide(REVERTED, "dead-man")
-                take_back.after_deadline(host, run, staged, "not confirmed in time")
+                self.scene._through(lambda: take_back.after_deadline(host, run, staged, "not confirmed in time"))
                 return
         self.roll_back()
 
@@ -177,7 +172,7 @@ class Trial:
         with self.agent():
             close.tidy(host)
             try:
-                take_back.start(host, RUN, "tests")
+                self.scene._through(lambda: take_back.start(host, RUN, "tests"))
             except AgentError as error:
                 if "is not known on this host" not in error.message:
                     raise
@@ -187,7 +182,7 @@ class Trial:
         self.scene.machine.boot()
         with self.agent():
             if boot_hook.there(self.scene.host):
-                boot.check(self.scene.host)
+                self.scene._through(lambda: boot.check(self.scene.host))
 
     # How it ended
 
@@ -196,10 +191,11 @@ class Trial:
         words = [str(record.get("why") or record.get("message") or "") for record in records]
         return "; ".join(dict.fromkeys(word for word in words if word))
 
-    def end(self, expected: dict[str, Picture], otherwise: Picture | None = None) -> str:
+    def end(self, expected: dict[str, Picture], booted: dict[str, Picture]) -> str:
         """CONFIGURED or AS_BEFORE where the journal and the machine say the same, else what does not fit.
 
-        otherwise: what somebody's hand had set before a boot that wiped it, and may stand again.
+        booted: the same after a boot, which takes along what somebody's hand had set and no script sets again; where
+        the machine booted since, it may be there or not.
         """
         run, host = self.run(), self.scene.host
         ended = close.closed(run)
@@ -211,8 +207,9 @@ class Trial:
             return f"no end in the journal: {state(run)}"
         word = word or AS_BEFORE
         left = expected[word].differences(self.picture())
-        if left and word == AS_BEFORE and otherwise is not None:
-            left = mixed(expected[word], otherwise, self.picture())
+        if left and self.scene.machine.boots != self.boots:
+            left = mixed(expected[word], booted[word], self.picture())
+        left += self.unmet() if word == CONFIGURED else []
         return f"not {word}: {'; '.join(left)} ({self.why()})" if left else word
 
     def second_plan(self) -> list[str]:
