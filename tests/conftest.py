@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tether_hw.lab.vm import build
+from tether_hw.lab.vmlab import TOOLS, TUN
+
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 TIER_OF_FOLDER = {
@@ -20,6 +23,7 @@ TIER_OF_FOLDER = {
     "netns": "netns",
     "vm": "vm",
 }
+VM_TOOLS = {**TOOLS, **build.TOOLS}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,9 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("vm"):
-        missing = [name for name in ("qemu-system-x86_64", "qemu-img", "mmdebstrap") if shutil.which(name) is None]
-        if missing or os.geteuid() != 0 or not Path("/dev/net/tun").exists():
-            pytest.skip(f"needs root, /dev/net/tun and {', '.join(missing) or 'qemu'}")
+        absent = sorted({package for tool, package in VM_TOOLS.items() if shutil.which(tool) is None})
+        if absent or os.geteuid() != 0 or not TUN.exists():
+            pytest.skip(f"needs root, {TUN} and {' '.join(absent) or 'qemu'} (make setup)")
     if item.get_closest_marker("netns") and not (sys.platform == "linux" and os.geteuid() == 0):
         pytest.skip("needs root on Linux")
 

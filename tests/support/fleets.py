@@ -62,6 +62,7 @@ class Fleet:
     fault: Callable[[str, str, str], None]
     heal: Callable[[str], None]
     sessions: dict[str, Session] = field(default_factory=dict)
+    scale: float = 1.0  # how much slower the machines are than this one
 
     @property
     def inventory(self) -> Inventory:
@@ -78,7 +79,7 @@ class Fleet:
             try:
                 if host not in self.sessions:
                     self.sessions[host] = self.reach().session(host)
-                done = self.sessions[host].run(argv, stdin, 20)
+                done = self.sessions[host].run(argv, stdin, 20 * self.scale)
                 assert done.code == 0, f"{argv}: {done.stderr.decode()}"
                 return done.stdout.decode()
             except HostError:
@@ -101,7 +102,7 @@ class Fleet:
     def paused(self, host: str, timeout_s: float = 60.0) -> int:
         """The pid of the agent that stopped at the gate."""
         script = f"for i in $(seq 400); do test -e {PAUSED} && cat {PAUSED} && exit; sleep 0.02; done"
-        limit = time.monotonic() + timeout_s
+        limit = time.monotonic() + timeout_s * self.scale
         while time.monotonic() < limit:
             found = self.run(host, "sh", "-c", script).strip()
             if found:
@@ -171,7 +172,10 @@ class Fleet:
 class Background:
     """An apply of one host in a thread, or anything else that gives a result."""
 
+    patience_s = 120.0
+
     def __init__(self, fleet: Fleet, plan: Plan, host: str, run: str) -> None:
+        self.patience_s *= fleet.scale
         self._start(lambda: fleet.apply(plan, host, run))
 
     @classmethod
@@ -189,7 +193,7 @@ class Background:
         self.result = work()
 
     def join(self) -> dict[str, Any]:
-        self.thread.join(120)
+        self.thread.join(self.patience_s)
         assert not self.thread.is_alive()
         return self.result
 

@@ -157,7 +157,9 @@ def _batch(text: str, names: dict[str, str], timeout_s: float) -> str:
     failed = _FAILED_LINE.search(words)
     lines = batch.splitlines()
     if failed and 0 < int(failed[1]) <= len(lines):
-        raise AgentError("tc %s: %s" % (lines[int(failed[1]) - 1], words.replace("\n", " ")[:2000]))
+        line = lines[int(failed[1]) - 1]
+        verdict = "not_in_hw: " if "skip_sw" in line.split() else ""
+        raise AgentError("%stc %s: %s" % (verdict, line, words.replace("\n", " ")[:2000]))
     if done.code != 0:
         raise AgentError("tc -b: exit %d: %s" % (done.code, words[:2000]))
     return words

@@ -34,10 +34,11 @@ def carry_out(
     """Make it what the step says, and wait until it shows. Raises AgentError with the driver's reason."""
     before = len(kernel_log.lines(data.function))
     try:
-        cards.standing(data.function, paths)  # no function of anybody else's
         if isinstance(data, NicFunction):
             _attributes(data, paths, timeout_s)
-        elif isinstance(data, NicVfBinding):
+            return
+        cards.standing(data.function, paths)  # no function of anybody else's
+        if isinstance(data, NicVfBinding):
             _binding(data, snapshot, timeout_s)
         else:
             _subfunction(data, timeout_s)
@@ -46,7 +47,7 @@ def carry_out(
 
 
 def _attributes(data: NicFunction, paths: HostPaths, timeout_s: float) -> None:
-    wanted = _unlike(data, paths)
+    wanted = left = _unlike(data, paths)
     if wanted:
         refused = _put(NicFunction(data.function, data.target, data.device, wanted), timeout_s)
         left = _unlike(data, paths)
@@ -54,6 +55,8 @@ def _attributes(data: NicFunction, paths: HostPaths, timeout_s: float) -> None:
             kept = sorted(set(wanted) - set(left))
             words = "; ".join(refused)
             raise AgentError("%s; %s was taken" % (words, ", ".join(kept)) if kept else words)
+    if not left:
+        return
 
     def missing() -> Optional[str]:
         left = _unlike(data, paths)

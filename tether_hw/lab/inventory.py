@@ -9,12 +9,14 @@ from tether_hw.lab.names import BASTION, LINK, NIC, Ports, Slice
 from tether_hw.lab.state import USER, VM, LabState
 from tether_hw.plan.lane import lane_mac
 
+GUEST = "02:00:5e:00:53:03"  # of a virtual function that no frame leaves: the same on every host
 NETNS_HEAD = """\
 # The lab of `tether lab up`: two hosts on this machine, each with its own root, sshd and network, and one data link.
 # `tether lab inventory --hosts N` prints the same for N hosts. Every second host is reached through the bastion.
 """
 VM_HEAD = """\
-# The lab of `tether lab up --tier vm`: two virtual machines with Debian's kernel and systemd, and one data link.
+# The lab of `tether lab up --tier vm`: two virtual machines with Debian's kernel and systemd, each with a NIC on
+# one data link and a simulated card with a switch, which takes no rules into hardware and drops every frame.
 # `tether lab inventory --tier vm --hosts N` prints the same for N hosts. Emulation is slow: all waits are longer.
 """
 USER_HEAD = """\
@@ -98,6 +100,20 @@ defaults:
       queues: {state.queues}
       carrier: af_xdp
       lanes: {{on: pf, queues: [{numbers(state.queues)}], by: mac}}
+    sim0:
+      family: cx7
+      device: {{devlink: netdevsim/netdevsim1}}
+      eswitch: switchdev
+      vfs: [{{}}, {{}}, {{address: "{GUEST}"}}, {{}}]
+      steering:
+        offload: preferred
+        rules:
+          - name: guest
+            match: {{destination: "{GUEST}"}}
+            action: {{redirect: {{vf: 2}}, mirror: [{{vf: 3}}]}}
+          - name: unknown
+            match: {{destination: "02:00:5e:00:54:00/ff:ff:ff:ff:ff:00"}}
+            action: drop
   engine:
     metrics: {{listen: "127.0.0.1:9464"}}
 
