@@ -60,7 +60,6 @@ TIERS = (
     Tier("cases", ("tests/cases",), "cases", 600),
     Tier("drivers", ("tests/drivers",), "drivers and not soak", 960),
     Tier("netns", ("tests/netns",), "netns and not soak", 1800, needs_root=True),
-    Tier("vm", ("tests/vm",), "vm and not soak", 1800, needs_root=True),
     Tier("wheel", ("tests",), "wheel", 900),
     Tier("soak", ("tests",), "soak", 600),
 )
