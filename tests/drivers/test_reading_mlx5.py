@@ -45,6 +45,7 @@ def test_a_card(tmp_path: Path) -> None:
             "vfs": {},
             "sfs": {},
             "nv": {},
+            "reps": {},
         },
     }
     status = found.status["functions"][PF1]

@@ -33,6 +33,7 @@ def untouched(**over: Any) -> dict[str, Any]:
         "vfs": {},
         "sfs": {},
         "nv": {},
+        "reps": {},
     }
     return {**part, **over}
 

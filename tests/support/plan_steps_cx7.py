@@ -7,12 +7,15 @@ from typing import Any
 
 from tests.support import facts_cx7, fleet_facts
 from tests.support.facts_cx7 import PF0, SIM
+from tether_hw.nic.functions.lane import LaneAt
+from tether_hw.nic.steering.lanes import from_function
 from tether_hw.plan.facts import Facts
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_function import NicFunction
 from tether_hw.plan.kinds.nic_nv import NicNv
 from tether_hw.plan.kinds.nic_param import NicParam
+from tether_hw.plan.kinds.nic_rules_port import NicRulesPort
 from tether_hw.plan.kinds.nic_sf import NicSf
 from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
@@ -49,6 +52,7 @@ FRESH: list[StepData] = [
     NicParam(PF0, "flow_steering_mode", "dmfs"),
     NicParam(PF0, "esw_multiport", "true"),
     NicSf(PF0, 7, True, MAC),
+    NicRulesPort(PF0, "@pf0vf0.rep", from_function(LaneAt(0, MAC, 100, 0, on="vf0"), "cx0", "preferred")),
     NicNv(PF0, {"SRIOV_EN": "1", "PF_TOTAL_SF": "16"}, {"SRIOV_EN": "0", "PF_TOTAL_SF": "0"}),
 ]
 #: On `in_use`.

@@ -189,6 +189,7 @@ def test_a_card_in_switchdev(host: Host) -> None:
         },
         "sfs": {"88": {"address": MAC, "tx_max": 0, "tx_share": 1_250_000, "active": True}},
         "nv": {},
+        "reps": {},
     }
     other = facts.config["functions"][PF1]
     assert (other["eswitch"], other["vfs"], other["mlx5"]["vfs"], other["mlx5"]["params"]) == ("legacy", 0, {}, {})

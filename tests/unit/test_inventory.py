@@ -136,6 +136,18 @@ VF = CX7 + "device: {name: x}, vfs: [{%s}]}\n"
 SF = CX7 + "device: {name: x}, %ssfs: [%s]}\n"
 MATCH = E810 + "device: {name: x}, steering: {rules: [{name: r, match: {%s}, action: drop}]}}\n"
 MANY = E810 + "device: {name: x}, steering: {rules: [" + "{name: r, match: {}, action: drop}, " * 600 + "]}}\n"
+BESIDE = """\
+tether: 1
+hosts:
+  a:
+    address: 192.0.2.1
+    nics:
+      data0: {family: cx7, device: {pci: '0000:08:00.0'}, eswitch: switchdev, vfs: [{address: '02:00:00:00:00:01'}, {}],
+              sfs: [{number: 88, address: '02:00:00:00:00:02'}], lanes: {%s}}
+  b: {address: 192.0.2.2, nics: {data0: {device: {name: data0}, lanes: {queues: [0]}}}}
+links:
+  f: {members: [a.data0, b.data0]}
+"""
 PAIR = """\
 tether: 1
 hosts:
@@ -267,9 +279,22 @@ LANES = "lanes: {queues: [0]}"
         (PAIR % (LANES, ", mtu: 70000"), "links.f.mtu", "65535"),
         (PAIR % ("lanes: {queues: [0, 0]}", ""), "hosts.a.nics.data0.lanes.queues.1", "twice"),
         (PAIR % ("lanes: {queues: []}", ""), "hosts.a.nics.data0.lanes.queues", "names no queue"),
-        (PAIR % ("lanes: {queues: [0], by: vlan}", ""), "hosts.a.nics.data0.lanes.by", "'mac' or 'udp-port'"),
+        (PAIR % ("lanes: {queues: [0], by: vlan}", ""), "hosts.a.nics.data0.lanes.by", "'udp-port' or 'function'"),
         (PAIR % ("lanes: {queues: [0], by: udp-port}", ""), "hosts.a.nics.data0.lanes.by", "does not go with"),
-        (PAIR % ("lanes: {queues: [0], on: vf}", ""), "hosts.a.nics.data0.lanes.on", "expected 'pf'"),
+        (PAIR % ("lanes: {queues: [0], on: vf}", ""), "hosts.a.nics.data0.lanes.on", "does not fit"),
+        (PAIR % ("lanes: {on: vf 0}", ""), "hosts.a.nics.data0.lanes.on", "this family are on its own queues"),
+        (PAIR % ("lanes: {by: function}", ""), "hosts.a.nics.data0.lanes.by", "on a VF or SF only"),
+        (BESIDE % "on: [vf 0, pf]", "hosts.a.nics.data0.lanes.on.1", "does not fit"),
+        (BESIDE % "on: [vf 1, vf 1]", "hosts.a.nics.data0.lanes.on", "vf1 is there twice"),
+        (BESIDE % "on: vf 4", "hosts.a.nics.data0.lanes.on", "vf4 of 2 VFs"),
+        (BESIDE % "on: sf 7", "hosts.a.nics.data0.lanes.on", "sf7 is not in sfs"),
+        (BESIDE % "on: vf 0", "hosts.a.nics.data0.vfs.0.address", "vf0 carries a lane"),
+        (BESIDE % "on: sf 88", "hosts.a.nics.data0.sfs.0.address", "sf88 carries a lane"),
+        (BESIDE % "on: vf 1, queues: [0]", "hosts.a.nics.data0.lanes.queues", "has its queue 0 for it"),
+        (BESIDE % "on: vf 1}, mode: dpdk, ring: {rx: 64, tx: 64", "hosts.a.nics.data0.lanes.on", "mode dpdk"),
+        (BESIDE % "on: vf 1}, carrier: af_packet, ring: {rx: 64, tx: 64", "hosts.a.nics.data0.lanes.on", "af_packet"),
+        ((BESIDE % "on: vf 1").replace("pci: '0000:08:00.0'", "devlink: netdevsim/netdevsim1"),
+         "hosts.a.nics.data0.lanes.on", "no device that could carry"),
         (PAIR % (LANES + ", carrier: udp", ""), "hosts.a.nics.data0", "needs udp"),
         (PAIR % (LANES + ", udp: {address: 127.0.0.1, port: 9}", ""), "hosts.a.nics.data0.udp", "does not go with"),
         (PAIR % (LANES + ", carrier: udp, udp: {address: 127.0.0.1, port: 9}", ""), "links.f.members", "speaks UDP"),

@@ -131,6 +131,7 @@ def test_steps_run_in_the_order_that_mlx5_wants() -> None:
         ("nic_function", "set"),
         ("nic_vf_binding", True),
         ("nic_queues",),
+        ("nic_rules_port",),
     ]
 
 

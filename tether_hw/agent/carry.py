@@ -11,6 +11,7 @@ from tether_hw.agent import (
     nic_driver,
     nic_functions,
     nic_rules,
+    nic_rules_port,
     nic_settings,
     nic_virtual,
     package_files,
@@ -30,6 +31,7 @@ from tether_hw.plan.kinds.nic_nv import NicNv
 from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_rules_port import NicRulesPort
 from tether_hw.plan.kinds.nic_sf import NicSf
 from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
@@ -66,6 +68,8 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
         nic_settings.carry_out(data, host.paths, timeout_s)
     elif isinstance(data, (NicRulesNtuple, NicRulesFlower)):
         nic_rules.carry_out(data, host.paths, timeout_s)
+    elif isinstance(data, NicRulesPort):
+        nic_rules_port.carry_out(data, host.paths, timeout_s)
     elif isinstance(data, HostReboot):
         raise AgentError("this host is booted by a run's executor only")
     else:

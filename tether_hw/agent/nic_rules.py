@@ -105,16 +105,16 @@ def _flower(data: NicRulesFlower, paths: HostPaths, timeout_s: float) -> None:
     rules: dict[str, Any] = now["rules"]
     away = _in_the_way(data, rules)
     if not data.hook and now["hook"]:
-        _nothing_else(data, set(rules) - set(away))
+        nothing_else(data.device, set(rules) - set(away))
     wanted = [rule for rule in data.rules() if rules.get(flower_place(rule)) != rule.document()]
     targets = {target for rule in wanted for target in rule.targets if SYMBOLIC.match(target)}
-    names = _representors(data, targets, found.status["representors"], paths, timeout_s)
+    names = representors(data.function, targets, found.status["representors"], paths, timeout_s)
     if data.offload and not now["offload"]:
         _run(tc_offload(data.device, True), timeout_s)
     if data.hook and not now["hook"]:
         _run(tc_hook(data.device, True), timeout_s)
     commands = [tc_remove(data.leaving(place)) for place in forward(away)] + [tc_replace(rule) for rule in wanted]
-    said = _batch("".join(" ".join(argv[1:]) + "\n" for argv in commands), names, timeout_s)
+    said = batch("".join(" ".join(argv[1:]) + "\n" for argv in commands), names, timeout_s)
     if not data.hook and now["hook"]:
         _run(tc_hook(data.device, False), timeout_s)
     if not data.offload and now["offload"]:
@@ -122,15 +122,15 @@ def _flower(data: NicRulesFlower, paths: HostPaths, timeout_s: float) -> None:
     _check(data, _now(data, "flower", paths)[0]["rules"], [said])
 
 
-def _nothing_else(data: NicRulesFlower, left: set[str]) -> None:
+def nothing_else(device: str, left: set[str]) -> None:
     """The hook takes all that hangs on it along."""
-    egress = cards.ask(["tc", "-j", "filter", "show", "dev", data.device, "egress"])
+    egress = cards.ask(["tc", "-j", "filter", "show", "dev", device, "egress"])
     if left or (egress or "").strip() not in ("", "[]", "[ ]"):
-        raise AgentError("%s: rules of others hang on clsact; it stays" % data.device)
+        raise AgentError("%s: rules of others hang on clsact; it stays" % device)
 
 
-def _representors(
-    data: NicRulesFlower, targets: set[str], known: dict[str, str], paths: HostPaths, timeout_s: float
+def representors(
+    function: str, targets: set[str], known: dict[str, str], paths: HostPaths, timeout_s: float
 ) -> dict[str, str]:
     """Symbolic name -> device, as soon as all that are needed are there."""
     names = dict(known)
@@ -138,24 +138,25 @@ def _representors(
     def missing() -> Optional[str]:
         if targets <= set(names):
             return None
-        names.update(cards.standing(data.function, paths).status["representors"])
+        names.update(cards.standing(function, paths).status["representors"])
         return "there is no %s" % ", ".join(sorted(targets - set(names))) if targets - set(names) else None
 
     waiting.until(missing, timeout_s)
     return names
 
 
-def _batch(text: str, names: dict[str, str], timeout_s: float) -> str:
+def batch(text: str, names: dict[str, str], timeout_s: float) -> str:
+    """Run a batch of tc, its symbolic devices bound; what tc said. Raises AgentError with the line that failed."""
     if not text:
         return ""
     try:
-        batch = bound(text, names)
+        whole = bound(text, names)
     except GrammarError as error:
         raise AgentError("a batch that we would not run: %s" % error) from None
-    done = command.execute(["tc", "-b", "-"], timeout_s, batch)
+    done = command.execute(["tc", "-b", "-"], timeout_s, whole)
     words = done.err.strip()
     failed = _FAILED_LINE.search(words)
-    lines = batch.splitlines()
+    lines = whole.splitlines()
     if failed and 0 < int(failed[1]) <= len(lines):
         line = lines[int(failed[1]) - 1]
         verdict = "not_in_hw: " if "skip_sw" in line.split() else ""
@@ -177,7 +178,12 @@ class Seen:
 def seen(data: dict[str, Any], paths: HostPaths) -> Seen:
     """What a check of rules finds."""
     found = cards.standing(data["function"], paths)
-    table = found.config[data["table"]] or {"rules": {}}
+    device = found.config["device"]
+    if data["table"] == "reps":
+        device = found.status["representors"].get(data["port"])
+        table = (found.config["mlx5"] or {"reps": {}})["reps"].get(data["port"], {"rules": {}})
+    else:
+        table = found.config[data["table"]] or {"rules": {}}
     wanted: dict[str, Any] = data["rules"]
     wrong = []
     for place in sorted(wanted):
@@ -189,9 +195,9 @@ def seen(data: dict[str, Any], paths: HostPaths) -> Seen:
         elif now != wanted[place]:
             wrong.append("%s is not as planned" % place)
     others = _others(table["rules"], wanted)
-    if data["table"] == "ntuple" or found.config["device"] is None:
+    if data["table"] == "ntuple" or device is None:
         return Seen(wrong, [], others)
-    hardware = {item.place for item in cards.filters(found.config["device"]) if item.in_hw}
+    hardware = {item.place for item in cards.filters(device) if item.in_hw}
     slow = [place for place in sorted(wanted) if wanted[place]["offload"] != "software" and place not in hardware]
     return Seen(wrong, slow, others)
 

@@ -49,23 +49,34 @@ def engine_user(inventory: Inventory, name: str) -> str | None:
     return host.engine.user or (DEFAULT_USER if host.root == "/" else None)
 
 
-def bound_lanes(inventory: Inventory, name: str, devices: Mapping[str, str], cpus: int) -> tuple[Lane, ...]:
-    """The lanes of a host on its devices (NIC -> kernel name). cpus: how many the host has."""
+def bound_lanes(
+    inventory: Inventory, name: str, devices: Mapping[str, str], cpus: int, functions: Mapping[str, str]
+) -> tuple[Lane, ...]:
+    """The lanes of a host on its devices (NIC -> kernel name). cpus: how many the host has.
+
+    functions: NIC -> its function, by which the device of a VF or SF is known.
+    """
     wanted = inventory.hosts[name].engine.cpus
     lanes = []
     for lane in inventory.lanes[name]:
         cpu = lane.lane % cpus if wanted == "by-lane" else wanted[lane.lane] if wanted else None
+        device = devices[lane.nic] if lane.on is None else f"{functions[lane.nic]}/{lane.on}"
         lanes.append(
-            Lane(lane.lane, lane.nic, devices[lane.nic], lane.queue, lane.link, lane.carrier, lane.address, cpu)
+            Lane(lane.lane, lane.nic, device, lane.queue, lane.link, lane.carrier, lane.address, cpu)
         )
     return tuple(lanes)
 
 
 def engine_intent(
-    inventory: Inventory, name: str, devices: Mapping[str, str], paths: HostPaths, cpus: int
+    inventory: Inventory,
+    name: str,
+    devices: Mapping[str, str],
+    paths: HostPaths,
+    cpus: int,
+    functions: Mapping[str, str],
 ) -> EngineIntent:
     """The engine that a host shall have. Raises ConfigError where the engine would not read its own files."""
-    lanes = bound_lanes(inventory, name, devices, cpus)
+    lanes = bound_lanes(inventory, name, devices, cpus, functions)
     config = _config(inventory, name, lanes, paths)
     roster, unmade = _roster(inventory, name)
     parsed = parse_engine(config, paths.engine_config)

@@ -12,6 +12,7 @@ from tether_hw.fleet.engine_intent import ConfigError, engine_intent, engine_use
 from tether_hw.fleet.files_cx7 import cx7_files
 from tether_hw.fleet.files_e810 import e810_files
 from tether_hw.fleet.inventory import Inventory
+from tether_hw.fleet.planner_cx7 import functions_of
 from tether_hw.fleet.render import SYSUSERS_TEMPLATE, render
 from tether_hw.plan.canonical import file_text
 from tether_hw.plan.facts import Facts
@@ -39,8 +40,15 @@ def host_files(inventory: Inventory, name: str, facts: Facts | None, setting: Se
             raise HostRefused(name, f"NIC {nic_name}: its device is not known by name", hint=hint)
         devices[nic_name] = device
     cpus = facts.status["cpus"] if facts else max(1, len(inventory.lanes[name]))
+    functions = {} if facts is None else functions_of(inventory, name, facts, devices)
+    for nic_name, nic in host.nics.items():
+        if nic.lane_functions() and nic_name not in functions:
+            if nic.device.pci is None:
+                hint = "record the facts: tether facts -o DIR, and render with --facts DIR"
+                raise HostRefused(name, f"NIC {nic_name}: its PCI address is not known", hint=hint)
+            functions[nic_name] = nic.device.pci
     try:
-        intent = engine_intent(inventory, name, devices, paths, cpus)
+        intent = engine_intent(inventory, name, devices, paths, cpus, functions)
     except ConfigError as error:
         raise HostRefused(name, f"the engine would refuse its files: {error}") from None
     files["engine.json"], files["roster.json"] = file_text(intent.config), file_text(intent.roster)

@@ -170,6 +170,9 @@ def _nic(inventory: Inventory, loader: Loader, name: str, nic_name: str) -> None
     carrier = carrier_of(nic, host.engine)
     if nic.lanes is not None:
         _lanes(loader, base, nic)
+        for path, text, hint in nic.lane_problems():
+            loader.problem((*base, *path), text, hint)
+        _on_functions(loader, (*base, "lanes"), nic, carrier)
         if nic_name not in inventory.link_of[name]:
             links = did_you_mean("", inventory.links)
             loader.problem((*base, "lanes"), "the NIC has lanes and is on no link", links and f"links: {links[10:]}")
@@ -203,6 +206,18 @@ def _lanes(loader: Loader, base: tuple[str | int, ...], nic: Nic) -> None:
             loader.problem(
                 where, f"queue {queue} of a NIC with {nic.queues} queues", f"queues are 0 to {nic.queues - 1}"
             )
+
+
+def _on_functions(loader: Loader, base: tuple[str | int, ...], nic: Nic, carrier: str) -> None:
+    assert nic.lanes is not None
+    functions = nic.lane_functions()
+    if functions and carrier not in ("auto", "af_xdp"):
+        loader.problem((*base, "on"), f"lanes on a VF or SF do not go with the carrier {carrier}", "say carrier: auto")
+    if functions and nic.lanes.queues is not None:
+        hint = "leave queues out, and name a function for each lane"
+        loader.problem((*base, "queues"), "a function that carries a lane has its queue 0 for it", hint)
+    if nic.lanes.by == "function" and not functions:
+        loader.problem((*base, "by"), "function goes with lanes on a VF or SF only", "say on: vf 0")
 
 
 def _mtu(loader: Loader, where: tuple[str | int, ...], mtu: int, carrier: str) -> None:

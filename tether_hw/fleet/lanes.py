@@ -13,7 +13,10 @@ from tether_hw.plan.lane import lane_mac
 
 @dataclass(frozen=True)
 class PlannedLane:
-    """A lane before its device is bound: `address` is {"mac", "vlan"} or {"udp"}, as the engine's file has it."""
+    """A lane before its device is bound: `address` is {"mac", "vlan"} or {"udp"}, as the engine's file has it.
+
+    on: the VF or SF whose device it is (vf0); None: the NIC's own.
+    """
 
     host: str
     lane: int
@@ -22,6 +25,7 @@ class PlannedLane:
     link: str
     carrier: str
     address: dict[str, Any]
+    on: str | None = None
 
 
 def carrier_of(nic: Nic, engine: Engine) -> str:
@@ -46,6 +50,7 @@ def lanes_of(name: str, host: Host, link_of: dict[str, str], vlans: dict[str, in
         if link is None:
             continue
         carrier = carrier_of(nic, host.engine)
+        functions = nic.lane_functions()
         for index, queue in enumerate(nic.lane_queues()):
             number = len(lanes)
             address: dict[str, Any]
@@ -55,5 +60,6 @@ def lanes_of(name: str, host: Host, link_of: dict[str, str], vlans: dict[str, in
                 address = {"udp": udp_text(nic.udp.address, nic.udp.port + index)}
             else:
                 address = {"mac": lane_mac(name, nic_name, number), "vlan": vlans.get(link)}
-            lanes.append(PlannedLane(name, number, nic_name, queue, link, carrier, address))
+            on = functions[index] if functions else None
+            lanes.append(PlannedLane(name, number, nic_name, queue, link, carrier, address, on))
     return lanes

@@ -16,7 +16,7 @@ from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
 from tether_hw.fleet.planner_boot import Steps, boot_plan, make_steps
-from tether_hw.fleet.planner_cx7 import plan_cx7
+from tether_hw.fleet.planner_cx7 import functions_of, plan_cx7
 from tether_hw.fleet.planner_e810 import dpdk_nics, leaves_safe_mode, plan_e810, without_driver
 from tether_hw.fleet.planner_engine import carriers, engine_steps
 from tether_hw.fleet.removals import nic_removals
@@ -38,6 +38,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "nic_ring": ("ethtool",),
     "nic_rules_ntuple": ("ethtool",),
     "nic_rules_flower": ("tc", "ethtool"),
+    "nic_rules_port": ("tc", "ip"),
     "nic_vfs": (),
     "nic_eswitch": ("devlink",),
     "nic_driver": ("modprobe", "devlink"),
@@ -123,9 +124,11 @@ def _wanted(inventory: Inventory, name: str, draft: HostDraft, setting: Setting)
     _privilege(draft)
     intent = None
     away = [nic for nic, model in inventory.hosts[name].nics.items() if model.own_carrier == "dpdk"]
-    if inventory.lanes[name] and not away and len(devices) == len(inventory.hosts[name].nics):
+    functions = functions_of(inventory, name, draft.facts, devices)
+    placed = all(lane.on is None or lane.nic in functions for lane in inventory.lanes[name])
+    if inventory.lanes[name] and placed and not away and len(devices) == len(inventory.hosts[name].nics):
         try:
-            intent = engine_intent(inventory, name, devices, draft.paths, draft.facts.status["cpus"])
+            intent = engine_intent(inventory, name, devices, draft.paths, draft.facts.status["cpus"], functions)
         except ConfigError as error:
             draft.refusals.append(f"the engine would refuse its files: {error}")
             return [], None

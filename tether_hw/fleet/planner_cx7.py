@@ -14,6 +14,8 @@ from tether_hw.nic.cx7.model import Cx7Nic
 from tether_hw.nic.cx7.nv import Waiting, boot, plan_settings
 from tether_hw.nic.cx7.plan import plan_function
 from tether_hw.nic.cx7.steer import Port
+from tether_hw.plan.facts import Facts
+from tether_hw.plan.function_name import is_simulated
 
 
 def plan_cx7(inventory: Inventory, name: str, draft: HostDraft, setting: Setting, devices: Mapping[str, str]) -> None:
@@ -27,7 +29,7 @@ def plan_cx7(inventory: Inventory, name: str, draft: HostDraft, setting: Setting
     for nic_name, nic in sorted(inventory.hosts[name].nics.items()):
         if not isinstance(nic, Cx7Nic) or nic_name not in devices:
             continue
-        function = function_of(draft, nic, devices[nic_name])
+        function = function_of(draft.facts, nic, devices[nic_name])
         if function is None or functions[function]["mlx5"] is None:
             driver = draft.facts.config["nics"][devices[nic_name]]["driver"]
             known = " or ".join(sorted(setting.profiles.cx7))
@@ -76,11 +78,21 @@ def _take(draft: HostDraft, plan: FunctionPlan) -> None:
     draft.checks.extend(plan.checks)
 
 
-def function_of(draft: HostDraft, nic: Cx7Nic, device: str) -> str | None:
+def functions_of(inventory: Inventory, name: str, facts: Facts, devices: Mapping[str, str]) -> dict[str, str]:
+    """NIC -> its function, where lanes are on others beside it."""
+    found = {}
+    for nic_name, nic in inventory.hosts[name].nics.items():
+        if isinstance(nic, Cx7Nic) and nic.lane_functions() and nic_name in devices:
+            function = function_of(facts, nic, devices[nic_name])
+            found.update({} if function is None or is_simulated(function) else {nic_name: function})
+    return found
+
+
+def function_of(facts: Facts, nic: Cx7Nic, device: str) -> str | None:
     """The function that a NIC of this family is."""
-    functions = draft.facts.config["functions"]
+    functions = facts.config["functions"]
     selector = nic.device.selector()
-    for entry in draft.facts.status["devices"]:
+    for entry in facts.status["devices"]:
         if entry["selector"] == selector and entry["function"] in functions:
             return str(entry["function"])
     return next((one for one, facts in functions.items() if facts["device"] == device), None)

@@ -88,6 +88,7 @@ def lanes_at(inventory: Inventory, name: str, nic_name: str) -> tuple[LaneAt, ..
             lane.address["vlan"],
             lane.queue,
             inventory.links[lane.link].delivers == "by-lane",
+            lane.on,
         )
         for lane in inventory.lanes[name]
         if lane.nic == nic_name and "mac" in lane.address

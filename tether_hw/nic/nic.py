@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from tether_hw.nic.model import IfName, Mac, Model
 
@@ -42,15 +42,39 @@ class Ring(Model):
     tx: int = Field(ge=1, le=2**20)
 
 
+def _shape(value: Any) -> str:
+    return "list" if isinstance(value, list) else "one"
+
+
+_TARGET = r"^(vf|sf) (0|[1-9][0-9]{0,9})$"
+_ON = r"^(pf|(vf|sf) (0|[1-9][0-9]{0,9}))$"
+_Target = Annotated[str, Field(pattern=_TARGET)]
+On = Annotated[
+    Annotated[Annotated[str, Field(pattern=_ON)], Tag("one")]
+    | Annotated[Annotated[list[_Target], Field(min_length=1, max_length=256)], Tag("list")],
+    Discriminator(_shape),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": _ON},
+                {"type": "array", "items": {"type": "string", "pattern": _TARGET}, "minItems": 1, "maxItems": 256},
+            ]
+        }
+    ),
+]
+
+
 class Lanes(Model):
     """The queues that carry the transport, one lane each, and how a lane is addressed."""
 
-    on: Literal["pf"] = Field("pf", description="the function whose queues these are")
+    on: On | None = Field(
+        None, description="pf: its own queues; vf N, sf N or a list of these: functions that carry one lane each"
+    )
     queues: list[Annotated[int, Field(ge=0, le=65535)]] | None = Field(
         None, description="queue indices; all of `queues` when left out", max_length=256
     )
-    by: Literal["mac", "udp-port"] | None = Field(
-        None, description="what names a lane; mac for raw Ethernet, udp-port for the carrier udp"
+    by: Literal["mac", "udp-port", "function"] | None = Field(
+        None, description="what names a lane; mac or, on a VF or SF, function for raw Ethernet, udp-port for udp"
     )
 
 
@@ -83,10 +107,25 @@ class Nic(Model):
         """The settings in its card's memory that it says something of."""
         return ()
 
+    def lane_functions(self) -> list[str]:
+        """The functions that carry one lane each, as facts name them (vf0, sf88); none: lanes are on its own queues."""
+        on = None if self.lanes is None else self.lanes.on
+        if on in (None, "pf"):
+            return []
+        return [one.replace(" ", "") for one in (on if isinstance(on, list) else [on]) if one is not None]
+
+    def lane_problems(self) -> list[tuple[tuple[str | int, ...], str, str]]:
+        """What is wrong with where its lanes are: below which key, what, and what to say instead."""
+        if self.lane_functions():
+            return [(("lanes", "on"), "lanes of this family are on its own queues", "leave on: out")]
+        return []
+
     def lane_queues(self) -> list[int]:
         """The queue indices of the lanes, in the order of the lanes."""
         if self.lanes is None:
             return []
+        if self.lane_functions():
+            return [0] * len(self.lane_functions())
         if self.lanes.queues is not None:
             return list(self.lanes.queues)
         return list(range(self.queues or 1))

@@ -9,6 +9,7 @@ from typing import Any
 
 from tether_hw.plan.function_name import FUNCTION
 from tether_hw.plan.lane import Lane
+from tether_hw.plan.rule import SYMBOLIC
 from tether_hw.plan.rules_table import LOCATION, PLACE, parse_wanted
 from tether_hw.plan.shape import HEX64, NAME, Fields, integer_item
 
@@ -23,14 +24,15 @@ PROVED, FAILED, NOT_NOW = "proved", "failed", "not provable now"
 #: Rules are there and work, but hardware did not take them: kept where that was allowed, and told.
 IN_SOFTWARE = "in software"
 RESULTS = (PROVED, FAILED, NOT_NOW, IN_SOFTWARE)
-RULE_TABLES = ("ntuple", "flower")
+RULE_TABLES = ("ntuple", "flower", "reps")
 PLACE_OR_LOCATION = re.compile(f"(?:{LOCATION.pattern}|{PLACE.pattern})")
 
 
 @dataclass(frozen=True)
 class Check:
     """One thing to prove. `data` by check: config {"digest"}; engine {}; lane: a Lane; rules: {"function", "table":
-    ntuple or flower, "rules": {place: rule}}; link: {"link", "peer", "lanes", "peer_lanes", "delivers"}."""
+    ntuple, flower or reps (then "port" says on what), "rules": {place: rule}}; link: {"link", "peer", "lanes",
+    "peer_lanes", "delivers"}."""
 
     id: str
     check: str
@@ -67,7 +69,8 @@ def _check_data(check: Check, where: str) -> None:
         fields.text("digest", HEX64)
     elif check.check == "rules":
         fields.text("function", FUNCTION)
-        fields.one_of("table", RULE_TABLES)
+        if fields.one_of("table", RULE_TABLES) == "reps":
+            fields.text("port", SYMBOLIC)
         fields.table("rules", parse_wanted, PLACE_OR_LOCATION)
     elif check.check == "link":
         fields.text("link", NAME)

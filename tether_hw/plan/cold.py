@@ -45,6 +45,7 @@ VOLATILE: dict[tuple[str, ...], Any] = {
     ("functions", ANY, "mlx5", "params"): AS_BEFORE,
     ("functions", ANY, "mlx5", "vfs"): {},
     ("functions", ANY, "mlx5", "sfs"): {},
+    ("functions", ANY, "mlx5", "reps"): {},
     ("functions", ANY, "mlx5", "nv", ANY, "current"): NEXT,
     ("engine", "service"): NOT_RUNNING,
 }

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tether_hw.plan.rule import SYMBOLIC
+from tether_hw.plan.rules_table import PLACE, parse_entry
 from tether_hw.plan.shape import MAC, NAME, Fields
 
 INLINE_MODES = ("none", "link", "network", "transport")
@@ -35,6 +37,7 @@ def parse_mlx5(value: Any, where: str) -> dict[str, Any] | None:
         "vfs": fields.table("vfs", _parse_vf, NUMBER),
         "sfs": fields.table("sfs", _parse_sf, NUMBER),
         "nv": fields.table("nv", _parse_setting, NV_KEY),
+        "reps": fields.table("reps", _parse_rep, SYMBOLIC) if fields.has("reps") else {},
     }
     fields.done()
     return part
@@ -75,6 +78,14 @@ def _parse_sf(value: Any, where: str) -> dict[str, Any]:
     sf = {**parse_attributes(fields), "active": fields.boolean("active")}
     fields.done()
     return sf
+
+
+def _parse_rep(value: Any, where: str) -> dict[str, Any]:
+    """The rules of tc on what stands for a VF or SF; it is there only where they have a hook to hang on."""
+    fields = Fields(value, where)
+    rep = {"rules": fields.table("rules", parse_entry, PLACE)}
+    fields.done()
+    return rep
 
 
 def parse_key(value: Any, where: str) -> str:

@@ -10,6 +10,8 @@ from tether_hw.plan.shape import PCI
 NETDEVSIM = "netdevsim"
 _SIMULATED = re.compile(r"netdevsim(0|[1-9][0-9]{0,8})\Z")
 FUNCTION = re.compile(rf"(?:{PCI.pattern}|{_SIMULATED.pattern})")
+#: The network device of a VF or SF, by what it is to its physical function: its name is the kernel's own affair.
+DEVICE_OF = re.compile(r"([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])/(vf|sf)(0|[1-9][0-9]{0,9})\Z")
 #: How devlink spells a device of netdevsim; the one kind that a selector names so.
 DEVLINK = re.compile(r"netdevsim/netdevsim(0|[1-9][0-9]{0,8})\Z")
 

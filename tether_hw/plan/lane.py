@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from tether_hw.plan.function_name import DEVICE_OF
 from tether_hw.plan.shape import IFNAME, MAC, NAME, Fields
 
 ETHERTYPE = 0x88B5
+DEVICE = re.compile(f"(?:{IFNAME.pattern}|{DEVICE_OF.pattern})")
 BLOCK_BYTES = 64
 HAIL_BLOCKS = 5  # header and the 256 bytes of payload that a Hail has at least
 UDP_OVERHEAD_BYTES = {4: 28, 6: 48}  # IP and UDP headers inside the MTU
@@ -28,7 +31,10 @@ def lane_mac(node: str, nic: str, lane: int) -> str:
 
 @dataclass(frozen=True)
 class Lane:
-    """One hardware queue with a thread of the engine: `address` is {"mac", "vlan"} or {"udp"}."""
+    """One hardware queue with a thread of the engine: `address` is {"mac", "vlan"} or {"udp"}.
+
+    device: the kernel's name of it, or of a VF or SF what it is: 0000:08:00.0/vf0.
+    """
 
     lane: int
     nic: str
@@ -57,7 +63,7 @@ class Lane:
         lane = cls(
             lane=fields.integer("lane", 0, MAX_LANES - 1),
             nic=fields.text("nic", NAME),
-            device=fields.text("device", IFNAME),
+            device=fields.text("device", DEVICE),
             queue=fields.integer("queue", 0, 65535),
             link=fields.text("link", NAME),
             carrier=fields.one_of("carrier", ("auto", "udp", "af_packet", "af_xdp")),

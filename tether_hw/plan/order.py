@@ -12,6 +12,7 @@ from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_function import NicFunction
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_rules_port import NicRulesPort
 from tether_hw.plan.kinds.nic_sf import NicSf
 from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
@@ -29,6 +30,7 @@ _PHASES = (
     "engine_service/remove",
     "nic_rules_ntuple/off",
     "nic_rules_flower/off",
+    "nic_rules_port/off",
     "nic_vf_binding/unbind",
     "nic_function/clear",
     "nic_sf/less",
@@ -49,6 +51,7 @@ _PHASES = (
     "nic_ring",
     "nic_mtu",
     "nic_rules_ntuple/on",
+    "nic_rules_port/on",
     "nic_rules_flower/on",
     "engine_config",
     "engine_roster",
@@ -61,6 +64,8 @@ def _name(data: StepData) -> str:
         return f"{data.kind}/{data.action}"
     if isinstance(data, (NicRulesNtuple, NicRulesFlower)):
         return f"{data.kind}/{'on' if data.put else 'off'}"
+    if isinstance(data, NicRulesPort):
+        return f"{data.kind}/{'on' if data.rules else 'off'}"
     if isinstance(data, NicVfs):
         return f"{data.kind}/{'more' if data.count else 'less'}"
     if isinstance(data, NicVfBinding):

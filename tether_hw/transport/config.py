@@ -27,6 +27,7 @@ from .config_model import (
 from .contact import Contact, RoundTrip, Window
 from .errors import ConfigError, Problem
 from .hot import changes
+from .places import PLACE
 from .regular import read_regular
 from .strict import Checker, Fields, parse_text, word_of
 
@@ -70,7 +71,7 @@ EARLY_BYTES_MAX = 65_472
 UNIX_PATH_MAX = 107  # sun_path without its final zero
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_DEVICE = re.compile(r"[^\s/:]{1,15}")
+_DEVICE = re.compile(rf"[^\s/:]{{1,15}}|{PLACE.pattern}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
@@ -102,7 +103,7 @@ def _matching(pattern: re.Pattern[str], words: str) -> Any:
 
 
 _wrong_name = _matching(_NAME, "a name of letters, digits, '.', '_' and '-'")
-_wrong_device = _matching(_DEVICE, "a device name of at most 15 characters")
+_wrong_device = _matching(_DEVICE, "a device name of at most 15 characters, or 0000:08:00.0/vf0")
 _wrong_user = _matching(_USER, "a user name")
 
 

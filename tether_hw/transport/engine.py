@@ -21,6 +21,7 @@ from .contact import Contact, Declarer
 from .early import EarlyData, EarlyMessage
 from .errors import ChannelDown, EngineError, TimedOut
 from .native import DebugFiles, Native, lanes_in_order, words_of_down
+from .places import Places
 from .structs import tether_carrier_stats, tether_event, tether_lane_info, tether_stats
 
 WAIT_NS = 200_000_000
@@ -68,12 +69,15 @@ class Engine:
         numbers = {name: index for index, name in enumerate(self.links)}
         self._declarer = Declarer(self.native)
         self._early = EarlyData(self)
+        self._places = Places()
         try:
             for lane in self.lanes:
-                self.native.add_lane(lane, self.links[lane.link], numbers[lane.link], lane_flags)
+                placed = self._places.bring(lane, self.links[lane.link].mtu)
+                self.native.add_lane(placed, self.links[lane.link], numbers[lane.link], lane_flags)
             self._declarer.plan({lane.lane: self.links[lane.link].contact for lane in self.lanes})
         except BaseException:
             self.native.close()
+            self._places.leave()
             raise
 
     @classmethod
@@ -108,6 +112,7 @@ class Engine:
             channel.ended("the engine stopped")
         self._accepted.put(None)
         self.native.close()
+        self._places.leave()
 
     def __enter__(self) -> Engine:
         self.start()

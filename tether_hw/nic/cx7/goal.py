@@ -60,6 +60,7 @@ class Goal:
     asked_vfs: bool
     asked_mode: bool
     why: str | None = None
+    laned: tuple[str, ...] = ()  # functions that carry a lane: vf0, sf88
     totals: tuple[str, ...] = ()  # values of settings that say how many VFs there can be, when the card has them
 
     @property
@@ -112,12 +113,16 @@ def goal_of(plan: FunctionPlan, function: str, port: Port | None, scene: Scene) 
     if nic is not None:
         goal.totals = tuple(nic.nv[key] for key in scene.can.vfs.total if key in nic.nv)
     told = {} if nic is None else nic.vfs_told()
+    told_sfs = {} if nic is None else nic.sfs_told()
+    if port is not None:
+        told, told_sfs = port.told("vf"), port.told("sf")
+        goal.laned = tuple(lane.on for lane in port.lanes if lane.on is not None)
     owned = scene.owned(*at, "mlx5", "vfs")
     goal.vfs = {
         str(number): _attributes(told.get(str(number), {}), part["vfs"].get(str(number)), owned, str(number))
         for number in range(count_after)
     }
-    goal.sfs = _sfs(part["sfs"], {} if nic is None else nic.sfs_told(), scene.owned(*at, "mlx5", "sfs"))
+    goal.sfs = _sfs(part["sfs"], told_sfs, scene.owned(*at, "mlx5", "sfs"))
     if goal.mode_after != goal.mode:
         goal.why = f"the change to {goal.mode_after}"
     elif goal.params and goal.mode == "switchdev":

@@ -73,6 +73,7 @@ def _vfs(plan: FunctionPlan, goal: Goal, facts: dict[str, Any], status: dict[str
             f"{goal.who}: {goal.count} VFs that nobody asked for are in the way of {goal.why}: say vfs: {goal.count}"
         )
         return
+    _laned(plan, goal, facts, scene)
     readdressed = {
         number for number in goal.vfs if number in vfs and vfs[number]["address"] != goal.vfs[number]["address"]
     }
@@ -84,6 +85,20 @@ def _vfs(plan: FunctionPlan, goal: Goal, facts: dict[str, Any], status: dict[str
     ]
     if used:
         plan.refusals.append(f"{goal.who}: {', '.join(used)} in use by somebody else: free it first")
+
+
+def _laned(plan: FunctionPlan, goal: Goal, facts: dict[str, Any], scene: Scene) -> None:
+    """A function that carries a lane is there, and its driver has it."""
+    vfs = facts["mlx5"]["vfs"]
+    for name in goal.laned:
+        number = name[2:]
+        if not scene.can.vfs.on_bus:
+            plan.refusals.append(f"{goal.who}: {scene.can.driver} gives {name} no device that could carry a lane")
+        elif name.startswith("vf") and number not in goal.vfs:
+            plan.refusals.append(f"{goal.who}: a lane is on VF {number}, there are {goal.count_after}: say vfs: N")
+        elif name.startswith("vf") and vfs.get(number, {}).get("driver") not in (None, scene.can.driver):
+            driver = vfs[number]["driver"]
+            plan.refusals.append(f"{goal.who}: a lane is on VF {number}, which {driver} has: free it first")
 
 
 def _sfs(plan: FunctionPlan, goal: Goal, port: Port | None, facts: dict[str, Any], scene: Scene) -> None:

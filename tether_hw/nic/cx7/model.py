@@ -161,6 +161,37 @@ class Cx7Nic(Nic):
         """The settings in its card's memory that it says something of."""
         return tuple(sorted(self.nv))
 
+    def lane_functions(self) -> list[str]:
+        """In switchdev lanes that name no queues are on VF 0, where there is one."""
+        named = super().lane_functions()
+        if named or self.lanes is None or self.lanes.on is not None or self.lanes.queues is not None:
+            return named
+        beside = self.eswitch == "switchdev" and self.vf_count and self.device.devlink is None
+        return ["vf0"] if beside and self.own_carrier in (None, "auto", "af_xdp") else []
+
+    def lane_problems(self) -> list[tuple[tuple[str | int, ...], str, str]]:
+        """A function that carries a lane is there, is nobody else's, and has the lane's address."""
+        found: list[tuple[tuple[str | int, ...], str, str]] = []
+        functions, on = self.lane_functions(), ("lanes", "on")
+        sfs = {f"sf{sf.number}": at for at, sf in enumerate(self.sfs or ())}
+        for number, name in enumerate(functions):
+            if name in functions[:number]:
+                found.append((on, f"{name} is there twice", "a function carries one lane"))
+            if name.startswith("sf") and name not in sfs:
+                found.append((on, f"{name} is not in sfs", f"sfs: [{{number: {name[2:]}}}]"))
+            if name.startswith("vf") and self.vf_count is not None and int(name[2:]) >= self.vf_count:
+                found.append((on, f"{name} of {self.vf_count} VFs", f"vfs: {int(name[2:]) + 1}"))
+            at = sfs.get(name, int(name[2:])) if name.startswith("vf") or name in sfs else None
+            listed = (self.sfs if name.startswith("sf") else self.vfs) if at is not None else None
+            if isinstance(listed, list) and at is not None and at < len(listed) and listed[at].address is not None:
+                where = (name[:2] + "s", at, "address")
+                found.append((where, f"{name} carries a lane, whose address it has", "leave address out"))
+        if functions and self.mode == "dpdk":
+            found.append((on, "in mode dpdk lanes are on the port's own queues", "say on: pf"))
+        if functions and self.device.devlink is not None:
+            found.append((on, "functions of netdevsim have no device that could carry a lane", "say on: pf"))
+        return found
+
     def vfs_told(self) -> dict[str, dict[str, Any]]:
         """VF -> what it is told."""
         told = enumerate(self.vfs) if isinstance(self.vfs, list) else ()

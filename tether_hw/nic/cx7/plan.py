@@ -13,6 +13,7 @@ from typing import Any
 from tether_hw.nic.cx7.attributes import changed, taken, tell
 from tether_hw.nic.cx7.goal import FunctionPlan, Goal, Scene, goal_of
 from tether_hw.nic.cx7.limits import check
+from tether_hw.nic.cx7.representors import PortsPlan, checks, clear_ports, set_ports
 from tether_hw.nic.cx7.steer import Ground, Port, Steer, steer
 from tether_hw.nic.functions.tables import (
     Habits,
@@ -60,7 +61,7 @@ def plan_function(function: str, port: Port | None, scene: Scene) -> FunctionPla
         )
     if tables is None:
         return plan
-    ntuple, flower = tables
+    ntuple, flower, ports = tables
     # What comes behind a boot is planned again from what that leaves.
     stay = [step for _, step in in_order([*plan.steps, *scene.others]) if not isinstance(step, HostReboot)]
     later = after(scene.config, stay)
@@ -68,6 +69,9 @@ def plan_function(function: str, port: Port | None, scene: Scene) -> FunctionPla
     for step in (set_ntuple(later, at, ntuple), set_flower(later, at, flower)):
         if step is not None:
             plan.steps.append((nic, step))
+    plan.steps.extend((nic, step) for step in set_ports(later, goal, ports))
+    if nic is not None:
+        plan.checks.extend(checks(goal, ports, nic))
     filters = ntuple_places(ntuple.wanted, ntuple.size)
     for table, rules in (("ntuple", filters), ("flower", flower_places(flower.wanted))):
         if rules and nic is not None:
@@ -112,7 +116,7 @@ def _switch(goal: Goal, scene: Scene) -> list[StepData]:
         steps.add(NicVfs(goal.function, 0))
     _mode(goal, steps)
     made = goal.count_after > 0 and (goal.recount or goal.count == 0)
-    bind = list(unbound) if not goal.recount else []
+    bind = [] if goal.recount else _to_bind(goal, unbound, scene)
     if made:
         drivers = _drivers(goal, scene)
         held = [number for number in drivers if drivers[number] is None or goal.vfs[number]["address"] is not None]
@@ -156,7 +160,32 @@ def _drivers(goal: Goal, scene: Scene) -> dict[str, str | None]:
     owned = scene.owned("functions", goal.function, "mlx5", "vfs")
     before = part["vfs"] if owned is None else owned["before"]
     usual = scene.can.driver if part["autoprobe"] else None
-    return {number: before[number]["driver"] if number in before else usual for number in goal.vfs}
+    found = {number: before[number]["driver"] if number in before else usual for number in goal.vfs}
+    return {number: scene.can.driver if f"vf{number}" in goal.laned else found[number] for number in found}
+
+
+def _to_bind(goal: Goal, unbound: tuple[int, ...], scene: Scene) -> list[int]:
+    """VFs that stay and have their driver afterwards: those that it left for a while, and those that carry a lane."""
+    vfs = scene.config["functions"][goal.function]["mlx5"]["vfs"]
+    away = _given_back(goal, scene)
+    laned = {int(number) for number in vfs if f"vf{number}" in goal.laned and vfs[number]["driver"] is None}
+    return sorted({number for number in unbound if str(number) not in away} | laned)
+
+
+def _given_back(goal: Goal, scene: Scene) -> set[str]:
+    """VFs that have the driver that we gave them for a lane, and carry none any more."""
+    owned = scene.owned("functions", goal.function, "mlx5", "vfs")
+    if owned is None:
+        return set()
+    before, ours, driver = owned["before"] or {}, owned["set"] or {}, scene.can.driver
+    return {
+        number
+        for number in ours
+        if number in before
+        and before[number]["driver"] is None
+        and ours[number]["driver"] == driver
+        and f"vf{number}" not in goal.laned
+    }
 
 
 def _to_unbind(goal: Goal, scene: Scene) -> tuple[int, ...]:
@@ -173,6 +202,7 @@ def _to_unbind(goal: Goal, scene: Scene) -> tuple[int, ...]:
         chosen = bound
     else:
         chosen = {number for number in bound if "address" in changed(vfs[number], goal.vfs[number])}
+        chosen |= bound & _given_back(goal, scene)
     return tuple(sorted(int(number) for number in chosen))
 
 
@@ -206,7 +236,9 @@ def _sf_goes(goal: Goal, sfs: Mapping[str, Any], number: str) -> bool:
     return bool(sfs[number]["address"] != goal.sfs[number]["address"])
 
 
-def _clear(plan: FunctionPlan, port: Port | None, goal: Goal, scene: Scene) -> tuple[TablePlan, TablePlan] | None:
+def _clear(
+    plan: FunctionPlan, port: Port | None, goal: Goal, scene: Scene
+) -> tuple[TablePlan, TablePlan, PortsPlan] | None:
     """The rules that a function shall have, and the steps that take away what is in the way before anything else."""
     wanted = Steer()
     nic = None if port is None else port.name
@@ -242,7 +274,9 @@ def _clear(plan: FunctionPlan, port: Port | None, goal: Goal, scene: Scene) -> t
         plan.notes.extend(table.notes)
         if table.off is not None:
             plan.steps.append((nic, table.off))
-    return tables
+    ports = clear_ports(plan, goal, wanted.ports, scene)
+    plan.steps.extend((nic, step) for step in ports.off)
+    return (*tables, ports)
 
 
 def _ground(port: Port, goal: Goal, scene: Scene) -> Ground:

@@ -22,7 +22,7 @@ from tether_hw.nic.functions.found import (
     uplink,
     vf_drivers,
 )
-from tether_hw.nic.steering.show import flower_table
+from tether_hw.nic.steering.show import flower_rules, flower_table, hooked
 from tether_hw.plan.facts_mlx5 import ENCAP_MODES, INLINE_MODES, RUNTIME_PARAMS, STEERING_MODE
 from tether_hw.plan.function_name import FUNCTION, NETDEVSIM, devlink_handle, is_simulated, sysfs_folder
 
@@ -57,13 +57,17 @@ class _Told:
     ports: list[devlink.Port]
     rates: Mapping[str, devlink.Rate]
     params: Optional[str]
+    hooks: frozenset[str]
 
     @classmethod
     def ask(cls, run: Run) -> _Told:
+        ports = devlink.ports(run(["devlink", "-j", "port", "show"]))
+        stand_in = any(port.symbol is not None and port.netdev is not None for port in ports)
         return cls(
-            devlink.ports(run(["devlink", "-j", "port", "show"])),
+            ports,
             devlink.rates(run(["devlink", "-j", "port", "function", "rate", "show"])),
             run(["devlink", "-j", "dev", "param", "show"]),
+            hooked(run) if stand_in else frozenset(),
         )
 
 
@@ -73,7 +77,7 @@ def read(chosen: Sequence[Found], sysfs: Sysfs, run: Run, keys: Sequence[str]) -
     Raises FlowerError or NtupleError where tc or ethtool prints what nobody understands.
     """
     document: dict[str, Any] = {"functions": {}, "function_status": {}}
-    told = _Told.ask(run) if chosen else _Told([], {}, None)
+    told = _Told.ask(run) if chosen else _Told([], {}, None, frozenset())
     for one in chosen:
         same = [devlink_handle(other.function) for other in chosen if other.slot == one.slot]
         symbols = {device: name for handle in same for name, device in devlink.representors(told.ports, handle).items()}
@@ -111,6 +115,7 @@ def _function(
             "vfs": _vfs(vfs, driven, mode, _by_number(told.ports, handle, "pcivf"), told, links) or outside,
             "sfs": _sfs(_by_number(told.ports, handle, "pcisf"), told),
             "nv": {key: {"next": settings[key].next, "current": settings[key].current} for key in settings},
+            "reps": _reps(run, told, devlink.representors(told.ports, handle), symbols),
         }
     config = {
         "card": one.card or (info.serial if info.serial and info.serial.isalnum() else None),
@@ -136,6 +141,12 @@ def _function(
         "nv_default": {key: settings[key].default for key in settings},
     }
     return config, status
+
+
+def _reps(run: Run, told: _Told, found: Mapping[str, str], symbols: Mapping[str, str]) -> dict[str, Any]:
+    """The rules of what stands for VFs and SFs, where they have a hook."""
+    hooked = {name: found[name] for name in sorted(found) if found[name] in told.hooks}
+    return {name: {"rules": flower_rules(run, hooked[name], symbols)} for name in hooked}
 
 
 def _params(run: Run, told: _Told, handle: str) -> dict[str, dict[str, str]]:

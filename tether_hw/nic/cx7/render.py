@@ -17,6 +17,7 @@ from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_nv import NicNv
 from tether_hw.plan.kinds.nic_param import NicParam
+from tether_hw.plan.kinds.nic_rules_port import NicRulesPort
 from tether_hw.plan.kinds.nic_sf import NicSf
 from tether_hw.plan.paths import HostPaths
 
@@ -40,6 +41,10 @@ def kernel_files(port: Port, chosen: Steer, can: Capabilities, size: int | None)
         files[f"{port.name}.ethtool"] = [" ".join(ntuple.add(rule, size or MOST_RULES)) for rule in chosen.ntuple]
     if chosen.flower:
         lines = [flower.qdisc_line(str(port.device))]
+        for name in sorted(chosen.ports):
+            lines.append(flower.qdisc_line(name))
+            step = NicRulesPort(port.function, name, chosen.ports[name])
+            lines += [flower.replace_line(step.rule(place)) for place in sorted(chosen.ports[name])]
         files[f"{port.name}.tc"] = [*lines, *(flower.replace_line(rule) for rule in chosen.flower)]
     return {name: "\n".join(lines) + "\n" for name, lines in files.items()}
 
@@ -56,10 +61,10 @@ def _steps(port: Port, can: Capabilities) -> list[StepData]:
     if nic.eswitch is not None:
         steps.append(NicEswitch(function, nic.eswitch, nic.inline, nic.encap))
     mode = nic.eswitch or "legacy"
-    for number, told in nic.sfs_told().items():
+    for number, told in port.told("sf").items():
         steps.append(NicSf(function, int(number), True, told.pop("address", None)))
         steps.extend(tell(can, (function, port.device), f"sf{number}", mode, told))
-    for number, told in nic.vfs_told().items():
+    for number, told in port.told("vf").items():
         steps.extend(tell(can, (function, port.device), f"vf{number}", mode, told))
     return steps
 
@@ -74,7 +79,7 @@ def names(port: Port) -> dict[str, Any]:
         for kind, number in kinds:
             name = f"{port.name}-{kind[0]}{number}r"
             representors.append({"port": f"pf{pf}{kind}{number}", "name": name if len(name) <= _NAME_MOST else None})
-    for kind, told in (("vf", nic.vfs_told()), ("sf", nic.sfs_told())):
+    for kind, told in (("vf", port.told("vf")), ("sf", port.told("sf"))):
         for number, attributes in told.items():
             name = f"{port.name}-{kind[0]}{number}"
             if "address" in attributes:

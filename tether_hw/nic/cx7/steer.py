@@ -10,6 +10,7 @@ from typing import Any
 from tether_hw.nic.cx7.capability import Capabilities, lacking, unknown
 from tether_hw.nic.cx7.model import Cx7Nic
 from tether_hw.nic.functions.lane import LaneAt
+from tether_hw.nic.steering.lanes import Table, from_function, symbol, to_function
 from tether_hw.nic.steering.model import WantedRule, lane_rule, overlap
 from tether_hw.plan.function_name import pf_number
 from tether_hw.plan.probed import offloads
@@ -25,6 +26,14 @@ class Port:
     function: str
     device: str | None
     lanes: tuple[LaneAt, ...] = ()
+
+    def told(self, kind: str) -> dict[str, dict[str, Any]]:
+        """What its VFs or SFs are told; those that carry a lane have its address."""
+        told = self.nic.vfs_told() if kind == "vf" else self.nic.sfs_told()
+        for lane in self.lanes:
+            if lane.on is not None and lane.on.startswith(kind):
+                told[lane.on[2:]] = {**told.get(lane.on[2:], {}), "address": lane.mac}
+        return told
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,17 @@ class Ground:
 
 @dataclass
 class Steer:
-    """`ntuple` and `flower`: the rules of the two tables. `steered`: every lane has a rule of its own."""
+    """`ntuple` and `flower`: the rules of the two tables. `steered`: every lane has a rule of its own.
+
+    ports: what stands for a function that carries a lane -> its rules.
+    """
 
     ntuple: list[Rule] = field(default_factory=list)
     flower: list[Rule] = field(default_factory=list)
     steered: bool = False
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    ports: dict[str, Table] = field(default_factory=dict)
 
 
 def steer(port: Port, ground: Ground, can: Capabilities) -> Steer:
@@ -61,8 +74,9 @@ def steer(port: Port, ground: Ground, can: Capabilities) -> Steer:
     asked = None if steering is None else steering.offload
     if port.nic.mode == "dpdk" or (not port.lanes and not wanted):
         return plan
-    lanes = _lanes(plan, port, asked, can)
     pf = pf_number(port.function)
+    beside = [lane for lane in port.lanes if lane.on is not None]
+    lanes = _functions(plan, port, ground, asked or "preferred", beside) if beside else _lanes(plan, port, asked, can)
     for rule in wanted:
         if rule.kind in _ethtool_actions(ground, can):
             plan.ntuple.append(rule.bind(port.device or "", len(plan.ntuple), "required", pf))
@@ -101,6 +115,19 @@ def _lanes(plan: Steer, port: Port, asked: str | None, can: Capabilities) -> str
     plan.ntuple.extend(lane_rules(port))
     plan.steered = bool(port.lanes)
     return ""
+
+
+def _functions(plan: Steer, port: Port, ground: Ground, offload: str, lanes: Sequence[LaneAt]) -> str:
+    """Lanes that have a VF or SF each: in legacy the card brings it what is for its address, in switchdev rules do."""
+    plan.steered = True
+    on = ", ".join(str(lane.on) for lane in lanes)
+    if ground.eswitch == "legacy":
+        return f"its lanes by the addresses of {on}"
+    pf, device = pf_number(port.function), port.device or ""
+    for number, lane in enumerate(lanes):
+        plan.flower.append(to_function(lane, device, number, offload, pf))
+        plan.ports[symbol(pf, lane.on or "")] = from_function(lane, device, offload)
+    return f"frames of {on} leave by rules of their own"
 
 
 def lane_rules(port: Port) -> list[Rule]:

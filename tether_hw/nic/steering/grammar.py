@@ -110,7 +110,7 @@ def tc_batch(text: str) -> list[tuple[str, Rule | str]]:
         words = _Words(line, number)
         if words.skip("qdisc"):
             words.expect("add", "dev")
-            found.append(("qdisc", words.match(_DEVICE, "a device")))
+            found.append(("qdisc", words.match(TARGET, "a device")))
             words.expect("clsact")
         else:
             words.expect("filter")
@@ -124,7 +124,7 @@ def tc_batch(text: str) -> list[tuple[str, Rule | str]]:
 
 def _filter(words: _Words, *, whole: bool) -> Rule:
     words.expect("dev")
-    device = words.match(_DEVICE, "a device")
+    device = words.match(TARGET, "a device")
     words.expect("ingress", "protocol")
     tagged = words.skip("802.1q")
     ethertype = 0 if tagged else words.number("an EtherType", 0x0600, 0xFFFF)

@@ -31,11 +31,27 @@ def flower_table(run: Run, device: str, offload: str, symbols: Mapping[str, str]
     text = run(["tc", "-j", "qdisc", "show", "dev", device])
     if text is None:
         return None
-    hook = any(item.get("kind") in ("clsact", "ingress") for item in _list(text))
-    rules: dict[str, Any] = {}
-    for item in (filters(run, device) or []) if hook else []:
-        rules[_free(item.place, rules)] = flower_rule(item, symbols)
+    hook = any(_hook(item) for item in _list(text))
+    rules = flower_rules(run, device, symbols) if hook else {}
     return {"hook": hook, "offload": offload.startswith("on"), "rules": rules}
+
+
+def flower_rules(run: Run, device: str, symbols: Mapping[str, str]) -> dict[str, Any]:
+    """The rules of a device that has a hook for them."""
+    rules: dict[str, Any] = {}
+    for item in filters(run, device) or []:
+        rules[_free(item.place, rules)] = flower_rule(item, symbols)
+    return rules
+
+
+def hooked(run: Run) -> frozenset[str]:
+    """Every device that has a hook for rules."""
+    found = _list(run(["tc", "-j", "qdisc", "show"]) or "")
+    return frozenset(str(item.get("dev")) for item in found if _hook(item))
+
+
+def _hook(item: Mapping[str, Any]) -> bool:
+    return item.get("kind") in ("clsact", "ingress")
 
 
 def _free(place: str, taken: Mapping[str, Any]) -> str:

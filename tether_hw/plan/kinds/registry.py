@@ -21,6 +21,7 @@ from tether_hw.plan.kinds.nic_queues import NicQueues
 from tether_hw.plan.kinds.nic_ring import NicRing
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
+from tether_hw.plan.kinds.nic_rules_port import NicRulesPort
 from tether_hw.plan.kinds.nic_sf import NicSf
 from tether_hw.plan.kinds.nic_vf_binding import NicVfBinding
 from tether_hw.plan.kinds.nic_vfs import NicVfs
@@ -32,6 +33,7 @@ _ALL: tuple[type[StepData], ...] = (
     NicMtu,
     NicRulesNtuple,
     NicRulesFlower,
+    NicRulesPort,
     NicVfs,
     NicEswitch,
     NicDriver,
