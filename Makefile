@@ -6,7 +6,7 @@ PYTHON ?=
 NINJA := nice ninja
 VENV := .venv/bin
 
-.PHONY: help setup lock demo build asan tsan aarch64 driver-models fuzzers fuzz mutants spin sim bundle wheel test lint bench flood clean
+.PHONY: help setup lock demo build asan tsan aarch64 driver-models faults fuzzers fuzz mutants spin sim bundle wheel test lint bench flood clean
 
 help:
 	@echo "make setup    system packages (Debian, as root) and the Python environment in .venv"
@@ -24,6 +24,7 @@ help:
 	@echo "make flood    FLOOD_FRAMES hostile frames (default 10 million) against a live engine, recorded in docs/proof"
 	@echo "make mutants  the core with 40 MUSTs broken, one at a time: the test of each must notice (MUTANTS_SEED=N repeats)"
 	@echo "make driver-models  200 plans applied to random machines of the driver models, and the planner's mutants"
+	@echo "make faults   every fault at every journal point, on hosts and driver models (FAULTS_SEED=N repeats; about an hour)"
 	@echo "make lock     a new requirements.lock from pyproject.toml"
 	@echo "make clean    removes what the build made; .venv and the caches outside the tree stay"
 
@@ -91,6 +92,10 @@ mutants: setup
 DRIVER_MODELS ?= 200
 driver-models: build
 	@nice $(VENV)/python tools/driver_models.py --applied $(DRIVER_MODELS) --record docs/proof/driver-models.md
+
+FAULTS_SEED ?=
+faults: bundle
+	@nice $(VENV)/python tools/faults.py --record docs/proof/faults.md $(if $(FAULTS_SEED),--seed $(FAULTS_SEED))
 
 SIM_SEEDS ?= 10000
 sim: build
