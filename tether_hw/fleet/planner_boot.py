@@ -74,7 +74,7 @@ def _made(name: str, ordered: Steps, config: dict[str, Any], draft: HostDraft, f
         if isinstance(data, HostReboot) and made:
             # What the steps before it set, a boot sets back like all else that we set.
             owned = merge(draft.facts.status["owned"], [change for step in made for change in step.effect])
-            data = HostReboot.planned(config, owned, data.reason, data.budget)
+            data = replace(data, wipes=HostReboot.planned(config, owned, data.reason, data.budget).wipes)
         step = make_step(data, config, draft.paths, number, name, nic)
         config = fold(config, step.effect)
         made.append(step)

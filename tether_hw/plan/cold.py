@@ -21,6 +21,8 @@ class _Mark:
 AS_BEFORE = _Mark("as before us")
 #: The value that firmware keeps for the next boot, beside it.
 NEXT = _Mark("next becomes current")
+#: Legacy; but the system on a card that has the card's switch comes up with it as ever.
+SWITCH = _Mark("legacy, but on a card as before")
 #: A service that nothing starts by itself.
 NOT_RUNNING = _Mark("stopped where it runs")
 
@@ -31,7 +33,7 @@ VOLATILE: dict[tuple[str, ...], Any] = {
     ("nics", ANY, "queues"): AS_BEFORE,
     ("nics", ANY, "ring"): AS_BEFORE,
     ("functions", ANY, "driver"): AS_BEFORE,
-    ("functions", ANY, "eswitch"): "legacy",
+    ("functions", ANY, "eswitch"): SWITCH,
     ("functions", ANY, "vfs"): 0,
     ("functions", ANY, "ntuple", "on"): AS_BEFORE,
     ("functions", ANY, "ntuple", "rules"): {},
@@ -128,6 +130,8 @@ def _paths(config: Mapping[str, Any], pattern: tuple[str, ...]) -> Iterator[tupl
 def _afterwards(
     rule: Any, path: tuple[str, ...], now: Any, former: Mapping[tuple[str, ...], Any], config: Mapping[str, Any]
 ) -> Any:
+    if rule is SWITCH:
+        rule = AS_BEFORE if _on_card(config, path[1]) else "legacy"
     if now is None:
         return None if rule is not AS_BEFORE else _former(path, now, former)
     if rule is AS_BEFORE:
@@ -137,6 +141,12 @@ def _afterwards(
     if rule is NOT_RUNNING:
         return "stopped" if now == "running" else now
     return rule
+
+
+def _on_card(config: Mapping[str, Any], function: str) -> bool:
+    """Whether a function of mlx5 is seen by the Arm on its card: it makes no virtual functions there, the host does."""
+    facts = config["functions"][function]
+    return facts["driver"] == "mlx5_core" and facts["mlx5"] is not None and facts["mlx5"]["autoprobe"] is None
 
 
 def _former(path: tuple[str, ...], now: Any, former: Mapping[tuple[str, ...], Any]) -> Any:

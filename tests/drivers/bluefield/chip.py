@@ -14,6 +14,7 @@ from tests.drivers.mlx5.firmware import FACTORY, KINDS, Firmware, Kind
 from tests.drivers.mlx5.virtual import Vf
 
 if TYPE_CHECKING:
+    from tests.drivers.bluefield.card import Outer
     from tests.drivers.bluefield.machine import Arm, Server
 
 SERIAL, PSID = "MT2334X00456", "MT_0000000884"
@@ -44,7 +45,8 @@ class Chip:
     """The card itself. restricted: what mlxprivhost said. rshim: whether the host has one, now and after a power cycle.
 
     warm_works: whether the reboot of the host, once level 4 was asked for, makes the firmware start.
-    arm_is_up: what happens at the Arm after its start and before the host's, as its boot plan.
+    arm_is_up: what happens at the Arm after its start and before the host's, as its boot plan. arm_went_down: what a
+    reset ends with, where the process that asked for it went down with the Arm; it may raise, and `finish` follows.
     """
 
     firmware: BlueFirmware
@@ -56,6 +58,7 @@ class Chip:
     sides: list[Arm | Server] = field(default_factory=list)
     arm_is_up: Callable[[], None] = lambda: None
     arm_went_down: Callable[[], None] = lambda: None
+    left: list[Outer] = field(default_factory=list)  # functions of the host that a reset took the driver from
 
     @property
     def mode(self) -> str:
@@ -75,13 +78,24 @@ class Chip:
         """The whole chip starts anew: the Arm boots, the host's drivers begin again."""
         bite("reset-reboots-arm")
         self.armed = False
-        bound = self.server.down()
+        self.left = self.server.down()
         self.firmware.start()
-        self._arm_boots()
-        self.server.up(bound)
+        self.arm.start()
+        self.arm_went_down()
+        self.finish()
+
+    def finish(self) -> None:
+        """The Arm is up again, and the host's drivers begin."""
+        self.arm_is_up()
+        self.arm.settle()
+        left, self.left = self.left, []
+        self.server.up(left)
+
+    def settle(self) -> None:
+        for side in self.sides:
+            side.settle()
 
     def _arm_boots(self) -> None:
-        self.arm_went_down()
         self.arm.start()
         self.arm_is_up()
         self.arm.settle()

@@ -82,6 +82,8 @@ class Arm(Side):
         for port in self.ports if self.chip.mode != NIC else []:
             if port.driver == DRIVER:
                 port.begin()
+        self.settle()
+        self.at_boot()
 
 
 @dataclass
@@ -113,6 +115,8 @@ class Server(Side):
         for port in self.ports:
             port.autoprobe, port.made = True, 0
         self.up(self.ports)
+        self.settle()
+        self.at_boot()
 
     def up(self, ports: list[Outer]) -> None:
         """Drivers try; a function whose Arm is not ready stays without one."""

@@ -35,15 +35,17 @@ class Family:
     picture: Callable[[Any], Picture]
     wrong: Callable[[Any, Any], list[str]]
     files: Callable[[], dict[str, bytes]] = dict
+    scene: Callable[..., Any] = Scene
+    fit: Callable[[Any, Any], Any] = lambda begin, wish: wish
 
 
 def hold(family: Family, folder: Path, begin: Any, wishes: list[Any], account: Account) -> None:
     """Apply the wishes one over the other, then take them back, last first."""
-    scene = Scene(family.build(folder, begin), folder)
+    scene = family.scene(family.build(folder, begin), folder)
     boots: bool = getattr(begin, "boots", False)
     done: list[tuple[Picture, Applied]] = []
     with seen(bitten) as bites:
-        for wish in wishes:
+        for wish in [family.fit(begin, wish) for wish in wishes]:
             before = family.picture(scene.machine)
             applied = _apply(family, scene, wish, account)
             if applied is None:
@@ -65,8 +67,7 @@ def _boot(family: Family, scene: Scene, wish: Any, applied: Applied) -> None:
     """A boot that nobody asked for: the boot plan makes the wish again."""
     result = scene.boots()
     assert result is None or result["ok"], result
-    boot = applied.staged.plan.boot
-    assert boot is None or not family.wrong(scene.machine, wish), family.wrong(scene.machine, wish)
+    assert applied.boot is None or not family.wrong(scene.machine, wish), family.wrong(scene.machine, wish)
 
 
 def _apply(family: Family, scene: Scene, wish: Any, account: Account) -> Applied | None:

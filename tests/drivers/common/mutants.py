@@ -85,7 +85,7 @@ def changed(steps: Sequence[tuple[str | None, StepData]], change: Callable[[Pair
 
 def judge(family: Family, folder: Path, mutant: Mutant, mutated: bool) -> Verdict:
     """Apply its wish, with the mutant or without."""
-    scene = Scene(family.build(folder, mutant.begin), folder, mutant.scale if mutated else 0.05)
+    scene = family.scene(family.build(folder, mutant.begin), folder, mutant.scale if mutated else 0.05)
     mutant.prepare(scene.machine)
     for wish in mutant.before:
         inventory = scene.inventory(wish.nics(), family.files())

@@ -35,7 +35,11 @@ from tether_hw.plan.plan import Plan
 
 
 class Down(BaseException):
-    """The machine is on its way through a boot, and the process gone."""
+    """The machine is on its way through a boot, and the process gone. booted: it has started again already."""
+
+    def __init__(self, booted: bool = False) -> None:
+        super().__init__()
+        self.booted = booted
 
 
 def leave(host: Host, within_s: float, enough: object) -> None:
@@ -63,6 +67,7 @@ class Scene:
     machine: Any
     root: Path
     scale: float = SCALE
+    name: str = NAME
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
@@ -73,7 +78,7 @@ class Scene:
     def _agent(self) -> Iterator[None]:
         with (
             behind(self.machine, self.ran),
-            patch.object(agent_facts, "_node_key", lambda *_: key_of(NAME)),
+            patch.object(agent_facts, "_node_key", lambda *_: key_of(self.name)),
             patch.object(deadman, "launch", lambda *_: this_process()),
             patch.object(deadman, "dismiss", lambda *_: None),
             patch.object(waiting, "_PAUSE_S", 0.001),
@@ -100,11 +105,11 @@ class Scene:
     def facts(self, inventory: Inventory) -> Facts:
         """As the reader tells them, once everything has settled."""
         self.machine.settle()
-        nics = inventory.hosts[NAME].nics
+        nics = inventory.hosts[self.name].nics
         selectors = [nics[name].device.selector() for name in sorted(nics)]
         keys = sorted({key for nic in nics.values() for key in nic.settings()})
         with self._agent():
-            return Facts.parse(agent_facts.collect(self.host, NAME, selectors, keys))
+            return Facts.parse(agent_facts.collect(self.host, self.name, selectors, keys))
 
     def plan(self, inventory: Inventory) -> Plan:
         """By the real planner, from facts that are read now."""
@@ -113,31 +118,42 @@ class Scene:
 
     def apply(self, inventory: Inventory, plan: Plan) -> Applied:
         """Stage, carry out, verify, and confirm if it got that far."""
-        host_plan = plan.hosts[NAME]
+        staged = self.staged(inventory, plan)
+        with self._agent():
+            run = self.stage(staged)
+            self._through(lambda: execute._carry_out(self.host, run, staged))
+            if run.outcome() is None:
+                self.confirm(run, staged)
+        return Applied(run, staged)
+
+    def staged(self, inventory: Inventory, plan: Plan, **more: Any) -> Staged:
+        """What is brought to the host: its files lie there already. more: of the run."""
+        host_plan = plan.hosts[self.name]
         if host_plan.bundle is not None:
             program = Path(self.host.program("tether-agent", host_plan.bundle))
             program.parent.mkdir(parents=True, exist_ok=True)
             program.touch()
         for data in packages.load(inventory).content.values():
             self._hold(data)
-        staged = Staged(
+        return Staged(
             run=f"run{next(_numbers)}",
-            host=NAME,
+            host=self.name,
             holder="tests",
             plan_id=plan.id,
             inventory="inventory.yaml",
             confirm_timeout_s=60,
             time_scale=self.scale,
             plan=host_plan,
+            **more,
         )
-        with self._agent():
-            stage.stage(self.host, staged.to_dict())
-            run = self.host.run(staged.run)
-            self._through(lambda: execute._carry_out(self.host, run, staged))
-            if run.outcome() is None:
-                assert run.decide(CONFIRMED, "tests")
-                close.finish(self.host, run, staged)
-        return Applied(run, staged)
+
+    def stage(self, staged: Staged) -> Run:
+        stage.stage(self.host, staged.to_dict())
+        return self.host.run(staged.run)
+
+    def confirm(self, run: Run, staged: Staged) -> None:
+        assert run.decide(CONFIRMED, "tests")
+        close.finish(self.host, run, staged)
 
     def _hold(self, data: bytes) -> None:
         import hashlib
@@ -156,8 +172,9 @@ class Scene:
             try:
                 act()
                 return
-            except Down:
-                self.machine.boot()
+            except Down as down:
+                if not down.booted:
+                    self.machine.boot()
                 act = self._check
 
     def _check(self) -> None:
@@ -191,6 +208,11 @@ class Applied:
     @property
     def state(self) -> str | None:
         return close.closed(self.run)
+
+    @property
+    def boot(self) -> object:
+        """What makes the host again after any boot."""
+        return self.staged.plan.boot
 
     @property
     def why(self) -> str:

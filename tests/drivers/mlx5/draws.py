@@ -278,7 +278,6 @@ def _count(function: Function, start: Start) -> None:
 def _work_on(machine: Machine, function: Function, start: Start) -> None:
     function.set_param("flow_steering_mode", start.steering)
     function.set_eswitch(start.mode, None, start.encap)
-    device = function.bound()
     function.autoprobe = start.bound and start.told is None
     SysFs(machine).write(f"bus/pci/devices/{function.bdf}/sriov_numvfs", str(start.vfs))
     function.autoprobe = True
@@ -291,6 +290,12 @@ def _work_on(machine: Machine, function: Function, start: Start) -> None:
             subfunctions.add(function, {"flavour": "pcisf", "pfnum": str(function.number), "sfnum": str(number)}, False)
             subfunctions.set_state(function, function.sfs[number], active=True)
     _count(function, start)
+    _others(function, start)
+
+
+def _others(function: Function, start: Start) -> None:
+    """Rules that are not ours."""
+    machine, device = function.machine, function.bound()
     for number in range(start.flows):
         line = f"ethtool -N {device.name} flow-type tcp4 dst-port {4000 + number} action 1 loc {number}"
         assert not machine.run(line.split()).err
