@@ -9,6 +9,7 @@ TetherError                     anything that a person is told about; exit 1 unl
 │   ├── HostFailed              it began and failed; exit 3
 │   ├── HostUnreachable         no session within the deadline; exit 4
 │   ├── HostRolledBack          it took the run back; exit 5
+│   ├── HostSplit               one side of its card kept the run, another did not; exit 3
 │   └── HostLocked              another run holds it; exit 7
 └── SecretError                 a secret's reference leads nowhere
 
@@ -143,6 +144,10 @@ class HostRolledBack(HostError):
     """The host took the run back."""
 
     exit = Exit.ROLLED_BACK
+
+
+class HostSplit(HostError):
+    """One side of its card kept the run, another did not, or nobody knows."""
 
 
 class HostLocked(HostError):

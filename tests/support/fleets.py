@@ -148,8 +148,12 @@ class Fleet:
 
     def controller(self, plan: Plan, host: str, run: str, folder: Path) -> subprocess.Popen[bytes]:
         """The same in a process of its own, to be killed."""
+        return self.controller_of(replace(plan, hosts={host: plan.hosts[host]}), run, folder)
+
+    def controller_of(self, plan: Plan, run: str, folder: Path) -> subprocess.Popen[bytes]:
+        """The whole plan in a process of its own."""
         file = folder / f"{run}.plan"
-        file.write_text(replace(plan, hosts={host: plan.hosts[host]}).text())
+        file.write_text(plan.text())
         words = [str(self.inventory_file), str(self.bundle.path), self.bundle.digest, str(file), run]
         with (folder / f"{run}.log").open("wb") as log:
             return subprocess.Popen(

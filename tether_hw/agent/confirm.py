@@ -64,10 +64,10 @@ def _check_undecided(run: Run) -> None:
 
 
 def waits(records: list[dict[str, Any]]) -> bool:
-    """True when the steps are done and proved, and nothing happened after that but a confirm that did not finish."""
+    """True when the steps are done and proved and nothing was decided since; joined runs may know of each other."""
     for record in reversed(records):
         if record["point"] == "await":
             return True
-        if record["point"] != "confirm":
+        if record["point"] not in ("confirm", "ready"):
             return False
     return False

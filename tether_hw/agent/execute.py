@@ -10,6 +10,7 @@ from tether_hw.agent import (
     carry,
     command,
     deadman,
+    joined,
     reboot,
     reserve,
     service,
@@ -113,10 +114,14 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
         snapshot.after_boot(run, config)
     boot_hook.ensure(host)
     run.journal.append("arm", BEGIN)
-    deadline_ns = deadman.arm(run, staged.window_s())
+    deadline_ns = deadman.arm(run, joined.window_left_s(run, staged))
     watcher = deadman.guard(host, run, lambda why: take_back.after_deadline(host, run, staged, why))
     run.journal.append("arm", END, deadline_ns=deadline_ns, deadman=watcher)
+    joined.hold_all(run, staged)
     for step in _from_last_boot(run, staged):
+        if run.outcome() is not None:
+            return
+        joined.hold(run, staged, step)
         if run.outcome() is not None:
             return
         data = parse_data(step.kind, step.data, step.id)
@@ -133,10 +138,11 @@ def _transaction(host: Host, run: Run, staged: Staged) -> None:
     run.journal.append("verify", FAILED if bad else END, checks=results)
     if bad:
         raise AgentError("local verify failed: %s" % "; ".join("%s: %s" % (r["id"], r["evidence"]) for r in bad))
-    # From here only the confirm is awaited: its window starts now, but never reaches beyond the first deadline.
-    left = (deadline_ns - boottime_ns()) / 1e9
-    deadline_ns = deadman.arm(run, min(left, float(staged.confirm_timeout_s * staged.time_scale)))
-    deadman.guard(host, run, lambda why: take_back.after_deadline(host, run, staged, why))
+    if staged.joined is None:
+        # From here only the confirm is awaited: its window starts now, but never reaches beyond the first deadline.
+        left = (deadline_ns - boottime_ns()) / 1e9
+        deadline_ns = deadman.arm(run, min(left, float(staged.confirm_timeout_s * staged.time_scale)))
+        deadman.guard(host, run, lambda why: take_back.after_deadline(host, run, staged, why))
     run.journal.append("await", BEGIN, deadline_ns=deadline_ns)
 
 

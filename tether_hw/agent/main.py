@@ -141,17 +141,37 @@ def _follow(request: Request) -> dict[str, Any]:
 
 
 def _confirm(request: Request) -> dict[str, Any]:
-    from tether_hw.agent import close, confirm
+    from tether_hw.agent import close, confirm, joined
     from tether_hw.agent.staged import Staged
 
     fields, host, name = _run_fields(request)
     fields.done()
     run = host.run(name)
     staged = Staged.of(run)
+    joined.check_ready(run, staged)
     confirm.confirm(run)
     close.finish(host, run, staged)
     close.tidy(host)
     return _status_of(host, name)
+
+
+def _ready(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import joined
+
+    fields, host, name = _run_fields(request)
+    fields.done()
+    joined.ready(host, host.run(name))
+    return _status_of(host, name)
+
+
+def _proceed(request: Request) -> dict[str, Any]:
+    from tether_hw.agent import joined
+
+    fields, host, name = _run_fields(request)
+    step = fields.optional_text("step", NAME)
+    fields.done()
+    joined.proceed(host.run(name), step)
+    return {"run": name, "step": step}
 
 
 def _rollback(request: Request) -> dict[str, Any]:
@@ -269,6 +289,8 @@ _HANDLERS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "start": _start,
     "status": _status,
     "follow": _follow,
+    "proceed": _proceed,
+    "ready": _ready,
     "confirm": _confirm,
     "rollback": _rollback,
     "resume": _resume,

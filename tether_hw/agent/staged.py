@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from tether_hw.plan.effects import Change
+from tether_hw.plan.joined import VERIFY_S, Joined
 from tether_hw.plan.plan import HostPlan
 from tether_hw.plan.shape import NAME, Fields
 
 if TYPE_CHECKING:
     from tether_hw.agent.run import Run
 
-VERIFY_S = 90
 MAX_WINDOW_S = 86400
 MAX_SCALE = 1000
 
@@ -38,9 +38,10 @@ class Staged:
     confirm_timeout_s: int
     time_scale: float
     plan: HostPlan
+    joined: Optional[Joined] = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        document: dict[str, Any] = {
             "run": self.run,
             "host": self.host,
             "holder": self.holder,
@@ -50,6 +51,9 @@ class Staged:
             "time_scale": self.time_scale,
             "plan": self.plan.to_dict(),
         }
+        if self.joined is not None:
+            document["joined"] = self.joined.to_dict()
+        return document
 
     @classmethod
     def parse(cls, value: Any, where: str = "body") -> Staged:
@@ -64,8 +68,11 @@ class Staged:
             confirm_timeout_s=fields.integer("confirm_timeout_s", 1, MAX_WINDOW_S),
             time_scale=parse_scale(fields),
             plan=HostPlan.parse(host, fields.take("plan"), fields.at("plan")),
+            joined=Joined.parse(fields.take("joined"), fields.at("joined")) if fields.has("joined") else None,
         )
         fields.done()
+        if staged.plan.after and staged.joined is None:
+            raise fields.fail("joined", "steps wait for another host, and no other is joined to this run")
         return staged
 
     @classmethod
@@ -74,6 +81,8 @@ class Staged:
 
     def window_s(self) -> float:
         """How long a run may take until it is confirmed, in seconds: its steps' worst case and the time to confirm."""
+        if self.joined is not None:
+            return float(self.joined.window_s * self.time_scale)
         steps = sum(step.timeout_s for step in self.plan.steps)
         return float((steps + VERIFY_S + self.confirm_timeout_s) * self.time_scale)
 

@@ -80,11 +80,14 @@ def status(host: Host, run: Run) -> dict[str, Any]:
         "why": None,
         "differences": [],
         "in_software": [],
+        "joined": None,
         "pending": (host.lock.holder() or {}).get("run") == run.name,
     }
     if run.exists():
         staged = Staged.of(run)
         answer.update(holder=staged.holder, plan_id=staged.plan_id, inventory=staged.inventory)
+        if staged.joined is not None:
+            answer["joined"] = {**staged.joined.to_dict(), "after": [after.to_dict() for after in staged.plan.after]}
         answer["steps"] = [
             {"id": step.id, "done": _done(records, step.id), "ran": _ran(records, step.id)}
             for step in staged.plan.steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tether_hw.plan.step import Step
     from tether_hw.plan.undo import UndoStep
 
+_OTHERS_S = 60.0
+_AGAIN_S = 1.0
 _GRACE_S = 1.0  # what a step that is running gets to end when a revert has been decided
 
 
@@ -123,22 +126,24 @@ def take_back(host: Host, run: Run, staged: Staged, why: str) -> None:
     if kept:
         boot_plan.give_back(host, run)
     problems: list[str] = []
+    # What another host does not let go of yet: it is taken back there at the same time.
+    patient = staged.joined is not None and not booted
+    limit = time.monotonic() + (_OTHERS_S * staged.time_scale if patient else 0.0)
     taken = run.snapshot()
     gone = revoked.read(host)
     if taken is not None:
         for undo in undo_order(step_without(step, gone) for step in staged.plan.steps):
-            try:
-                _undo(host, run, staged, undo, kept)
-            except Exception as error:  # noqa: BLE001 - the other steps must be taken back all the same
-                words = error.message if isinstance(error, AgentError) else "%s: %s" % (type(error).__name__, error)
-                run.journal.append("undo", FAILED, step=undo.step.id, message=words)
-                problems.append("%s: %s" % (undo.step.id, words))
+            problems += _undone(host, run, staged, undo, kept, limit)
         if not booted and reboot.begun(run):
             # What a boot of the run wiped and no step of it made again.
             boot_plan.carry_out(host)
     left: list[dict[str, Any]] = []
     if taken is not None:
-        left = _left(config_without(taken["config"], gone), read_config(host, staged), staged, kept, booted)
+        before = config_without(taken["config"], gone)
+        left = _left(before, read_config(host, staged), staged, kept, booted)
+        while any("nv" not in item["path"] for item in left) and not problems and time.monotonic() < limit:
+            time.sleep(_AGAIN_S)
+            left = _left(before, read_config(host, staged), staged, kept, booted)
         _boot_back(host, run, staged, left)
     restored = not left and not problems
     run.journal.append("revert", END, why=why, restored=restored, differences=left, problems=problems)
@@ -183,6 +188,20 @@ def _boot_back(host: Host, run: Run, staged: Staged, left: list[dict[str, Any]])
     except AgentError as error:
         run.journal.append("reboot", FAILED, step=reboot.REVERT, message=error.message)
     reboot.forget(run)
+
+
+def _undone(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool, limit: float) -> list[str]:
+    """Undo a step, again and again until `limit`; what is in its way at last."""
+    while True:
+        try:
+            _undo(host, run, staged, undo, kept)
+            return []
+        except Exception as error:  # noqa: BLE001 - the other steps must be taken back all the same
+            words = error.message if isinstance(error, AgentError) else "%s: %s" % (type(error).__name__, error)
+            run.journal.append("undo", FAILED, step=undo.step.id, message=words)
+            if undo.data is None or time.monotonic() >= limit:
+                return ["%s: %s" % (undo.step.id, words)]
+        time.sleep(_AGAIN_S)
 
 
 def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> None:

@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from tether_hw.cli.plan_text import plan_lines
     from tether_hw.cli.read_facts import warn_of_stale_bundles
     from tether_hw.cli.results import give
+    from tether_hw.fleet.cards import check_whole
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
     from tether_hw.fleet.progress import show
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     inventory = load(Path(args.inventory))
     names = select(inventory, args.limit)
+    check_whole(inventory.cards, names)
     warn_of_stale_bundles()
     if args.plan_file is not None:
         plan = _saved(args.plan_file, inventory, names)
@@ -204,6 +206,7 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
     """Apply and prove the links; the parts of the document. Ctrl-C says what to do next."""
     from tether_hw.fleet import counters, unproven, verify
     from tether_hw.fleet.apply import Application, Wish
+    from tether_hw.fleet.cards import outcomes
     from tether_hw.fleet.runner import Interrupted
 
     wish = Wish(not args.no_confirm, args.parallel, args.max_fail)
@@ -245,6 +248,7 @@ def _carry_out(args: argparse.Namespace, reach: Reach, plan: Plan, failed: list[
         "changes": plan.changes,
         "checks": checks,
         "next": after,
+        "cards": outcomes([*results, *failed]),
         "hosts": sorted([*results, *failed], key=lambda result: str(result["host"])),
     }
 

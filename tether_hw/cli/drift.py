@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from tether_hw.fleet.planning import setting
     from tether_hw.fleet.progress import show
     from tether_hw.fleet.reach import Reach
+    from tether_hw.fleet.runs import split_runs
     from tether_hw.fleet.words import result_of
 
     inventory = load(Path(args.inventory))
@@ -48,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
     warn_of_stale_bundles()
     today = datetime.now(UTC).date()
     with show(names, quiet=args.json) as progress:
-        results = drift.collect(Reach(inventory, args.timeout, progress=progress), names, args.parallel)
+        reach = Reach(inventory, args.timeout, progress=progress)
+        results = drift.collect(reach, names, args.parallel)
+        split = split_runs(reach, results.done, args.parallel)
     seen = {name: results.done[name] for name in sorted(results.done)}
     plan = make_plan(inventory, {name: one.facts for name, one in seen.items()}, setting(inventory))
     entries = [
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     orphans = sorted(set(inventory.keys) - set(inventory.hosts))
     old = drift.expired(inventory, today)
     codes = [int(entry["exit"]) for entry in entries]
+    codes += [int(Exit.FAILED)] if split else []
     if args.detailed_exitcode and counts["drift"]:
         codes.append(Exit.CHANGES)
     code = worst(codes)
@@ -78,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         f"{name}: is in {inventory.keys_file.name} and no longer in the inventory: tether retire {name}"
         for name in orphans
     ]
+    text += [f"card {one['card']}: {one['message']}\n    hint: {one['hint']}" for one in split]
     text += [*old, _summary(counts, len(seen), len(results.failed))]
     output.result("\n".join(text), as_json=args.json)
     if args.json:
@@ -86,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
                 "schema": "tether.drift/1",
                 "exit": int(code),
                 **counts,
+                "split": split,
                 "hosts": entries,
                 "orphans": orphans,
                 "expired": old,

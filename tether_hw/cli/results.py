@@ -24,6 +24,13 @@ def lines(results: list[dict[str, Any]]) -> list[str]:
     return text
 
 
+def card_lines(cards: list[dict[str, Any]]) -> list[str]:
+    """One line per card whose sides ended differently."""
+    return [
+        f"card {card['card']}: split; it is mended by: {card['hint']}" for card in cards if card["result"] == "split"
+    ]
+
+
 def check_lines(checks: list[dict[str, Any]]) -> list[str]:
     """One line per check."""
     marks = {PROVED: "ok", FAILED: "FAILED", NOT_NOW: "--", IN_SOFTWARE: "SOFT"}
@@ -43,7 +50,12 @@ def give(schema: str, results: list[dict[str, Any]], *, as_json: bool, **more: A
     checks = more.get("checks", [])
     codes = [int(result["exit"]) for result in results]
     code = worst([*codes, int(proofs(checks))])
-    text = [*lines(results), *check_lines(checks), *(f"next: {command}" for command in more.get("next", []))]
+    text = [
+        *lines(results),
+        *check_lines(checks),
+        *card_lines(more.get("cards", [])),
+        *(f"next: {command}" for command in more.get("next", [])),
+    ]
     if text:
         output.result("\n".join(text), as_json=as_json)
     if as_json:

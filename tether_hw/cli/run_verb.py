@@ -39,6 +39,7 @@ def carry_out(args: argparse.Namespace, verb: str, question: str, work: Work) ->
     """Ask, do it on every host, print what came of it."""
     from tether_hw.agent.run import RUN_NAME
     from tether_hw.cli.results import give
+    from tether_hw.fleet.cards import check_whole, outcomes
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
     from tether_hw.fleet.progress import show
@@ -50,6 +51,7 @@ def carry_out(args: argparse.Namespace, verb: str, question: str, work: Work) ->
         raise TetherError(f"{run!r} is not the name of a run", hint="tether runs")
     inventory = load(Path(args.inventory))
     hosts = select(inventory, args.limit)
+    check_whole(inventory.cards, hosts)
     if run == LAST:
         with show(hosts, quiet=True) as progress:
             run = newest(Reach(inventory, args.timeout, progress=progress), hosts, args.parallel)
@@ -60,4 +62,4 @@ def carry_out(args: argparse.Namespace, verb: str, question: str, work: Work) ->
     with show(hosts, quiet=args.json) as progress:
         results = work(Reach(inventory, args.timeout, progress=progress), hosts, run, args.parallel)
     results = [result for result in results if result["result"] != "unknown"]
-    return give(f"tether.{verb}/1", results, as_json=args.json, run=run)
+    return give(f"tether.{verb}/1", results, as_json=args.json, run=run, cards=outcomes(results))

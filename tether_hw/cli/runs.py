@@ -24,6 +24,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the verb."""
     from tether_hw.fleet import state
+    from tether_hw.fleet.cards import splits
     from tether_hw.fleet.inventory import load
     from tether_hw.fleet.patterns import select
     from tether_hw.fleet.progress import show
@@ -36,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
         entries = listing(Reach(inventory, args.timeout, progress=progress), hosts, args.parallel)
     code = worst(int(entry["exit"]) for entry in entries)
     records = state.known(inventory)
-    text = "\n".join(_lines(entries)) or "no host knows a run"
+    split = splits(inventory.cards, {entry["host"]: entry for entry in entries if not entry["exit"]})
+    told = [f"card {one['card']}: {one['message']}\n    hint: {one['hint']}" for one in split]
+    text = "\n".join([*_lines(entries), *told]) or "no host knows a run"
     output.result(text, as_json=args.json)
     if args.json:
         output.emit_json(
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
                 "schema": "tether.runs/1",
                 "exit": int(code),
                 "hosts": entries,
+                "split": split,
                 "here": [record["run"] for record in records],
             }
         )

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
                 absent.setdefault(check["host"], f"the engine of {check['host']} does not answer")
         checks += verify.links(reach, {host: plan.hosts[host].checks for host in plan.hosts}, absent)
         checks += counters.prove(reach, plan.hosts, absent)
+        checks += verify.cards(reach, plan.hosts, args.parallel)
     failed += [result_of(HostRefused(refusal["host"], refusal["reason"])) for refusal in plan.refusals]
     failed += verify.failures(errors)
     checks.sort(key=lambda check: (check["host"], check["id"]))

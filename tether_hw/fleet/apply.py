@@ -11,18 +11,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.errors import HostError, HostFailed, HostRefused, HostRolledBack, HostUnreachable
-from tether_hw.fleet import runner, state, words
+from tether_hw.errors import HostError, HostFailed, HostRefused, HostUnreachable
+from tether_hw.fleet import cards, runner, state, words
+from tether_hw.fleet.card_run import KEPT, CardRun
 from tether_hw.fleet.gate import Blocked, Gate
+from tether_hw.fleet.host_run import HostRun, finished
 from tether_hw.fleet.push_files import Files
 from tether_hw.fleet.runner import HALTED
 from tether_hw.fleet.ssh_errors import Stopped
+from tether_hw.plan.joined import joined_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tether_hw.fleet.cards import Unit
     from tether_hw.fleet.client import Agent
     from tether_hw.fleet.reach import Reach
+    from tether_hw.plan.joined import Joined
     from tether_hw.plan.plan import HostPlan, Plan
 
 _AGAIN_S = 0.3
@@ -36,124 +39,15 @@ class Wish:
     confirm: bool = True
     parallel: int = 32
     max_fail: int | None = None
+    whole: bool = True  # a side of a card whose other side has no plan is not begun
 
 
-class HostRun:
-    """One run on one host, followed through lost connections."""
+class _CardFailed(HostFailed):
+    """A card whose run was not kept: one failure, with a result for each side."""
 
-    def __init__(self, reach: Reach, host: str, run: str, agent: Agent, steps: int = 0) -> None:
-        self.reach = reach
-        self.host = host
-        self.run = run
-        self.agent = agent
-        self.heard = 0
-        self.boots_within_s: float | None = None
-        self._tell = words.teller(reach.progress, host, steps)
-
-    def close(self) -> None:
-        self.agent.session.close()
-
-    def _hear(self, record: dict[str, Any]) -> None:
-        self.heard = max(self.heard, int(record["n"]))
-        if record["point"] == "reboot":
-            self.boots_within_s = float(record["within_s"]) if record["phase"] == "begin" else None
-        self._tell(record)
-
-    def call(self, verb: str, **body: Any) -> dict[str, Any]:
-        return self.agent.call(verb, {"run": self.run, **body})
-
-    def reconnect(self, patience_s: float) -> None:
-        """A new session in place of a lost one. Raises HostUnreachable when there is none within `patience_s`."""
-        self.close()
-        limit = time.monotonic() + patience_s
-        while True:
-            try:
-                self.agent = self.reach.agent(self.reach.session(self.host))
-                return
-            except (HostUnreachable, Stopped) as error:
-                if time.monotonic() > limit:
-                    raise HostUnreachable(self.host, error.reason) from None
-            booting = self.boots_within_s is not None
-            self.reach.progress.tell(self.host, "boots" if booting else "connection lost, tries again")
-            time.sleep(_AGAIN_S)
-
-    def begin(self, verb: str, **body: Any) -> None:
-        """Start or resume; a session that is lost in it is looked at again instead of asked twice."""
-        try:
-            self.call(verb, **body)
-        except Stopped:
-            self.reconnect(self.reach.timeout_s)
-            now = self.call("status")["state"]
-            if now == "staged" or (verb != "start" and now not in ("running", "reverting")):
-                self.call(verb, **body)
-
-    def follow(self) -> dict[str, Any]:
-        """The status of the run once it rests."""
-        while True:
-            try:
-                return self.agent.follow(self.run, self.heard, self._hear)
-            except Stopped:
-                try:
-                    self.reconnect(max(self.reach.timeout_s, self.boots_within_s or 0.0))
-                except HostUnreachable as error:
-                    if self.boots_within_s is not None:
-                        raise HostUnreachable(
-                            self.host,
-                            f"did not come back from its reboot within {self.boots_within_s:.0f} s: {error.reason}",
-                            hint=f"tether resume {self.run} once it is there; it takes back what it did not ask for",
-                        ) from None
-                    raise HostUnreachable(
-                        self.host,
-                        f"lost in mid-run: {error.reason}; a run that nobody confirms is taken back by its host",
-                        hint=f"tether resume {self.run}, or tether rollback {self.run}",
-                    ) from None
-
-    def confirm(self) -> dict[str, Any]:
-        """Confirm over a new connection, again and again until it is decided. Raises what a run not kept is."""
-        while True:
-            try:
-                session = self.reach.session(self.host)
-            except HostUnreachable as error:
-                status = self._look_from_before(error)
-            else:
-                with session:
-                    agent = self.agent.on(session)
-                    try:
-                        return agent.call("confirm", {"run": self.run})
-                    except HostRefused as error:
-                        if error.code != "not-fresh":
-                            raise
-                        status = agent.call("status", {"run": self.run})
-                    except HostRolledBack:
-                        return agent.follow(self.run, self.heard, self._hear)
-                    except Stopped as error:
-                        status = self._look_from_before(error)
-            if status["state"] != "awaiting":
-                return self.settled(self.follow())
-            self.reach.progress.tell(self.host, f"cannot confirm yet, {status['left_s'] or 0:.0f} s left")
-            time.sleep(_AGAIN_S)
-
-    def settled(self, status: dict[str, Any]) -> dict[str, Any]:
-        """The status after the bookkeeping of a run that was confirmed and cut off in it."""
-        if status["state"] != "confirming":
-            return status
-        self.begin("resume", by=state.holder())
-        return self.call("status")
-
-    def _look_from_before(self, error: HostError) -> dict[str, Any]:
-        """The run's status over the session that was there before, or a new one; `error` when there is none."""
-        try:
-            try:
-                return self.call("status")
-            except Stopped:
-                self.reconnect(0.0)
-                return self.call("status")
-        except HostError:
-            raise type(error)(
-                self.host,
-                f"not confirmed: {error.reason}; a run that nobody confirms is taken back by its host",
-                hint=f"tether confirm {self.run}, or tether rollback {self.run}",
-            ) from None
+    def __init__(self, unit: Unit, results: list[dict[str, Any]]) -> None:
+        super().__init__(unit.name, "the run was not kept")
+        self.results = results
 
 
 class Application:
@@ -169,6 +63,8 @@ class Application:
         self.kept: set[str] = set()
         self.in_software: list[dict[str, Any]] = []
         self.files = Files(reach.inventory, reach.time_scale)
+        self.units = {unit.name: unit for unit in cards.units(reach.inventory.cards, self.hosts())}
+        self._confirming: dict[str, list[str]] = {}
         self._staged_on: set[str] = set()
         self._stopped = False
         self._lock = threading.Lock()
@@ -199,12 +95,15 @@ class Application:
     def carry_out(self) -> list[dict[str, Any]]:
         """Apply to every host; gives one result per host of the plan. Raises Interrupted on Ctrl-C."""
         self.save(None)
-        results = runner.run(self.hosts(), self._host, self.wish.parallel, self.wish.max_fail)
+        results = runner.run(self.units, self._unit, self.wish.parallel, self.wish.max_fail)
         outcome = {host: words.result_ok(host, "unchanged", "nothing to change") for host in self.plan.hosts}
-        outcome.update(results.done)
-        outcome.update({host: words.result_of(error) for host, error in results.failed.items()})
-        for host in results.halted:
-            outcome[host] = {**words.result_ok(host, "not-begun", HALTED), "exit": 3}
+        outcome.update({result["host"]: result for unit in results.done.values() for result in unit})
+        for error in results.failed.values():
+            ended = error.results if isinstance(error, _CardFailed) else [words.result_of(error)]
+            outcome.update({result["host"]: result for result in ended})
+        for name in results.halted:
+            for host in self._changing(self.units[name]):
+                outcome[host] = {**words.result_ok(host, "not-begun", HALTED), "exit": 3}
         ordered = [outcome[host] for host in sorted(outcome)]
         self.save(ordered)
         return ordered
@@ -218,9 +117,89 @@ class Application:
             "plan_id": self.plan.id,
             "holder": self.holder,
             "hosts": self.hosts(),
+            "confirming": self._confirming,
             "results": results,
         }
         state.save(inventory, self.run_name, record)
+
+    def _changing(self, unit: Unit) -> list[str]:
+        """The members of a unit that the plan changes."""
+        return [host for host in unit.members if host in self.plan.hosts and self.plan.hosts[host].steps]
+
+    def _unit(self, name: str) -> list[dict[str, Any]]:
+        """The results of one host, or of the hosts that cards join."""
+        unit = self.units[name]
+        hosts = self._changing(unit)
+        refused = {refusal["host"]: refusal["reason"] for refusal in self.plan.refusals}
+        missing = [host for host in unit.members if host not in self.plan.hosts or host in refused]
+        if missing and self.wish.whole:
+            why = "; ".join(f"{host}: {refused.get(host, 'it has no plan')}" for host in missing)
+            message = f"not begun: no plan for the other side of card {name}: {why}"
+            results = [{**words.result_ok(host, "not-begun", message), "exit": 3} for host in hosts]
+            raise _CardFailed(unit, [{**result, "card": name} for result in results])
+        if len(hosts) == 1:
+            return [self._host(hosts[0])]
+        one = self._card(unit, hosts)
+        results = one.awaiting() if self._left_waiting(one) else one.results()
+        if any(result["exit"] for result in results):
+            raise _CardFailed(unit, results)
+        return results
+
+    def _left_waiting(self, one: CardRun) -> bool:
+        return not self.wish.confirm and len(one.those("awaiting")) == len(one.members)
+
+    def _card(self, unit: Unit, hosts: list[str]) -> CardRun:
+        """Both sides of a card: staged before either starts, proved before either is confirmed, the host last."""
+        plans = [self.plan.hosts[host] for host in hosts]
+        joined = joined_of(unit.name, plans, self.reach.inventory.apply.confirm_timeout_s)
+        tell = self.reach.progress.tell
+
+        def stage(host: str) -> HostRun:
+            tell(host, "connects")
+            plan = self.plan.hosts[host]
+            return HostRun(self.reach, host, self.run_name, self._staged(host, plan, joined), len(plan.steps))
+
+        staged = runner.run(hosts, stage, len(hosts))
+        after = {plan.host: [one.to_dict() for one in plan.after] for plan in plans}
+        boot_s = joined.boot_s * self.reach.time_scale
+        one = CardRun(self.reach, unit.name, hosts, self.run_name, staged.done, after, boot_s)
+        try:
+            one.ends.update(staged.failed)
+            for host, error in staged.failed.items():
+                tell(host, error.reason)
+                one.first = one.first or (host, error.reason)
+            if staged.failed or not self._prove(one, plans):
+                one.back()
+            elif self.wish.confirm:
+                with self._lock:
+                    self._confirming[unit.name] = hosts
+                    self.save(None)
+                if not one.confirm():
+                    one.back()
+            for host in one.members if len(one.those(*KEPT)) == len(hosts) else ():
+                self.kept.add(host)
+                end = one.ends[host]
+                self.in_software += [] if isinstance(end, HostError) else end["in_software"]
+            return one
+        finally:
+            for each in one.ones.values():
+                each.close()
+
+    def _prove(self, one: CardRun, plans: list[HostPlan]) -> bool:
+        """Carry out the steps on both sides; True when both proved what they did and can be reached anew."""
+        try:
+            with self.gate.away(*plans):
+                if not one.go("start", one.members):
+                    gone = [error for error in one.ends.values() if isinstance(error, HostUnreachable)]
+                    if gone:
+                        raise gone[0]
+                    return False
+        except Blocked as error:
+            one.first = (one.members[0], error.reason)
+            return False
+        except HostUnreachable:
+            return False
+        return one.ready()
 
     def _host(self, host: str) -> dict[str, Any]:
         plan = self.plan.hosts[host]
@@ -248,7 +227,7 @@ class Application:
             tell(host, error.reason)
             raise
 
-    def _staged(self, host: str, plan: HostPlan) -> Agent:
+    def _staged(self, host: str, plan: HostPlan, joined: Joined | None = None) -> Agent:
         session = self.reach.session(host)
         try:
             agent = self.reach.agent(session)
@@ -261,7 +240,7 @@ class Application:
             if self.files.place(agent, plan.steps):
                 self.reach.progress.tell(host, "has the package file")
             apply = self.reach.inventory.apply
-            body = {
+            body: dict[str, Any] = {
                 "run": self.run_name,
                 "host": host,
                 "holder": self.holder,
@@ -271,6 +250,8 @@ class Application:
                 "time_scale": apply.time_scale,
                 "plan": plan.to_dict(),
             }
+            if joined is not None:
+                body["joined"] = joined.to_dict()
             try:
                 self._stage(host, agent, body)
             except Stopped:
@@ -294,54 +275,3 @@ class Application:
             if now not in ("not-begun", "staging") or time.monotonic() > limit:
                 return bool(now == "staged")
             time.sleep(_AGAIN_S)
-
-
-def finished(one: HostRun, status: dict[str, Any], confirm: bool) -> dict[str, Any]:
-    """The result of a host whose run rests; confirms it when wanted. Raises what a run not kept is."""
-    if status["state"] == "awaiting" and not confirm:
-        left = status["left_s"] or 0
-        return words.result_ok(
-            one.host, "awaiting", f"not confirmed, taken back in {left:.0f} s", left_s=left, steps=len(status["steps"])
-        )
-    if status["state"] == "awaiting":
-        one.reach.progress.tell(one.host, "confirms over a new connection")
-        status = one.confirm()
-    status = one.settled(status)
-    words.raise_for(one.host, one.run, status)
-    one.reach.progress.tell(one.host, "confirmed", 1.0)
-    return words.result_ok(one.host, status["state"], "confirmed", steps=len(status["steps"]))
-
-
-def each(
-    reach: Reach, hosts: list[str], run: str, verb: str, work: Callable[[HostRun], dict[str, Any]], parallel: int
-) -> list[dict[str, Any]]:
-    """Run `work` on a run that hosts know; a host that does not know it says so. One result per host."""
-
-    def one_host(host: str) -> dict[str, Any]:
-        reach.progress.tell(host, "connects")
-        one = HostRun(reach, host, run, reach.agent(reach.session(host)))
-        try:
-            status = one.call("status")
-            if status["records"] == 0 and not status["pending"]:
-                return words.result_ok(host, "unknown", f"run {run} is not known here")
-            one.heard = int(status["records"])
-            return work(one)
-        except HostError as error:
-            reach.progress.tell(host, error.reason)
-            raise
-        finally:
-            one.close()
-
-    results = runner.run(hosts, one_host, parallel)
-    outcome = dict(results.done)
-    outcome.update({host: words.result_of(error) for host, error in results.failed.items()})
-    ordered = [outcome[host] for host in sorted(outcome)]
-    if ordered and all(result["result"] == "unknown" for result in ordered):
-        error = HostRefused(", ".join(hosts), f"no host knows run {run}", hint="tether runs")
-        for result in ordered:
-            result.update(result="refused", exit=int(error.exit), hint=error.hint)
-    record = state.load(reach.inventory, run) or {"verb": verb, "inventory": str(reach.inventory.path.resolve())}
-    record.pop("schema", None)
-    record.pop("run", None)
-    state.save(reach.inventory, run, {**record, f"{verb}_results": ordered})
-    return ordered

@@ -8,7 +8,7 @@ Arms are changed as one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -89,3 +89,64 @@ def check_whole(cards: Mapping[str, Card], hosts: Iterable[str]) -> None:
                 f"card {unit.name}: {there} without {', '.join(missing)}: both sides of a card are changed together",
                 hint=f"name {' and '.join(unit.members)}",
             )
+
+
+#: What a card's result is when those of its sides differ: the first of these that any side has.
+_RESULTS = ("split", "locked", "failed", "refused", "unreachable", "rolled-back", "not-begun", "awaiting")
+
+
+def outcomes(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What came of each card, from the results of its sides."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        if "card" in result:
+            found.setdefault(str(result["card"]), []).append(result)
+    return [_outcome(card, found[card]) for card in sorted(found)]
+
+
+def _outcome(card: str, sides: list[Mapping[str, Any]]) -> dict[str, Any]:
+    def rank(side: Mapping[str, Any]) -> int:
+        return _RESULTS.index(side["result"]) if side["result"] in _RESULTS else len(_RESULTS)
+
+    worst = min(sides, key=rank)
+    return {
+        "card": card,
+        "hosts": [side["host"] for side in sides],
+        **{name: worst[name] for name in ("result", "exit", "message", "hint")},
+    }
+
+
+def splits(cards: Mapping[str, Card], listing: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that one side of a card kept and another did not, from the runs that hosts know: {"card", "run", ...}.
+
+    A host that is not in `listing` could not be asked, and nothing is said of it.
+    """
+    runs: dict[str, dict[str, str | None]] = {}
+    joined: dict[str, Mapping[str, Any]] = {}
+    for host, runs_of in listing.items():
+        for run in runs_of["runs"]:
+            if run.get("joined"):
+                joined[run["run"]] = run["joined"]
+                runs.setdefault(run["run"], {})[host] = run["state"]
+    known = {member for unit in units(cards, listing) for member in unit.members}
+    found = []
+    for run, states in sorted(runs.items()):
+        members = [host for host in joined[run]["members"] if host in listing and host in known]
+        kept = [host for host in members if states.get(host) in ("confirmed", "confirming")]
+        others = [host for host in members if host not in kept]
+        if kept and others and not any(_kept_later(listing[host]["runs"], run) for host in others):
+            words = ", ".join(f"{host} is {states.get(host) or 'without it'}" for host in others)
+            message = f"run {run} is split: {', '.join(kept)} kept it, {words}"
+            hint = f"tether resume {run}"
+            found.append({"card": joined[run]["card"], "run": run, "hosts": members, "message": message, "hint": hint})
+    return found
+
+
+def _kept_later(runs: Iterable[Mapping[str, Any]], run: str) -> bool:
+    """Whether a host kept a run after this one; `runs` in its own order."""
+    after = False
+    for other in runs:
+        if (after or other["run"] > run) and other["state"] == "confirmed":
+            return True
+        after = after or other["run"] == run
+    return False

@@ -27,6 +27,8 @@ class Blocked(HostFailed):
 class Gate:
     """Lets at most `max_unavailable` hosts of each link run steps of class function-reset or worse.
 
+    Hosts that a card joins count as one.
+
     A host that was lost in them stays away for the rest of the run: as long as nobody knows how it is, no other host of
     its links goes after it.
     """
@@ -39,28 +41,29 @@ class Gate:
         self._changed = threading.Condition()
 
     @contextmanager
-    def away(self, plan: HostPlan) -> Iterator[None]:
-        """Wait until this host may be away, and be away until the block ends. Free for milder plans.
+    def away(self, *plans: HostPlan) -> Iterator[None]:
+        """Wait until the hosts of these plans may be away, and be away until the block ends. Free for milder plans.
 
         Raises Blocked, before the block, where hosts that were lost take up all the room.
         """
-        if plan.disruption not in _GATED:
+        if all(plan.disruption not in _GATED for plan in plans):
             yield
             return
-        links = self._links.get(plan.host, frozenset())
+        names = ", ".join(plan.host for plan in plans)
+        links = frozenset[str]().union(*(self._links.get(plan.host, frozenset()) for plan in plans))
         with self._changed:
             self._changed.wait_for(lambda: self._has_room(links) or self._blocked(links) is not None)
             blocked = self._blocked(links)
             if blocked is not None:
                 lost = ", ".join(sorted(self._lost[blocked]))
-                raise Blocked(plan.host, f"not begun: {lost} of link {blocked} did not come back")
+                raise Blocked(names, f"not begun: {lost} of link {blocked} did not come back")
             self._away.update(links)
         try:
             yield
         except HostUnreachable:
             with self._changed:
                 for link in links:
-                    self._lost.setdefault(link, set()).add(plan.host)
+                    self._lost.setdefault(link, set()).add(names)
             raise
         finally:
             with self._changed:

@@ -95,7 +95,7 @@ class Retirement:
         return Plan(setting(self.inventory).made, __version__, self.inventory.path.name, hosts)
 
     def _applied(self, hosts: dict[str, HostPlan]) -> list[dict[str, Any]]:
-        one = Application(self.reach, self._plan(hosts), Wish(True, self.parallel))
+        one = Application(self.reach, self._plan(hosts), Wish(True, self.parallel, whole=False))
         results = one.carry_out()
         self.outcome.runs.append(one.run_name)
         return results

@@ -10,10 +10,31 @@ _HOST = obj(
     "one host",
     more=True,
     host=text(),
-    result=text("confirmed, unchanged, awaiting, refused, failed, rolled-back, unreachable, locked, ..."),
+    result=text("confirmed, unchanged, awaiting, refused, failed, rolled-back, split, unreachable, locked, ..."),
     exit=whole("the exit code that this host alone would give"),
     message=text(),
     hint=maybe(text()),
+)
+_CARDS = arr(
+    obj(
+        card=text("its name; several of one host: joined by +"),
+        hosts=arr(text(), "its sides, in the order in which they are confirmed"),
+        result=text("as of a host; split: one side kept the run, another did not or could not be asked"),
+        exit=whole("the exit code that this card alone would give; split: 3"),
+        message=text(),
+        hint=maybe(text("the command that mends it")),
+    ),
+    "what came of cards of which both sides were changed",
+)
+_SPLIT = arr(
+    obj(
+        card=text(),
+        run=text(),
+        hosts=arr(text()),
+        message=text("who kept the run and who did not"),
+        hint=text("the command that mends it"),
+    ),
+    "runs that one side of a card kept and another did not",
 )
 _EXIT = whole("the exit code of the command")
 _RUN = maybe(text("name of the run; null when nothing had to be done"))
@@ -27,6 +48,7 @@ APPLY = document(
     changes=whole("steps of the plan"),
     checks=arr(PROOF, "what both ends of each link proved, and rules that are in software only"),
     next=arr(text("a command")),
+    cards=_CARDS,
     hosts=arr(_HOST),
 )
 VERIFY = document("tether.verify/1", "what was proved", exit=_EXIT, checks=arr(PROOF), hosts=arr(_HOST, "failures"))
@@ -37,6 +59,7 @@ DRIFT = document(
     drift=whole("values that changed and are not ignored"),
     ignored=whole("values that changed and are known noise"),
     not_applied=whole("steps of the plan that have nothing to do with drift"),
+    split=_SPLIT,
     hosts=arr(
         obj(
             "one host",
@@ -78,7 +101,7 @@ RETIRE = document(
     next=arr(text("what is left to do")),
 )
 OF_A_RUN = [
-    document(f"tether.{verb}/1", about, exit=_EXIT, run=text(), hosts=arr(_HOST))
+    document(f"tether.{verb}/1", about, exit=_EXIT, run=text(), cards=_CARDS, hosts=arr(_HOST))
     for verb, about in (
         ("confirm", "a run that is kept now"),
         ("rollback", "a run that was taken back"),
@@ -91,6 +114,7 @@ RUNS = document(
     exit=_EXIT,
     hosts=arr(_HOST, "each with `pending` and `runs`"),
     here=arr(text(), "runs that this controller has records of"),
+    split=_SPLIT,
 )
 KEY_ENROLL = document("tether.key.enroll/1", "identity keys", exit=_EXIT, keys_file=text(), hosts=arr(_HOST))
 KEY_SHOW = document(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import Exit
 from tether_hw.fleet import runs
+from tether_hw.fleet.cards import units
 from tether_hw.plan.checks import COUNTER_CHECKS, FAILED
 
 if TYPE_CHECKING:
@@ -45,12 +46,15 @@ def take_back(
 ) -> list[dict[str, Any]]:
     """The results after the run was taken back on those of its hosts that have a link without proof."""
     failed = ends(plan, checks)
-    hosts = sorted(set(failed) & set(kept))
-    if not hosts:
+    found = units(reach.inventory.cards, set(failed) & set(kept))
+    if not found:
         return results
-    back = {result["host"]: result for result in runs.rollback(reach, hosts, run)}
+    hosts = sorted(host for unit in found for host in unit.members)
+    back = {result["host"]: result for result in runs.rollback(reach, hosts, run) if result["result"] != "unknown"}
+    reasons = {unit.name: [why for host in unit.members for why in failed.get(host, [])] for unit in found}
+    why_of = {host: reasons[unit.name] for unit in found for host in unit.members}
     for host, result in back.items():
         if result["exit"] == Exit.DONE:
-            why = f"rolled back: a link was not proved: {'; '.join(dict.fromkeys(failed[host]))}"
+            why = f"rolled back: a link was not proved: {'; '.join(dict.fromkeys(why_of[host]))}"
             back[host] = {**result, "result": "rolled-back", "exit": int(Exit.ROLLED_BACK), "message": why}
     return [back.get(result["host"], result) for result in results]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tether_hw.errors import HostError, HostFailed
-from tether_hw.fleet import facts, runner, words
+from tether_hw.fleet import facts, runner, runs, words
 from tether_hw.plan.difference_words import not_as_planned
 from tether_hw.plan.facts import differences
 
@@ -253,6 +253,22 @@ def _grown(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> in
     """How much a counter grew; an engine that was started anew counts from 0."""
     then, now = int(before[name]), int(after[name])
     return now - then if now >= then else now
+
+
+def cards(reach: Reach, hosts: Iterable[str], parallel: int = 32) -> list[dict[str, Any]]:
+    """A failed check on each side of a card whose sides are not of one run."""
+    return [
+        {
+            "host": host,
+            "nic": None,
+            "check": "card",
+            "id": f"card-{one['card']}",
+            "result": FAILED,
+            "evidence": f"{one['message']}; {one['hint']} mends it",
+        }
+        for one in runs.split_runs(reach, hosts, parallel)
+        for host in one["hosts"]
+    ]
 
 
 def failures(errors: Mapping[str, HostError]) -> list[dict[str, Any]]:

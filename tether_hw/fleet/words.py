@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tether_hw.errors import Exit, HostError, HostFailed, HostLocked, HostRefused, HostRolledBack, HostUnreachable
+from tether_hw.errors import (
+    Exit,
+    HostError,
+    HostFailed,
+    HostLocked,
+    HostRefused,
+    HostRolledBack,
+    HostSplit,
+    HostUnreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +28,10 @@ _POINTS = {
     "arm": "arms the dead-man",
     "verify": "verifies",
     "await": "proved here, waits for the confirm",
+    "hold": "waits for the other side of its card",
+    "proceed": "goes on",
+    "together": "both sides of its card are armed",
+    "ready": "both sides of its card are proved",
     "confirm": "confirms",
     "disarm": "disarms the dead-man",
     "continue": "goes on after its boot",
@@ -85,6 +98,7 @@ def result_of(error: HostError) -> dict[str, Any]:
     names = (
         (HostLocked, "locked"),
         (HostRolledBack, "rolled-back"),
+        (HostSplit, "split"),
         (HostUnreachable, "unreachable"),
         (HostRefused, "refused"),
     )

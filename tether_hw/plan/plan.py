@@ -11,6 +11,7 @@ from tether_hw.plan.checks import Check
 from tether_hw.plan.effects import fold
 from tether_hw.plan.facts import parse_config
 from tether_hw.plan.function_name import devlink_handle, is_simulated
+from tether_hw.plan.joined import After
 from tether_hw.plan.shape import HEX64, Fields, ShapeError, text_item
 from tether_hw.plan.step import DISRUPTIONS, Step, worse
 
@@ -24,6 +25,8 @@ class HostPlan:
 
     `boot`: what makes the host again, from the facts of a cold boot, what it is after these steps; null where no plan
     can. The host carries it out at every boot after this one is confirmed.
+    `after`: steps that wait for steps of another host, the other side of a card; in the document only where there are
+    some.
     """
 
     host: str
@@ -34,6 +37,7 @@ class HostPlan:
     steps: tuple[Step, ...]
     checks: tuple[Check, ...]
     boot: HostPlan | None = None
+    after: tuple[After, ...] = ()
 
     @property
     def disruption(self) -> str:
@@ -58,7 +62,7 @@ class HostPlan:
         return fold(self.config, [change for step in self.steps for change in step.effect])
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        document: dict[str, Any] = {
             "root": self.root,
             "facts_digest": self.facts_digest,
             "config": self.config,
@@ -67,6 +71,9 @@ class HostPlan:
             "checks": [check.to_dict() for check in self.checks],
             "boot": None if self.boot is None else self.boot.to_dict(),
         }
+        if self.after:
+            document["after"] = [after.to_dict() for after in self.after]
+        return document
 
     @classmethod
     def parse(cls, host: str, value: Any, where: str) -> HostPlan:
@@ -82,6 +89,7 @@ class HostPlan:
             steps=tuple(fields.objects("steps", Step.parse, 1000)),
             checks=tuple(fields.objects("checks", Check.parse, 10000)),
             boot=None if boot is None else cls.parse(host, boot, fields.at("boot")),
+            after=tuple(fields.objects("after", After.parse, 1000)) if fields.has("after") else (),
         )
         fields.done()
         if plan.boot is not None and (plan.boot.boot is not None or plan.boot.checks):
@@ -92,6 +100,8 @@ class HostPlan:
             raise fields.fail("steps", "a step of another host")
         if len({step.id for step in plan.steps}) != len(plan.steps):
             raise fields.fail("steps", "two steps have one id")
+        if any(after.host == host or after.step not in {step.id for step in plan.steps} for after in plan.after):
+            raise fields.fail("after", "a step that is not here waits, or one waits for its own host")
         try:
             plan.expected()
         except ValueError as error:

@@ -25,6 +25,8 @@ VERBS = {
     "start": "carry out a staged run, detached from this session",
     "status": "where a run stands",
     "follow": "the journal of a run from an offset on",
+    "proceed": "go on with a step that waited for another host",
+    "ready": "all runs that are one transaction wait for their confirm",
     "confirm": "keep what a run did",
     "rollback": "take back what a run did",
     "resume": "go on with a run that was interrupted",

@@ -12,7 +12,8 @@ import pytest
 from tests.support.fleets import Background, Fleet, new_run
 from tether_hw.errors import Exit, HostRefused
 from tether_hw.fleet import runs
-from tether_hw.fleet.apply import Application, HostRun, Wish
+from tether_hw.fleet.apply import Application, Wish
+from tether_hw.fleet.host_run import HostRun
 from tether_hw.plan.facts import Facts, differences
 from tether_hw.plan.plan import Plan
 
