@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,31 @@ def tether(
     )
     if check and done.returncode != 0:
         raise AssertionError(f"tether {' '.join(words)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def run_to_its_end(argv: list[str], timeout: float, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs a program until it ends itself, and ends what it leaves behind.
+
+    An ssh that gives up leaves its ProxyCommand, which holds its outputs open and may wait for minutes: they are files
+    here, so that nobody waits for their end.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        try:
+            process.wait(timeout)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        out.seek(0)
+        err.seek(0)
+        done = subprocess.CompletedProcess(argv, process.returncode, out.read(), err.read())
+    if check:
+        done.check_returncode()
     return done
 
 
@@ -125,5 +153,4 @@ class Lab:
         return [*argv, f"root@{entry['address']}"]
 
     def ssh(self, host: str, command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        argv = [*self.ssh_argv(host), command]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=check, stdin=subprocess.DEVNULL)
+        return run_to_its_end([*self.ssh_argv(host), command], 60, check)
