@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -15,6 +19,7 @@ import pytest
 
 from tether_hw.agent import drift, durable, facts, listing
 from tether_hw.agent.sealed import Sealed, reads, sealed
+from tether_hw.nic.generic import ethtool, netlink
 from tether_hw.plan.verbs import READING, VERBS
 
 
@@ -52,6 +57,57 @@ def test_nothing_is_written_while_sealed(what: str, tmp_path: Path) -> None:
         into(path)[what]()
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "before"
+
+
+def netlink_message(kind: int, more: bytes = b"") -> bytes:
+    """RTM_*LINK and the like, with an empty body."""
+    body = struct.pack("=BBHiII", 0, 0, 0, 0, 0, 0) + more
+    return struct.pack("=IHHII", 16 + len(body), kind, 0x301, 1, 0) + body
+
+
+def ethtool_request(command: int, data: ctypes.Array[ctypes.c_char]) -> bytes:
+    struct.pack_into("=I", data, 0, command)
+    return struct.pack("16sP", b"lo", ctypes.addressof(data)).ljust(40, b"\0")
+
+
+# RTM_NEWLINK, DELLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWQDISC, NEWTFILTER, DELTFILTER; and control messages
+@pytest.mark.parametrize("kind", [16, 17, 19, 20, 24, 25, 36, 44, 45, 0, 1, 2, 3])
+def test_the_socket_that_asks_changes_nothing(kind: int) -> None:
+    with sealed(), netlink.Asking() as asking:
+        with pytest.raises(ValueError, match="is no question"):
+            asking.ask(netlink_message(kind))
+        for send in (asking.send, asking.sendall, asking.sendto, asking.sendmsg):
+            with pytest.raises(ValueError, match="by ask"):
+                send(netlink_message(kind))
+
+
+def test_a_change_behind_a_question_is_refused() -> None:
+    with netlink.Asking() as asking, pytest.raises(ValueError, match="is no question"):
+        asking.ask(netlink_message(18) + netlink_message(16))
+
+
+@pytest.mark.parametrize("protocol", [socket.NETLINK_ROUTE, 12, 16])  # rtnetlink, netfilter, generic (devlink, ethtool)
+def test_no_other_socket_to_the_kernel_is_opened(protocol: int) -> None:
+    with sealed(), pytest.raises(Sealed, match="netlink"):
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+    with sealed(), pytest.raises(Sealed, match="packets"):
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    assert netlink.links()
+
+
+# ETHTOOL_SRINGPARAM, SCHANNELS, SRXCLSRLINS, SPFLAGS, RESET
+@pytest.mark.parametrize("command", [0x11, 0x3D, 0x32, 0x28, 0x34])
+def test_settings_of_devices_are_not_set_by_ioctl(command: int) -> None:
+    data = ctypes.create_string_buffer(192)
+    request = ethtool_request(command, data)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, sealed():
+        with pytest.raises(Sealed, match="ioctl"):
+            fcntl.ioctl(sock.fileno(), 0x8946, request)
+        with pytest.raises(Sealed, match="ioctl"):
+            fcntl.ioctl(sock.fileno(), 0x8946, 7)
+        with pytest.raises(Sealed, match="ioctl 0x8914"):  # SIOCSIFFLAGS
+            fcntl.ioctl(sock.fileno(), 0x8914, bytes(40))
+        assert ethtool.read("lo").ring is None
 
 
 def test_after_the_seal_all_is_as_before(tmp_path: Path) -> None:

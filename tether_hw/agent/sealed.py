@@ -2,7 +2,8 @@
 """While this host is only looked at, nothing is written: Python's own audit events refuse it, whoever asks.
 
 Sealed are the opening of files for writing, every change of names, modes and owners, signals, new processes that are
-not programs, and every program that is not known to only read. What a sealed verb does not do it cannot do.
+not programs, every program that is not known to only read, every socket to the kernel but the one that only asks, and
+every ioctl but ethtool's questions. What a sealed verb does not do it cannot do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import sys
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
+
+from tether_hw.nic.generic import read as links
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EVENTS = frozenset(
@@ -48,6 +51,8 @@ _EVENTS = frozenset(
         "signal.pthread_kill",
     ]
 )
+_AF_NETLINK, _AF_PACKET = 16, 17
+_TERMINAL = frozenset((0x5401, 0x5413))  # TCGETS, TIOCGWINSZ: what Python itself asks of its standard streams
 _SHOW = frozenset(("show", "list", "ls", "info", "get", "dump"))
 _CHANGE = frozenset(
     [
@@ -156,8 +161,25 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
         argv = args[1]
         if isinstance(argv, (str, bytes)) or not reads(argv):
             raise Sealed("a verb that only reads would run %s" % (argv,))
+    elif event == "socket.__new__":
+        _socket(*args)
+    elif event == "fcntl.ioctl":
+        _ioctl(args[1], args[2])
     elif event in _EVENTS:
         raise Sealed("a verb that only reads would do %s %s" % (event, args))
+
+
+def _socket(made: Any, family: int, kind: int, protocol: int) -> None:
+    """A socket of netlink is the one that asks; packets are sent by no verb that reads."""
+    if family == _AF_NETLINK and not links.only_asks(made):
+        raise Sealed("a verb that only reads would open netlink %d" % protocol)
+    if family == _AF_PACKET:
+        raise Sealed("a verb that only reads would open a socket of packets, type %d" % kind)
+
+
+def _ioctl(code: int, request: Any) -> None:
+    if code not in _TERMINAL and not links.is_question(code, request):
+        raise Sealed("a verb that only reads would do ioctl %#x" % code)
 
 
 @contextmanager

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import errno
 import fcntl
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 
 _SIOCETHTOOL = 0x8946
 _GDRVINFO, _GRINGPARAM, _GRXCLSRLCNT, _GCHANNELS = 0x3, 0x10, 0x2E, 0x3C
+#: The commands of the ioctl that this reader gives; none of them changes a device.
+READING = frozenset((_GDRVINFO, _GRINGPARAM, _GRXCLSRLCNT, _GCHANNELS))
 _RXNFC_BYTES = 192
 _SPECIAL_LOCATIONS = 0x80000000
 _IFREQ_BYTES = 40
 #: A driver without the operation says EOPNOTSUPP; loopback and some virtual ones say EINVAL or EPERM for reads too.
-_NOT_THERE = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOTTY)
+#: ENOSYS: the whole call is unknown, as to an emulator of another processor that does not pass it on.
+_NOT_THERE = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOTTY, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,19 @@ def filter_locations(device: str) -> int | None:
         return None
     size = int(struct.unpack("=Q", answer[8:16])[0]) & ~_SPECIAL_LOCATIONS
     return size if 0 < size < 2**31 else None
+
+
+def command_of(code: int, request: object) -> int | None:
+    """Which command an ioctl gives; None for one that is not of ethtool. `request`: its third argument.
+
+    Raises ValueError where that cannot be told.
+    """
+    if code != _SIOCETHTOOL:
+        return None
+    if not isinstance(request, (bytes, bytearray)) or len(request) < _IFREQ_BYTES:
+        raise ValueError("not the request of this reader")
+    (place,) = struct.unpack_from("P", request, 16)
+    return int.from_bytes(ctypes.string_at(place, 4), sys.byteorder)
 
 
 def _ask(sock: socket.socket, device: str, command: int, size: int) -> bytes | None:

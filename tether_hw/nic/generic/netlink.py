@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Iterator
 
 _RTM_NEWLINK, _RTM_GETLINK = 16, 18
+_FIRST_KIND, _GET = 16, 2
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_XDP = 1, 3, 4, 18, 43
@@ -42,16 +43,39 @@ class Link:
     carrier: bool
 
 
+class Asking(socket.socket):
+    """A socket of rtnetlink that can only ask: whatever changes the kernel's tables is refused before it leaves.
+
+    What it may send are the GET messages, and those by `ask` alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+
+    def ask(self, message: bytes) -> None:
+        """Send one message. Raises ValueError for anything but one whole GET."""
+        length, kind = struct.unpack_from("=IH", message)
+        # The kinds come in fours from 16 on: new, delete, get, set.
+        if length != len(message) or kind < _FIRST_KIND or kind & 3 != _GET:
+            raise ValueError("a netlink message of kind %d is no question" % kind)
+        super().send(message)
+
+    def _refused(self, *_words: object, **_more: object) -> int:
+        raise ValueError("a socket that asks sends by ask() alone")
+
+    send = sendall = sendto = sendmsg = sendfile = sendmsg_afalg = _refused  # type: ignore[assignment]
+
+
 def links() -> list[Link]:
     """All links, in the kernel's order. Raises OSError."""
     sequence = os.getpid() & 0x7FFFFFFF
     request = struct.pack("=BBHiII", socket.AF_UNSPEC, 0, 0, 0, 0, 0)
     header = struct.pack("=IHHII", 16 + len(request), _RTM_GETLINK, _NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0)
     found: list[Link] = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+    with Asking() as netlink:
         netlink.settimeout(_TIMEOUT_S)
         netlink.bind((0, 0))
-        netlink.send(header + request)
+        netlink.ask(header + request)
         while True:
             data = netlink.recv(_RECEIVE_BYTES)
             for kind, body in _messages(data):

@@ -77,3 +77,16 @@ def read(
             "ring_max": told.ring_max,
         }
     return nics, limits, sorted(listed, key=lambda link: str(link["name"])), resolved
+
+
+def only_asks(sock: object) -> bool:
+    """Whether this is the socket of netlink that can change nothing."""
+    return isinstance(sock, netlink.Asking)
+
+
+def is_question(code: int, request: object) -> bool:
+    """Whether an ioctl, by its number and third argument, is a question of this reader to a device."""
+    try:
+        return ethtool.command_of(code, request) in ethtool.READING
+    except ValueError:
+        return False
