@@ -3,7 +3,7 @@
 """What drivers refuse (tests/refusals.yaml) and the golden cases that answer to it; writes docs/proof/planner-cases.md.
 
 Ends in 1 where an entry names a case that is not there or does not do what is said, where a driver lacks one of first,
-second, change, remove, and where a case with a refusal of the family cx7 is in no entry. Run: python3 tools/refusals.py
+second, change, remove, and where a refusal of cx7 or bluefield is in no entry. Run: python3 tools/refusals.py
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ FIELDS = {"line", "what", "refused", "ordered", "elsewhere"}
 DRIVERS = {
     "mlx5_core": "cx7-mlx5",
     "netdevsim": "cx7-netdevsim",
+    "BlueField, Arm": "bluefield-arm",
+    "BlueField, host": "bluefield-host",
     "ice, ethtool": "e810-new-kernel",
     "ice, switchdev": "e810-switchdev",
     "ice, package": "e810-package",
@@ -32,6 +34,8 @@ DRIVERS = {
 WHATS = ("first", "second", "change", "remove")
 #: Refusals that are every family's, and named by no line.
 GENERAL = {
+    "bluefield-other-serial",
+    "bluefield-psid",
     "cx7-mlx5-no-devlink",
     "cx7-mlx5-not-root",
     "cx7-mlx5-other-driver",
@@ -79,7 +83,7 @@ def scan(root: Path = ROOT) -> Found:
                 elif refused(found.cases[name]) != (kind == "refused"):
                     found.errors.append(f"{words}: {name} is {'not ' if kind == 'refused' else ''}refused")
     for name, case in found.cases.items():
-        if name.startswith("cx7-") and refused(case) and name not in named | GENERAL:
+        if name.startswith(("cx7-", "bluefield-")) and refused(case) and name not in named | GENERAL:
             found.errors.append(f"{name} refuses something that {LIST} does not have")
     for driver, prefix in DRIVERS.items():
         for what in WHATS:
@@ -103,9 +107,9 @@ def page(found: Found) -> str:
         "# What drivers refuse, and the golden cases that answer to it",
         "",
         "Made by `tools/refusals.py` from `tests/refusals.yaml` and `tests/cases`. A test fails when this page is",
-        "stale, when an entry names a case that is not there or does not do what is said, when a case of the family",
-        "cx7 refuses what no entry has, and when a driver lacks one of its cases. Lines are those of the notes on",
-        "switchdev; *refused*: by the plan, before anything runs; *ordered*: planned so that it does not come up.",
+        "stale, when an entry names a case that is not there or does not do what is said, when a case of cx7 or",
+        "bluefield refuses what no entry has, and when a driver lacks one of its cases. Lines are those of the notes",
+        "on switchdev; *refused*: by the plan, before anything runs; *ordered*: planned so that it does not come up.",
         "",
         "| line | | refused | ordered | elsewhere |",
         "|---|---|---|---|---|",

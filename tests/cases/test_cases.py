@@ -14,6 +14,7 @@ from tests.support import fleet_facts
 from tests.support.cases import Case, applied, cases, run, seen, setting_of
 from tether_hw.fleet import planner, planner_cx7, planner_e810, planner_engine
 from tether_hw.fleet.planner import make_plan
+from tether_hw.nic.bluefield import sides
 from tether_hw.nic.cx7 import limits as cx7_limits
 from tether_hw.nic.cx7 import nv as cx7_nv
 from tether_hw.nic.cx7 import steer as cx7_steer
@@ -44,6 +45,7 @@ PLANNERS = (
     cx7_steer,
     cx7_limits,
     cx7_nv,
+    sides,
 )
 
 
@@ -60,7 +62,7 @@ def test_facts_and_effects_are_the_intent(case: Case, tmp_path: Path) -> None:
     after = {name: applied(facts[name], host) for name, host in plan.hosts.items()}
     again = make_plan(inventory, after, setting_of(case, inventory))
     assert [step.summary for step in again.steps] == []
-    assert again.refusals == ()
+    assert [refusal["reason"] for refusal in again.refusals] == case.document.get("later", [])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -116,6 +118,8 @@ def test_every_kind_of_step_has_a_case(tmp_path: Path) -> None:
 def test_every_driver_has_first_second_change_and_remove() -> None:
     names = {case.name for case in CASES}
     for driver in (
+        "bluefield-arm",
+        "bluefield-host",
         "veth",
         "virtio",
         "ice",
@@ -129,6 +133,8 @@ def test_every_driver_has_first_second_change_and_remove() -> None:
         for what in ("first", "second"):
             assert any(name.startswith(f"{driver}-{what}") for name in names), (driver, what)
     for driver in (
+        "bluefield-arm",
+        "bluefield-host",
         "veth",
         "virtio",
         "ice",
@@ -139,7 +145,17 @@ def test_every_driver_has_first_second_change_and_remove() -> None:
         "cx7-netdevsim",
     ):
         assert any(name.startswith(f"{driver}-remove") for name in names), driver
-    for driver in ("veth", "virtio", "e810-new-kernel", "e810-switchdev", "e810-package", "cx7-mlx5", "cx7-netdevsim"):
+    for driver in (
+        "bluefield-arm",
+        "bluefield-host",
+        "veth",
+        "virtio",
+        "e810-new-kernel",
+        "e810-switchdev",
+        "e810-package",
+        "cx7-mlx5",
+        "cx7-netdevsim",
+    ):
         assert any(name.startswith(f"{driver}-change") for name in names), driver
 
 

@@ -9,11 +9,13 @@ packages   file beside the inventory -> {make, version} of a package made here; 
 facts      host -> {devices: {name: driver}, config, status, selectors}: what differs from an untouched host;
            {card: {config, status, search}} gives it an E810 with the ports eth1 and eth2, changed by these;
            search: where its driver looks for packages, in this order; {cx7: {config, status}} gives it a ConnectX-7
-           with cx0 and cx1, {sim: {config, status}} a device of netdevsim with sim0
+           with cx0 and cx1, {sim: {config, status}} a device of netdevsim with sim0, {arm: ...}, {arm_bare: ...} and
+           {around: ...} Arm and host of a BlueField-3 in mode dpu (p0, p1; bf0, bf1), {around_nic: ...} host in nic
 bundle     newer: another one than was applied before; without-xdp: its engine lacks that carrier
 forced     true: rules that hardware is known not to take are planned all the same (apply --force-unproven)
 meanwhile  host -> what somebody else changed of config after the first of `previous` was applied
 irreversible  the reason that a step gives for having no undo
+later      reasons for which a plan made after this one is refused: what people must do first
 pains      numbers of tests/pains.yaml that it answers for
 expect     host -> {steps: [{step, disruption, summary, argv, undo}], refusals, notes}, and not_for_apply
 """
@@ -28,7 +30,7 @@ from typing import Any
 
 import yaml
 
-from tests.support import facts_cx7, fleet_facts
+from tests.support import facts_bluefield, facts_cx7, fleet_facts
 from tests.support.e810_packages import package_bytes
 from tether_hw.fleet import packages
 from tether_hw.fleet.inventory import Inventory, load
@@ -41,6 +43,15 @@ DIGEST = re.compile(r"\b[0-9a-f]{12}\b")  # of a file whose defaults may grow
 SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 SHA_OF = re.compile(r"\bof ([a-z0-9-]+\.pkg)")
 FOLDER = Path(__file__).resolve().parents[1] / "cases"
+#: Word of a case's facts -> the card that a host has.
+MAKES = {
+    "cx7": facts_cx7.card,
+    "sim": facts_cx7.simulated,
+    "arm": facts_bluefield.arm,
+    "arm_bare": facts_bluefield.arm_bare,
+    "around": facts_bluefield.around,
+    "around_nic": facts_bluefield.around_nic,
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ def cases() -> list[Case]:
             "forced",
             "meanwhile",
             "irreversible",
+            "later",
             "pains",
             "expect",
         }
@@ -123,7 +135,7 @@ def starting_facts(case: Case) -> dict[str, Facts]:
                 of_card["cards"][fleet_facts.CARD]["files"] = {path: files.get(path) for path in card["search"]}
                 standing["cards"][fleet_facts.CARD]["search"] = card["search"]
             config, status = fleet_facts.merge(of_card, config), fleet_facts.merge(standing, status)
-        for word, make in (("cx7", facts_cx7.card), ("sim", facts_cx7.simulated)):
+        for word, make in MAKES.items():
             if word in spec:
                 differs = spec.pop(word) or {}
                 of_card, standing = make(differs.get("config"), differs.get("status"))

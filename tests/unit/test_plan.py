@@ -22,8 +22,10 @@ from tether_hw.plan.kinds.engine_config import EngineConfig
 from tether_hw.plan.kinds.engine_roster import EngineRoster
 from tether_hw.plan.kinds.engine_service import EngineService
 from tether_hw.plan.kinds.host_reboot import HostReboot
+from tether_hw.plan.kinds.nic_host_vfs import NicHostVfs
 from tether_hw.plan.kinds.nic_mtu import NicMtu
 from tether_hw.plan.kinds.nic_queues import NicQueues
+from tether_hw.plan.kinds.nic_reset import NicReset
 from tether_hw.plan.kinds.nic_ring import NicRing
 from tether_hw.plan.kinds.registry import KINDS, parse_data
 from tether_hw.plan.lane import Lane, lane_mac
@@ -96,6 +98,8 @@ SAMPLES: list[StepData] = [
     EngineService.starting("systemd", BUNDLE, UNIT),
     EngineService("stop", "supervised"),
     EngineService("remove", "systemd"),
+    NicHostVfs("0000:03:00.0", 2),
+    NicReset("0000:03:00.0 starts with NUM_OF_VFS=16", 1, (), "0000:03:00.0", 3, 1),
 ]
 
 

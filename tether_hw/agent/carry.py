@@ -27,6 +27,7 @@ from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_function import NicFunction
+from tether_hw.plan.kinds.nic_host_vfs import NicHostVfs
 from tether_hw.plan.kinds.nic_nv import NicNv
 from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
@@ -60,7 +61,7 @@ def carry_out(data: StepData, host: Host, snapshot: Path, timeout_s: float) -> N
         package_files.carry_out(data, host.paths, snapshot, timeout_s)
     elif isinstance(data, NicDriver):
         nic_driver.carry_out(data, host.paths, snapshot, timeout_s)
-    elif isinstance(data, (NicVfs, NicEswitch, NicParam)):
+    elif isinstance(data, (NicVfs, NicHostVfs, NicEswitch, NicParam)):
         nic_functions.carry_out(data, host.paths, snapshot, timeout_s)
     elif isinstance(data, (NicFunction, NicVfBinding, NicSf)):
         nic_virtual.carry_out(data, host.paths, snapshot, timeout_s)

@@ -11,6 +11,7 @@ from tether_hw.agent import (
     command,
     deadman,
     joined,
+    nic_reset,
     reboot,
     reserve,
     service,
@@ -31,6 +32,7 @@ from tether_hw.plan.checks import IN_SOFTWARE, PROVED
 from tether_hw.plan.difference_words import brief
 from tether_hw.plan.effects import holds, look_up
 from tether_hw.plan.kinds.host_reboot import HostReboot
+from tether_hw.plan.kinds.nic_reset import NicReset
 from tether_hw.plan.kinds.registry import parse_data
 
 if TYPE_CHECKING:
@@ -172,8 +174,10 @@ def _reboot(host: Host, run: Run, staged: Staged, step: Step, data: HostReboot) 
     else:
         run.journal.append("step", BEGIN, step=step.id)
     within_s = step.timeout_s * staged.time_scale
+    if isinstance(data, NicReset):
+        nic_reset.check(data)  # before anything is recorded: what is not offered now boots nothing
     reboot.expect(run, step.id, reboot.begun(run) + 1, reboot.budget(staged), within_s)
-    reboot.leave(host, within_s, lambda: run.outcome() is not None)
+    reboot.go(host, data, within_s, lambda: run.outcome() is not None)
     raise AgentError("%s: the host did not boot" % step.id)
 
 

@@ -37,6 +37,7 @@ TOOLS = (
     "mstconfig",
     "mlxfwreset",
     "mstfwreset",
+    "mlxprivhost",
 )
 
 

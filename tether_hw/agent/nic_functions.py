@@ -11,6 +11,7 @@ from tether_hw.agent.errors import AgentError
 from tether_hw.plan.effects import look_up
 from tether_hw.plan.function_name import is_simulated, sysfs_folder
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_host_vfs import NicHostVfs
 from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_vfs import NicVfs
 
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
 
     from tether_hw.plan.paths import HostPaths
 
-_VF_PORT = re.compile(r"@pf[0-9]+vf[0-9]+\.rep\Z")
+_VF_PORT = re.compile(r"@(?:c[0-9]+)?pf[0-9]+vf[0-9]+\.rep\Z")
 _VIRTFN = re.compile(r"virtfn[0-9]+\Z")
 
 
-def carry_out(data: Union[NicVfs, NicEswitch, NicParam], paths: HostPaths, snapshot: Path, timeout_s: float) -> None:
+def carry_out(
+    data: Union[NicVfs, NicHostVfs, NicEswitch, NicParam], paths: HostPaths, snapshot: Path, timeout_s: float
+) -> None:
     """Make it what the step says, and wait until it shows. Raises AgentError with the driver's reason."""
     before = len(kernel_log.lines(data.function))
     try:
         if isinstance(data, NicVfs):
             _vfs(data, paths, snapshot, timeout_s)
+        elif isinstance(data, NicHostVfs):
+            _host_vfs(data, paths, timeout_s)
         elif isinstance(data, NicEswitch):
             _mode(data, paths, snapshot, timeout_s)
         else:
@@ -49,6 +54,17 @@ def _vfs(data: NicVfs, paths: HostPaths, snapshot: Path, timeout_s: float) -> No
                 sysfs.SYSFS.write(place, "0")  # the kernel changes no number to another one
             sysfs.SYSFS.write(place, str(data.count))
         waiting.until(lambda: _vfs_missing(data, paths), timeout_s)
+
+
+def _host_vfs(data: NicHostVfs, paths: HostPaths, timeout_s: float) -> None:
+    def missing() -> Optional[str]:
+        now = cards.standing(data.function, paths)
+        count = now.config["vfs"]
+        if count != data.count:
+            return "%s shows %d of %d virtual functions of the host" % (data.function, count, data.count)
+        return _representors_missing(now, data.function, data.count)
+
+    waiting.until(missing, timeout_s)
 
 
 def _vfs_missing(data: NicVfs, paths: HostPaths) -> Optional[str]:

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from tether_hw.agent import command, durable, service
+from tether_hw.agent import command, durable, nic_reset, service
 from tether_hw.agent.errors import AgentError
 from tether_hw.agent.host import own_bundle
 from tether_hw.agent.journal import BEGIN, END
 from tether_hw.agent.process import boot_id, boottime_ns
 from tether_hw.plan.kinds.host_reboot import HostReboot
+from tether_hw.plan.kinds.nic_reset import NicReset
 from tether_hw.plan.kinds.registry import parse_data
 
 if TYPE_CHECKING:
@@ -88,8 +89,14 @@ def seen(run: Run, step: str) -> int:
 
 def budget(staged: Staged) -> int:
     """How many boots a run may ask for in all."""
-    found = [parse_data(step.kind, step.data, step.id) for step in staged.plan.steps if step.kind == HostReboot.kind]
-    return sum(data.budget for data in found if isinstance(data, HostReboot))
+    return sum(data.budget for data in steps(staged))
+
+
+def steps(staged: Staged) -> list[HostReboot]:
+    """The steps of a run that boot its host."""
+    kinds = (HostReboot.kind, NicReset.kind)
+    found = [parse_data(step.kind, step.data, step.id) for step in staged.plan.steps if step.kind in kinds]
+    return [data for data in found if isinstance(data, HostReboot)]
 
 
 def start(host: Host) -> None:
@@ -108,6 +115,24 @@ def start(host: Host) -> None:
 def leave(host: Host, within_s: float, enough: Callable[[], bool]) -> None:
     """Boot this machine and wait for the end of this process; comes back when there is none, or it is `enough`."""
     start(host)
+    _go(within_s, enough)
+
+
+def leave_by_reset(data: NicReset, within_s: float, enough: Callable[[], bool]) -> None:
+    """The same by the reset of the card that carries this machine."""
+    nic_reset.start(data)
+    _go(within_s, enough)
+
+
+def go(host: Host, data: HostReboot, within_s: float, enough: Callable[[], bool]) -> None:
+    """The one that a step asks for."""
+    if isinstance(data, NicReset):
+        leave_by_reset(data, within_s, enough)
+    else:
+        leave(host, within_s, enough)
+
+
+def _go(within_s: float, enough: Callable[[], bool]) -> None:
     limit = time.monotonic() + within_s
     while time.monotonic() < limit and not enough():
         time.sleep(0.2)

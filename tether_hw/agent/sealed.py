@@ -117,6 +117,7 @@ _VERBS = {
     "mstconfig": frozenset(("q", "query", "i", "show_confs")),
     "mlxfwreset": frozenset(("q", "query")),
     "mstfwreset": frozenset(("q", "query")),
+    "mlxprivhost": frozenset(("q", "query")),
     "flint": frozenset(("q", "query")),
     "mstflint": frozenset(("q", "query")),
     "tether-engine": frozenset(("identity",)),

@@ -21,6 +21,7 @@ from tether_hw.plan.cold import volatile
 from tether_hw.plan.facts import differences
 from tether_hw.plan.kinds.engine_service import EngineService
 from tether_hw.plan.kinds.host_reboot import HostReboot
+from tether_hw.plan.kinds.nic_reset import NicReset
 from tether_hw.plan.roster import config_without, step_without
 from tether_hw.plan.undo import undo_order
 
@@ -178,13 +179,14 @@ def _boot_back(host: Host, run: Run, staged: Staged, left: list[dict[str, Any]])
     """
     waiting = [item for item in left if "nv" in item["path"] and item["path"][-1] == "current"]
     booted = any(record["boot"] != boot_id() for record in run.journal.records())
-    steps = [step for step in staged.plan.steps if step.kind == HostReboot.kind]
+    steps = reboot.steps(staged)
     if not waiting or not booted or not steps or reboot.asked(run, reboot.REVERT):
         return
-    within_s = max(step.timeout_s for step in steps) * staged.time_scale
+    last = steps[-1]
+    within_s = last.timeout_s * staged.time_scale
     reboot.expect(run, reboot.REVERT, 1, 1, within_s)
     try:
-        reboot.leave(host, within_s, lambda: False)
+        reboot.go(host, last, within_s, lambda: False)
     except AgentError as error:
         run.journal.append("reboot", FAILED, step=reboot.REVERT, message=error.message)
     reboot.forget(run)
@@ -207,7 +209,7 @@ def _undone(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool, li
 def _undo(host: Host, run: Run, staged: Staged, undo: UndoStep, kept: bool) -> None:
     step = undo.step
     begun = run.journal.last("step", BEGIN, step=step.id) is not None
-    if step.kind == HostReboot.kind:
+    if step.kind in (HostReboot.kind, NicReset.kind):
         return  # when everything is undone, and only where something of it waits for a boot
     config = read_config(host, staged)
     last = _last_word(run, step.id)

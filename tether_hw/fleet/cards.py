@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from tether_hw.errors import TetherError
+from tether_hw.nic.bluefield.model import Mode
+from tether_hw.nic.cx7.model import Setting, SettingName
 from tether_hw.nic.model import Model, Name
 
 if TYPE_CHECKING:
@@ -29,6 +31,16 @@ class Card(Model):
     )
     arm: Name = Field(description="the host that is the Arm on the card")
     host: Name = Field(description="the host that the card is in")
+    mode: Mode = Field(
+        "dpu", description="dpu: the Arm has the switch; nic: the host has; zero-trust: dpu, and the host sets nothing"
+    )
+    psid: Annotated[str, Field(pattern=r"^[A-Z0-9_]{4,16}$")] | None = Field(
+        None, description="the kind of card that it must be, by its PSID"
+    )
+    reboots: int = Field(1, ge=0, le=3, description="starts that a plan may ask of it for its settings")
+    nv: dict[SettingName, Setting] = Field(
+        default_factory=dict, description="settings in the card's memory, set at the side that has the switch"
+    )
 
 
 @dataclass(frozen=True)

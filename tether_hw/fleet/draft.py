@@ -45,7 +45,10 @@ class Setting:
 
 @dataclass
 class HostDraft:
-    """One host being planned. `steered`: its NICs whose lanes have rules of the NIC."""
+    """One host being planned. `steered`: its NICs whose lanes have rules of the NIC.
+
+    `beside`: the facts of the other hosts of the fleet; `resets`: cards that the plan of another host resets.
+    """
 
     facts: Facts
     paths: HostPaths
@@ -55,6 +58,8 @@ class HostDraft:
     not_for_apply: list[str] = field(default_factory=list)
     steered: set[str] = field(default_factory=set)
     checks: list[Check] = field(default_factory=list)
+    beside: Mapping[str, Facts] = field(default_factory=dict)
+    resets: frozenset[str] = frozenset()
 
     @property
     def engine(self) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tether_hw.errors import HostRefused
+from tether_hw.fleet.planner_bluefield import side_of
 from tether_hw.fleet.planner_e810 import lanes_at
 from tether_hw.fleet.render import render
+from tether_hw.nic.bluefield.model import BluefieldNic
 from tether_hw.nic.cx7.grammar import check_file
-from tether_hw.nic.cx7.model import Cx7Nic
+from tether_hw.nic.cx7.model import SwitchNic
 from tether_hw.nic.cx7.render import dpdk_files, kernel_files, names, note_values
 from tether_hw.nic.cx7.steer import Ground, Port, lane_rules, steer
 from tether_hw.nic.steering import grammar
@@ -29,16 +31,17 @@ def cx7_files(inventory: Inventory, name: str, facts: Facts | None, setting: Set
     """File name -> text. What the kernel can do is known from facts only. Raises HostRefused."""
     files: dict[str, str] = {}
     for nic_name, nic in sorted(inventory.hosts[name].nics.items()):
-        if not isinstance(nic, Cx7Nic) or (nic.mode == "kernel" and facts is None):
+        if not isinstance(nic, SwitchNic) or (nic.mode == "kernel" and facts is None):
             continue
         function, device, driver = _found(nic, facts)
         if function is None:
             hint = "say pci, or record the facts: tether facts -o DIR, and render with --facts DIR"
             raise HostRefused(name, f"NIC {nic_name}: its PCI address is not known", hint=hint)
         port = Port(nic_name, nic, function, device, lanes_at(inventory, name, nic_name))
-        can = setting.profiles.cx7[driver]
+        side = side_of(inventory, name, nic, None)
+        can = setting.profiles.cx7[driver] if side is None else setting.profiles.bluefield[side]
         made = _dpdk(inventory, name, port, can) if nic.mode == "dpdk" else _kernel(name, port, can, facts)
-        for file, text in {**made, **_names(port)}.items():
+        for file, text in {**made, **_names(port, can), **_privileges(port)}.items():
             _check(file, text)
             files[file] = text
         if nic.mode == "dpdk":
@@ -48,7 +51,7 @@ def cx7_files(inventory: Inventory, name: str, facts: Facts | None, setting: Set
     return files
 
 
-def _found(nic: Cx7Nic, facts: Facts | None) -> tuple[str | None, str | None, str]:
+def _found(nic: SwitchNic, facts: Facts | None) -> tuple[str | None, str | None, str]:
     """The function, its device and its driver, as far as they are known."""
     selector = nic.device.selector()
     if facts is not None:
@@ -89,8 +92,16 @@ def _dpdk(inventory: Inventory, name: str, port: Port, can: Capabilities) -> dic
     return dpdk_files(port, rules, port.nic.queues or max([1, *(lane.queue + 1 for lane in port.lanes)]))
 
 
-def _names(port: Port) -> dict[str, str]:
-    values = names(port)
+def _privileges(port: Port) -> dict[str, str]:
+    """What mlxprivhost is told at the Arm, which no plan does: one line a card."""
+    nic = port.nic
+    if not isinstance(nic, BluefieldNic) or nic.seat.side != "arm" or nic.port:
+        return {}
+    return {f"{port.name}.mlxprivhost": f"-d {port.function} {'r' if nic.seat.mode == 'zero-trust' else 'p'}\n"}
+
+
+def _names(port: Port, can: Capabilities) -> dict[str, str]:
+    values = names(port, can)
     files = {}
     if values["representors"] or values["addresses"]:
         files[f"{port.name}.rules"] = render("cx7/names.rules.j2", values)

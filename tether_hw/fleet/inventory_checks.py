@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tether_hw.fleet.cards import check_cards
 from tether_hw.fleet.contact_checks import check_contact
 from tether_hw.fleet.explain import nearest
+from tether_hw.fleet.inventory_bluefield import check_both_sides, check_sides, seated
 from tether_hw.fleet.inventory_cx7 import check_cx7
 from tether_hw.fleet.inventory_e810 import check_e810
 from tether_hw.fleet.lanes import carrier_of
@@ -27,6 +28,8 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
     """The inventory with its links' members resolved; mistakes go to the loader."""
     _jumps(inventory, loader)
     _addresses(inventory, loader)
+    check_cards(loader, inventory.cards, {*inventory.hosts, *loader.host_trees})
+    inventory = replace(inventory, hosts=seated(loader, inventory))
     members = _members(inventory, loader)
     inventory = replace(inventory, members=members)
     for name, host in inventory.hosts.items():
@@ -34,13 +37,14 @@ def check(inventory: Inventory, loader: Loader) -> Inventory:
             _nic(inventory, loader, name, nic)
         check_e810(loader, name, host)
         check_cx7(loader, name, host)
+        check_sides(loader, name, host)
         _devices(loader, name, host)
         _engine(inventory, loader, name, host)
         _peers(inventory, loader, name, host)
     for link in inventory.links:
         _link(inventory, loader, link)
         check_contact(loader, link, inventory.links[link])
-    check_cards(loader, inventory.cards, {*inventory.hosts, *loader.host_trees})
+    check_both_sides(loader, inventory)
     _lane_addresses(inventory, loader)
     _noise(inventory, loader)
     _operators(inventory, loader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tether_hw.nic.cx7.model import Cx7Nic
+from tether_hw.nic.cx7.model import SwitchNic
 from tether_hw.nic.cx7.nv import OWN
 from tether_hw.nic.steering.model import overlap
 
@@ -21,7 +21,7 @@ def check_cx7(loader: Loader, name: str, host: Host) -> None:
     """Mistakes of the NICs of this family go to the loader."""
     settings: dict[tuple[str, str], tuple[str, str]] = {}
     for nic_name, nic in host.nics.items():
-        if not isinstance(nic, Cx7Nic):
+        if not isinstance(nic, SwitchNic):
             continue
         base: Where = ("hosts", name, "nics", nic_name)
         _mode(loader, base, nic)
@@ -37,7 +37,7 @@ def check_cx7(loader: Loader, name: str, host: Host) -> None:
                 loader.problem((*base, "nv", key), f"{first[0]} of the same card has {first[1]}", hint)
 
 
-def _mode(loader: Loader, base: Where, nic: Cx7Nic) -> None:
+def _mode(loader: Loader, base: Where, nic: SwitchNic) -> None:
     simulated = nic.device.devlink is not None
     for field, there, hint in (
         ("carrier", nic.mode == "dpdk" and nic.carrier is not None, "the PMD carries the frames: leave it out"),
@@ -55,7 +55,7 @@ def _mode(loader: Loader, base: Where, nic: Cx7Nic) -> None:
             loader.problem((*base, field), "is of cards; netdevsim has none", "leave it out")
 
 
-def _functions(loader: Loader, base: Where, nic: Cx7Nic) -> None:
+def _functions(loader: Loader, base: Where, nic: SwitchNic) -> None:
     addresses: dict[str, str] = {}
     vfs = nic.vfs if isinstance(nic.vfs, list) else []
     named = [*(("vfs", number, f"VF {number}", vf) for number, vf in enumerate(vfs))]
@@ -77,7 +77,7 @@ def _functions(loader: Loader, base: Where, nic: Cx7Nic) -> None:
             loader.problem((*base, field, number, "address"), f"is the address of {first} too", "addresses are unique")
 
 
-def _rules(loader: Loader, base: Where, nic: Cx7Nic, steering: Steering) -> None:
+def _rules(loader: Loader, base: Where, nic: SwitchNic, steering: Steering) -> None:
     names: dict[str, int] = {}
     for number, rule in enumerate(steering.rules):
         where = (*base, "steering", "rules", number)
@@ -92,7 +92,7 @@ def _rules(loader: Loader, base: Where, nic: Cx7Nic, steering: Steering) -> None
         _action(loader, where, nic, rule)
 
 
-def _action(loader: Loader, where: Where, nic: Cx7Nic, rule: WantedRule) -> None:
+def _action(loader: Loader, where: Where, nic: SwitchNic, rule: WantedRule) -> None:
     if nic.mode == "dpdk" and rule.kind in ("redirect", "goto"):
         hint = "say queue: N or drop, or mode: kernel"
         loader.problem((*where, "action"), "is the switch's: DPDK steers to queues of its own port", hint)

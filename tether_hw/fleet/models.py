@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from tether_hw.fleet.cards import Card
+from tether_hw.nic.bluefield.model import BluefieldNic
 from tether_hw.nic.cx7.model import Cx7Nic
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.generic.model import GenericNic
@@ -31,7 +32,7 @@ UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-FAMILIES = {"cx7": Cx7Nic, "e810": E810Nic, "generic": GenericNic}
+FAMILIES = {"bluefield": BluefieldNic, "cx7": Cx7Nic, "e810": E810Nic, "generic": GenericNic}
 
 
 def _family(value: Any) -> str:
@@ -41,7 +42,10 @@ def _family(value: Any) -> str:
 
 
 AnyNic = Annotated[
-    Annotated[GenericNic, Tag("generic")] | Annotated[E810Nic, Tag("e810")] | Annotated[Cx7Nic, Tag("cx7")],
+    Annotated[GenericNic, Tag("generic")]
+    | Annotated[E810Nic, Tag("e810")]
+    | Annotated[Cx7Nic, Tag("cx7")]
+    | Annotated[BluefieldNic, Tag("bluefield")],
     Discriminator(_family),
 ]
 

@@ -15,12 +15,13 @@ from tether_hw.fleet.fingerprint import fingerprint
 from tether_hw.fleet.inventory import Inventory
 from tether_hw.fleet.lanes import carrier_of
 from tether_hw.fleet.models import DEFAULT_MTU
+from tether_hw.fleet.planner_bluefield import arms_first, explained, reset_cards
 from tether_hw.fleet.planner_boot import Steps, boot_plan, make_steps
 from tether_hw.fleet.planner_cx7 import functions_of, plan_cx7
 from tether_hw.fleet.planner_e810 import dpdk_nics, leaves_safe_mode, plan_e810, without_driver
 from tether_hw.fleet.planner_engine import carriers, engine_steps
 from tether_hw.fleet.removals import nic_removals
-from tether_hw.nic.cx7.model import Cx7Nic
+from tether_hw.nic.cx7.model import SwitchNic
 from tether_hw.nic.e810.model import E810Nic
 from tether_hw.nic.generic.plan import plan_nic
 from tether_hw.plan.canonical import digest
@@ -47,6 +48,8 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "nic_function": ("devlink", "ip"),
     "nic_sf": ("devlink",),
     "nic_nv": (),
+    "nic_reset": (),
+    "nic_host_vfs": ("devlink",),
     "ddp_package": (),
     "host_reboot": (),
 }
@@ -58,8 +61,9 @@ def make_plan(inventory: Inventory, facts: Mapping[str, Facts], setting: Setting
     notes: list[dict[str, str]] = []
     refusals: list[dict[str, str]] = []
     not_for_apply = ["made from recorded facts"] if setting.recorded else []
-    for name in sorted(facts):
-        draft = HostDraft(facts[name], HostPaths(facts[name].status["root"]))
+    resets: frozenset[str] = frozenset()
+    for name in arms_first(inventory, facts):
+        draft = HostDraft(facts[name], HostPaths(facts[name].status["root"]), beside=facts, resets=resets)
         plan = _plan_host(inventory, name, draft, setting)
         _pending_note(draft)
         notes.extend({"host": name, "note": note} for note in draft.notes)
@@ -67,13 +71,14 @@ def make_plan(inventory: Inventory, facts: Mapping[str, Facts], setting: Setting
         if plan is not None and not draft.refusals:
             hosts[name] = plan
             not_for_apply.extend(draft.not_for_apply)
+            resets |= reset_cards(inventory, plan)
     for name in sorted(set(inventory.keys) - set(inventory.hosts)):
         notes.append({"host": name, "note": f"is in {inventory.keys_file.name} and no longer in the inventory"})
     return Plan(
         made=setting.made,
         suite=setting.suite,
         inventory=inventory.path.name,
-        hosts=hosts,
+        hosts={name: hosts[name] for name in sorted(hosts)},
         notes=tuple(notes),
         refusals=tuple(refusals),
         not_for_apply=tuple(dict.fromkeys(not_for_apply)),
@@ -159,6 +164,8 @@ def _devices(inventory: Inventory, name: str, draft: HostDraft) -> dict[str, str
         if device is None and selector.get("name") in config:
             device = selector["name"]
         unbound = None if device in config else without_driver(nic, draft)
+        if device not in config and explained(draft, nic_name, nic):
+            continue
         if unbound is not None:
             draft.refusals.append(f"NIC {nic_name}: {unbound}")
         elif device is None or device not in config:
@@ -231,7 +238,7 @@ def _lane_notes(inventory: Inventory, name: str, draft: HostDraft) -> None:
         lanes = [
             lane
             for lane in inventory.lanes[name]
-            if lane.link == link and "mac" in lane.address and not isinstance(host.nics[lane.nic], E810Nic | Cx7Nic)
+            if lane.link == link and "mac" in lane.address and not isinstance(host.nics[lane.nic], E810Nic | SwitchNic)
         ]
         if len(lanes) > 1 and inventory.links[link].delivers is None:
             note = f"link {link}: {len(lanes)} lanes, 1 effective queue, others by ring: this family cannot steer"

@@ -34,7 +34,7 @@ def make_steps(name: str, steps: Iterable[tuple[str | None, StepData]], draft: H
     for place in _not_ours(draft.facts):
         draft.refusals.append(f"{place}, which nobody of ours set, is gone after the boot that is needed: take it away")
     head = _made(name, ordered[: boots[-1] + 1], draft.facts.config, draft, 1)
-    after = HostDraft(_afterwards(draft.facts, head), draft.paths)
+    after = _again(draft, _afterwards(draft.facts, head))
     rest = in_order(again(after))
     if any(isinstance(data, HostReboot) for _nic, data in rest):
         draft.refusals.append("one boot is not enough for what waits for it: apply it in two plans")
@@ -66,6 +66,10 @@ def _not_ours(facts: Facts) -> list[str]:
         if foreign:
             found.append(f"{path[1]}: {words}")
     return sorted(found)
+
+
+def _again(draft: HostDraft, facts: Facts) -> HostDraft:
+    return HostDraft(facts, draft.paths, beside=draft.beside, resets=draft.resets)
 
 
 def _made(name: str, ordered: Steps, config: dict[str, Any], draft: HostDraft, first: int) -> list[Step]:
@@ -128,7 +132,7 @@ def boot_plan(name: str, draft: HostDraft, steps: list[Step], bundle: str | None
     if not steps:
         return None
     wanted = fold(draft.facts.config, [change for step in steps for change in step.effect])
-    start = HostDraft(_afterwards(draft.facts, steps, booted=True), draft.paths)
+    start = _again(draft, _afterwards(draft.facts, steps, booted=True))
     rest = again(start)
     config = start.facts.config
     why = list(start.refusals)

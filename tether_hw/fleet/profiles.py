@@ -18,14 +18,22 @@ from tether_hw.nic.generic.profile import Profile
 
 
 class Profiles:
-    """The profiles of the family `generic` by driver, and what the drivers of the other families can do."""
+    """The profiles of the family `generic` by driver, and what the drivers of the other families can do.
+
+    bluefield: what each side of a card can do while the Arm has the switch.
+    """
 
     def __init__(
-        self, by_driver: Mapping[str | None, Profile], e810: Capabilities, cx7: Mapping[str, Cx7Capabilities]
+        self,
+        by_driver: Mapping[str | None, Profile],
+        e810: Capabilities,
+        cx7: Mapping[str, Cx7Capabilities],
+        bluefield: Mapping[str, Cx7Capabilities],
     ) -> None:
         self._by_driver = by_driver
         self.e810 = e810
         self.cx7 = cx7
+        self.bluefield = bluefield
 
     def of(self, driver: str | None) -> Profile:
         """The profile of a driver; a device without one is loopback."""
@@ -56,10 +64,11 @@ def load() -> Profiles:
     if None not in found:
         problems.append(Problem(str(data_path("profiles")), 0, 0, "", "there is no default profile"))
     e810 = _capabilities(problems)
-    cx7 = _cx7(problems)
+    cx7 = {can.driver: can for can in _mlx5("cx7", problems).values()}
+    bluefield = _mlx5("bluefield", problems)
     if problems or e810 is None:
         raise InputErrors(problems)
-    return Profiles(found, e810, cx7)
+    return Profiles(found, e810, cx7, bluefield)
 
 
 def _capabilities(problems: list[Problem]) -> Capabilities | None:
@@ -71,14 +80,13 @@ def _capabilities(problems: list[Problem]) -> Capabilities | None:
         return None
 
 
-def _cx7(problems: list[Problem]) -> dict[str, Cx7Capabilities]:
+def _mlx5(family: str, problems: list[Problem]) -> dict[str, Cx7Capabilities]:
+    """File name without its ending -> what it says."""
     found = {}
-    for path in sorted((data_path("profiles") / "cx7").glob("*.yaml")):
+    for path in sorted((data_path("profiles") / family).glob("*.yaml")):
         tree = source.read(path, problems)
         try:
-            profile = Cx7Capabilities.model_validate(tree.plain())
+            found[path.stem] = Cx7Capabilities.model_validate(tree.plain())
         except ValidationError as error:
             problems.extend(explain(error, tree, Cx7Capabilities))
-            continue
-        found[profile.driver] = profile
     return found

@@ -153,7 +153,8 @@ def _is_newest(run: str, left: dict[str, list[dict[str, Any]]]) -> bool:
 
 def _boots(status: dict[str, Any]) -> bool:
     """Whether taking a run back may boot its host."""
-    booted = any(step["ran"] and "-host_reboot" in step["id"] for step in status["steps"])
+    kinds = ("host_reboot", "nic_reset")
+    booted = any(step["ran"] and step["id"].split("-")[1] in kinds for step in status["steps"])
     return booted and status["state"] not in TAKEN_BACK
 
 

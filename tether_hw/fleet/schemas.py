@@ -47,7 +47,7 @@ def _inventory() -> dict[str, Any]:
     definitions["Inherited"] = partial
     # What a host inherits need not stand in it.
     definitions["Host"] = {key: value for key, value in definitions["Host"].items() if key != "required"}
-    for name in ("GenericNic", "E810Nic", "Cx7Nic", "Sf", "Ddp", "Udp", "Metrics"):
+    for name in ("GenericNic", "E810Nic", "Cx7Nic", "BluefieldNic", "Sf", "Ddp", "Udp", "Metrics"):
         definitions[name] = {key: value for key, value in definitions[name].items() if key != "required"}
     schema["properties"]["defaults"] = {"$ref": "#/$defs/Inherited"}
     schema["properties"]["groups"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Inherited"}}

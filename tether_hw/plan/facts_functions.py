@@ -9,7 +9,7 @@ from typing import Any
 from tether_hw.plan.facts_mlx5 import NV_KEY, parse_mlx5
 from tether_hw.plan.rule import SYMBOLIC
 from tether_hw.plan.rules_table import LOCATION, PLACE, parse_entry
-from tether_hw.plan.shape import DSN, HEX64, IFNAME, SERIAL, Fields, ShapeError, text_item
+from tether_hw.plan.shape import DSN, HEX64, IFNAME, SERIAL, Fields, ShapeError, integer_item, text_item
 
 ESWITCH_MODES = ("legacy", "switchdev")
 FILE = re.compile(r"/[^\0\n]{1,1023}\Z")
@@ -100,8 +100,21 @@ def parse_function_status(value: Any, where: str) -> dict[str, Any]:
         "psid": fields.optional_text("psid", limit=64),
         "nv_default": fields.table("nv_default", text_item, NV_KEY),
     }
+    if fields.has("restricted"):
+        status["restricted"] = None if fields.take("restricted") is None else fields.boolean("restricted")
+        status["reset"] = parse_reset(fields.take("reset"), fields.at("reset"))
     fields.done()
     return status
+
+
+def parse_reset(value: Any, where: str) -> dict[str, Any] | None:
+    """What a card can be reset with now: only of cards with two sides. None where no program says it."""
+    if value is None:
+        return None
+    fields = Fields(value, where)
+    offer = {name: list(fields.objects(name, integer_item, 16)) for name in ("levels", "syncs")}
+    fields.done()
+    return offer
 
 
 def parse_card_status(value: Any, where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tether_hw.plan.kinds.engine_service import EngineService
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_function import NicFunction
+from tether_hw.plan.kinds.nic_host_vfs import NicHostVfs
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
 from tether_hw.plan.kinds.nic_rules_port import NicRulesPort
@@ -35,15 +36,18 @@ _PHASES = (
     "nic_function/clear",
     "nic_sf/less",
     "nic_vfs/less",
+    "nic_host_vfs/less",
     "nic_eswitch/legacy",
     "nic_nv",
     "host_reboot",
+    "nic_reset",
     "nic_driver/unbind",
     "ddp_package",
     "nic_driver/bind",
     "nic_param",
     "nic_eswitch/switchdev",
     "nic_vfs/more",
+    "nic_host_vfs/more",
     "nic_sf/more",
     "nic_function/set",
     "nic_vf_binding/bind",
@@ -66,7 +70,7 @@ def _name(data: StepData) -> str:
         return f"{data.kind}/{'on' if data.put else 'off'}"
     if isinstance(data, NicRulesPort):
         return f"{data.kind}/{'on' if data.rules else 'off'}"
-    if isinstance(data, NicVfs):
+    if isinstance(data, (NicVfs, NicHostVfs)):
         return f"{data.kind}/{'more' if data.count else 'less'}"
     if isinstance(data, NicVfBinding):
         return f"{data.kind}/{'bind' if data.bound else 'unbind'}"

@@ -51,7 +51,9 @@ class Switch(Model):
 
     inline: list[str] = Field(description="inline modes that can be set; empty: none can")
     encap: list[str]
-    vfs_at_change: Literal["unbound", "kept"] = Field(description="what must become of VFs when the mode changes")
+    vfs_at_change: Literal["unbound", "kept", "outside"] = Field(
+        description="what must become of VFs when the mode changes; outside: they are another machine's: none"
+    )
     flows_at_encap: Literal["refused"] | None = Field(description="what comes of a new encap mode with rules there")
     needs: Needs | None
     source: Source
@@ -61,6 +63,7 @@ class VirtualFunctions(Model):
     """Virtual functions."""
 
     on_bus: bool = Field(description="whether they are PCI devices that drivers of the host take")
+    made_by: Literal["own", "host"] = Field(description="who makes them: this machine, or the host around the card")
     legacy: Ways
     switchdev: Ways
     total: list[str] = Field(description="settings in the card's memory that say how many there can be")
@@ -91,11 +94,26 @@ class FlowerRules(Model):
     source: Source
 
 
+class ByBoot(Model):
+    """Firmware starts with the host."""
+
+    kind: Literal["boot"]
+
+
+class ByReset(Model):
+    """Firmware starts when it is reset: no boot of the machine does it."""
+
+    kind: Literal["reset"]
+    level: int = Field(ge=0, le=5)
+    sync: int = Field(ge=0, le=1, description="who brings the drivers down")
+    programs: Annotated[list[str], Field(min_length=1)] = Field(description="any of these resets it")
+
+
 class Settings(Model):
     """Settings in the card's memory."""
 
     programs: Annotated[list[str], Field(min_length=1)] = Field(description="any of these reads and sets them")
-    needs_reboot: Literal[True]
+    starts_by: ByBoot | ByReset
     source: Source
 
 
@@ -110,7 +128,7 @@ class Capabilities(Model):
     """One driver of the family. What is null there is not."""
 
     profile: Literal[1] = Field(description="version of this format")
-    family: Literal["cx7"]
+    family: Literal["cx7", "bluefield"]
     driver: str
     steering_modes: SteeringModes | None
     params: RuntimeParams | None

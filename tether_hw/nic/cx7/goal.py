@@ -18,24 +18,29 @@ Pairs = list[tuple[str | None, StepData]]
 
 @dataclass
 class FunctionPlan:
-    """`steered`: NICs whose lanes have rules of their own."""
+    """`steered`: NICs whose lanes have rules of their own. `stays`: nothing else is done to the function now."""
 
     steps: Pairs = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     steered: set[str] = field(default_factory=set)
     checks: list[Check] = field(default_factory=list)
+    stays: bool = False
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a function is planned from. others: the steps that are planned for its device already."""
+    """What a function is planned from. others: the steps that are planned for its device already.
+
+    held: the other side of its card gives its VFs addresses, which no driver may have before.
+    """
 
     config: dict[str, Any]
     status: Mapping[str, Any]
     can: Capabilities
     others: Sequence[tuple[str | None, StepData]] = ()
     forced: bool = False
+    held: bool = False
 
     def owned(self, *path: str) -> Mapping[str, Any] | None:
         """The entry of the owned record for a path."""

@@ -13,7 +13,7 @@ _HANDLE = rf"(?:pci/{_PCI}|netdevsim/{_SIM})"
 _PORT = rf"{_HANDLE}/@(?:vf|sf)[0-9]{{1,10}}"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 _DEV = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}"
-_REP = r"pf[0-9]{1,3}(?:vf[0-9]{1,4}|sf[0-9]{1,10})"
+_REP = r"(?:c1)?pf[0-9]{1,3}(?:vf[0-9]{1,4}|sf[0-9]{1,10})"
 _NET = rf'SUBSYSTEM=="net", KERNELS=="(?:{_PCI}|{_SIM})", ATTR\{{phys_port_name\}}=="{_REP}"'
 
 #: Suffix of a file -> what each of its lines is.
@@ -30,6 +30,7 @@ _LINES: dict[str, tuple[str, ...]] = {
         rf"link set dev {_DEV} vf [0-9]{{1,3}}(?: mac {_MAC})?(?: max_tx_rate [0-9]{{1,9}})?"
         r"(?: min_tx_rate [0-9]{1,9})?",
     ),
+    "mlxprivhost": (rf"-d {_PCI} [rp]",),
     "mlxconfig": (rf"-d {_PCI} -y set(?: [A-Z][A-Z0-9_]{{0,63}}=[A-Za-z0-9_.:-]{{1,64}})+",),
     "rules": (
         rf"# {_NAME}: names of its representors by what they are to the card, and no other manager for them",

@@ -7,7 +7,7 @@ from typing import Any
 
 from tether_hw.nic.cx7.capability import lacking, unknown
 from tether_hw.nic.cx7.goal import FunctionPlan, Goal, Scene
-from tether_hw.nic.cx7.model import Cx7Nic
+from tether_hw.nic.cx7.model import SwitchNic
 from tether_hw.nic.cx7.steer import Port
 
 
@@ -23,13 +23,13 @@ def check(plan: FunctionPlan, goal: Goal, port: Port | None, scene: Scene) -> No
     _sfs(plan, goal, port, facts, scene)
 
 
-def _card(plan: FunctionPlan, goal: Goal, nic: Cx7Nic, status: dict[str, Any]) -> None:
+def _card(plan: FunctionPlan, goal: Goal, nic: SwitchNic, status: dict[str, Any]) -> None:
     if nic.psid is not None and nic.psid != status["psid"]:
         shown = "shows none" if status["psid"] is None else f"is {status['psid']}"
         plan.refusals.append(f"{goal.who}: its card shall be of PSID {nic.psid}, it {shown}")
 
 
-def _values(plan: FunctionPlan, goal: Goal, nic: Cx7Nic, facts: dict[str, Any], scene: Scene) -> None:
+def _values(plan: FunctionPlan, goal: Goal, nic: SwitchNic, facts: dict[str, Any], scene: Scene) -> None:
     """Whether the driver has what is asked for at all."""
     can, part = scene.can, facts["mlx5"]
     if nic.steering_mode is not None and (can.steering_modes is None or part["steering_mode"] is None):
@@ -60,6 +60,9 @@ def _mode(plan: FunctionPlan, goal: Goal, facts: dict[str, Any], scene: Scene) -
 
 def _vfs(plan: FunctionPlan, goal: Goal, facts: dict[str, Any], status: dict[str, Any], scene: Scene) -> None:
     can, vfs = scene.can, facts["mlx5"]["vfs"]
+    if can.vfs.made_by == "host":
+        _outside(plan, goal, vfs)
+        return
     most = max([status["vfs_max"], *(int(value) for value in goal.totals if value.isdigit())])
     if goal.count_after > most:
         plan.refusals.append(
@@ -99,6 +102,19 @@ def _laned(plan: FunctionPlan, goal: Goal, facts: dict[str, Any], scene: Scene) 
         elif name.startswith("vf") and vfs.get(number, {}).get("driver") not in (None, scene.can.driver):
             driver = vfs[number]["driver"]
             plan.refusals.append(f"{goal.who}: a lane is on VF {number}, which {driver} has: free it first")
+
+
+def _outside(plan: FunctionPlan, goal: Goal, vfs: dict[str, Any]) -> None:
+    """VFs of the host around the card: who drives them there is not known, so none is touched while it is there."""
+    if not goal.count or goal.recount:
+        return
+    changed = [number for number in vfs if vfs[number]["address"] != goal.vfs[number]["address"]]
+    why = goal.why or (f"another address of VF {', '.join(changed)}" if changed else None)
+    if why is not None:
+        plan.refusals.append(
+            f"{goal.who}: {goal.count} VFs of the host are in the way of {why}: say vfs: 0 at both sides and apply "
+            "that first"
+        )
 
 
 def _sfs(plan: FunctionPlan, goal: Goal, port: Port | None, facts: dict[str, Any], scene: Scene) -> None:

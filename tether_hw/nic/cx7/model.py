@@ -118,10 +118,9 @@ class Params(Model):
         return {name: str(value).lower() for name, value in self.model_dump().items() if value is not None}
 
 
-class Cx7Nic(Nic):
-    """A port of a ConnectX card, or a device of netdevsim: its firmware's settings, switch, functions and rules."""
+class SwitchNic(Nic):
+    """A port with a switch of mlx5's kind: its firmware's settings, switch, functions and rules."""
 
-    family: Literal["cx7"]
     device: Cx7Device
     psid: Annotated[str, Field(pattern=r"^[A-Z0-9_]{4,16}$")] | None = Field(
         None, description="the kind of card that it must be, by its PSID"
@@ -200,3 +199,9 @@ class Cx7Nic(Nic):
     def sfs_told(self) -> dict[str, dict[str, Any]]:
         """SF -> what it is told."""
         return {str(sf.number): sf.told() for sf in self.sfs or ()}
+
+
+class Cx7Nic(SwitchNic):
+    """A port of a ConnectX card, or a device of netdevsim."""
+
+    family: Literal["cx7"]

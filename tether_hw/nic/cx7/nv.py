@@ -47,6 +47,8 @@ def plan_settings(plan: FunctionPlan, function: str, port: Port | None, scene: S
         first = waiting.asked.setdefault(at, (who, value))
         if first[1] != value:
             plan.refusals.append(f"{who}: {key}={value}, {first[0]} of the same card says {first[1]}")
+    if can is None:
+        return scene  # what was set while there were some is the other side's now
     wanted = {**_put_back(plan, function, set(asked), scene, waiting), **asked}
     later = {key: value for key, value in wanted.items() if part["nv"][key]["next"] != value}
     if any(part["nv"][key]["current"] != value for key, value in wanted.items()):

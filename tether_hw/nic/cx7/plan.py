@@ -34,6 +34,7 @@ from tether_hw.plan.facts_mlx5 import is_plain
 from tether_hw.plan.kinds.base import StepData
 from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
+from tether_hw.plan.kinds.nic_host_vfs import NicHostVfs
 from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_queues import NicQueues
 from tether_hw.plan.kinds.nic_sf import NicSf
@@ -113,14 +114,14 @@ def _switch(goal: Goal, scene: Scene) -> list[StepData]:
     for number in sorted(gone, key=int):
         steps.add(NicSf(goal.function, int(number), False))
     if goal.recount:
-        steps.add(NicVfs(goal.function, 0))
+        steps.add(_count(goal, scene, 0))
     _mode(goal, steps)
     made = goal.count_after > 0 and (goal.recount or goal.count == 0)
     bind = [] if goal.recount else _to_bind(goal, unbound, scene)
     if made:
         drivers = _drivers(goal, scene)
-        held = [number for number in drivers if drivers[number] is None or goal.vfs[number]["address"] is not None]
-        steps.add(NicVfs(goal.function, goal.count_after, False if held and facts["mlx5"]["autoprobe"] else None))
+        held = scene.held or any(drivers[one] is None or goal.vfs[one]["address"] is not None for one in drivers)
+        steps.add(_count(goal, scene, goal.count_after, False if held and facts["mlx5"]["autoprobe"] else None))
         now = steps.part["vfs"]
         bind = [int(number) for number in drivers if drivers[number] is not None and now[number]["driver"] is None]
     for number, sf in goal.sfs.items():
@@ -135,6 +136,13 @@ def _switch(goal: Goal, scene: Scene) -> list[StepData]:
     if bind:
         steps.add(NicVfBinding(goal.function, tuple(bind), scene.can.driver, True))
     return steps.steps
+
+
+def _count(goal: Goal, scene: Scene, count: int, probe: bool | None = None) -> StepData:
+    """VFs are made here, or waited for."""
+    if scene.can.vfs.made_by == "host":
+        return NicHostVfs(goal.function, count)
+    return NicVfs(goal.function, count, probe)
 
 
 def _mode(goal: Goal, steps: _Steps) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from tether_hw.nic.functions import devlink, nv, vpd
+from tether_hw.nic.functions import devlink, nv, reset, vpd
 from tether_hw.nic.functions.found import (
     PCI,
     Found,
@@ -31,6 +31,8 @@ DRIVER = "mlx5_core"
 VENDOR = "0x15b3"
 #: PCI devices of ConnectX-7 and BlueField-3: with no driver bound, nothing else says whose they are.
 DEVICES = {"0x1021", "0xa2dc"}
+#: Who asks for this setting, asks for a card with two sides.
+SIDES = "INTERNAL_CPU_OFFLOAD_ENGINE"
 _NO_ADDRESS = "00:00:00:00:00:00"
 _MBIT = 125_000  # bytes a second
 _SIMULATED_VFS = 4  # what netdevsim allows unless it is told otherwise
@@ -140,6 +142,10 @@ def _function(
         "psid": info.fixed.get("fw.psid"),
         "nv_default": {key: settings[key].default for key in settings},
     }
+    if SIDES in settings:
+        offer = reset.read(run, one.function)
+        status["reset"] = None if offer is None else {"levels": list(offer.levels), "syncs": list(offer.syncs)}
+        status["restricted"] = reset.restricted(run, one.function)
     return config, status
 
 

@@ -69,7 +69,7 @@ def _steps(port: Port, can: Capabilities) -> list[StepData]:
     return steps
 
 
-def names(port: Port) -> dict[str, Any]:
+def names(port: Port, can: Capabilities) -> dict[str, Any]:
     """What the files that name functions and keep others off them are rendered with."""
     nic, pf = port.nic, pf_number(port.function)
     representors, functions = [], []
@@ -78,7 +78,9 @@ def names(port: Port) -> dict[str, Any]:
         kinds += [("sf", number) for number in nic.sfs_told()]
         for kind, number in kinds:
             name = f"{port.name}-{kind[0]}{number}r"
-            representors.append({"port": f"pf{pf}{kind}{number}", "name": name if len(name) <= _NAME_MOST else None})
+            outside = "c1" if kind == "vf" and can.vfs.made_by == "host" else ""
+            short = name if len(name) <= _NAME_MOST else None
+            representors.append({"port": f"{outside}pf{pf}{kind}{number}", "name": short})
     for kind, told in (("vf", port.told("vf")), ("sf", port.told("sf"))):
         for number, attributes in told.items():
             name = f"{port.name}-{kind[0]}{number}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tether_hw.nic.cx7.capability import Capabilities, lacking, unknown
-from tether_hw.nic.cx7.model import Cx7Nic
+from tether_hw.nic.cx7.model import SwitchNic
 from tether_hw.nic.functions.lane import LaneAt
 from tether_hw.nic.steering.lanes import Table, from_function, symbol, to_function
 from tether_hw.nic.steering.model import WantedRule, lane_rule, overlap
@@ -22,7 +22,7 @@ class Port:
     """A NIC of the inventory on its function. device: the kernel's name of it."""
 
     name: str
-    nic: Cx7Nic
+    nic: SwitchNic
     function: str
     device: str | None
     lanes: tuple[LaneAt, ...] = ()
@@ -74,14 +74,15 @@ def steer(port: Port, ground: Ground, can: Capabilities) -> Steer:
     asked = None if steering is None else steering.offload
     if port.nic.mode == "dpdk" or (not port.lanes and not wanted):
         return plan
-    pf = pf_number(port.function)
+    pf, outside = pf_number(port.function), can.vfs.made_by == "host"
     beside = [lane for lane in port.lanes if lane.on is not None]
     lanes = _functions(plan, port, ground, asked or "preferred", beside) if beside else _lanes(plan, port, asked, can)
     for rule in wanted:
         if rule.kind in _ethtool_actions(ground, can):
-            plan.ntuple.append(rule.bind(port.device or "", len(plan.ntuple), "required", pf))
+            plan.ntuple.append(rule.bind(port.device or "", len(plan.ntuple), "required", pf, outside))
         else:
-            plan.flower.append(rule.bind(port.device or "", len(plan.flower), asked or "required", pf))
+            bound = rule.bind(port.device or "", len(plan.flower), asked or "required", pf, outside)
+            plan.flower.append(bound)
         _limits(plan, port, rule, ground, can)
     _clashes(plan)
     if plan.flower and not plan.refusals:

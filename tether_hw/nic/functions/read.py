@@ -12,13 +12,18 @@ from tether_hw.nic.functions import devlink
 from tether_hw.nic.functions.devlink import Port, params
 from tether_hw.nic.functions.found import Found, Run, Sysfs, choose, meant
 from tether_hw.nic.functions.nv import PROGRAMS as NV_PROGRAMS
+from tether_hw.nic.functions.reset import PROGRAMS as RESET_PROGRAMS
+from tether_hw.nic.functions.reset import Offer
+from tether_hw.nic.functions.reset import parse as reset_offer
 from tether_hw.nic.steering.flower import Filter
 from tether_hw.nic.steering.show import filters
 
 __all__ = [
     "NV_PROGRAMS",
+    "RESET_PROGRAMS",
     "Filter",
     "Found",
+    "Offer",
     "Port",
     "choose",
     "filters",
@@ -27,6 +32,7 @@ __all__ = [
     "params",
     "ports",
     "read",
+    "reset_offer",
 ]
 
 

@@ -83,10 +83,14 @@ class Target(Model):
             raise ValueError("expected exactly one of vf, sf")
         return self
 
-    def symbol(self, pf: int) -> str:
-        """A symbolic name is what a device is to its card; the host binds it when the device is there."""
-        what = f"sf{self.sf}" if self.vf is None else f"vf{self.vf}"
-        return f"@pf{pf}{what}.rep"
+    def symbol(self, pf: int, outside: bool = False) -> str:
+        """A symbolic name is what a device is to its card; the host binds it when the device is there.
+
+        outside: VFs are those of the host around the card, its controller 1.
+        """
+        if self.vf is None:
+            return f"@pf{pf}sf{self.sf}.rep"
+        return f"@{'c1' if outside else ''}pf{pf}vf{self.vf}.rep"
 
 
 class Meter(Model):
@@ -185,8 +189,8 @@ class WantedRule(Model):
         """Every device that it sends frames to."""
         return [] if isinstance(self.action, str) else self.action.targets
 
-    def bind(self, device: str, number: int, offload: str, pf: int) -> Rule:
-        """The rule on a device, its target symbolic. pf: the number of the NIC's function on its card."""
+    def bind(self, device: str, number: int, offload: str, pf: int, outside: bool = False) -> Rule:
+        """The rule on a device, its target symbolic. pf: the number of the NIC's function; outside: see Target."""
         action = None if isinstance(self.action, str) else self.action
         redirect = None if action is None else action.redirect
         return Rule(
@@ -199,11 +203,11 @@ class WantedRule(Model):
             source=_mac(self.match.source),
             vlan=self.match.vlan,
             queue=None if action is None else action.queue,
-            target=None if redirect is None else redirect.symbol(pf),
+            target=None if redirect is None else redirect.symbol(pf, outside),
             offload=offload,
             chain=self.chain,
             goto=self.goto,
-            mirror=() if action is None else tuple(target.symbol(pf) for target in action.mirror),
+            mirror=() if action is None else tuple(target.symbol(pf, outside) for target in action.mirror),
             police=None if action is None or action.police is None else action.police.bind(),
         )
 

@@ -14,10 +14,12 @@ from tether_hw.plan.kinds.host_reboot import HostReboot
 from tether_hw.plan.kinds.nic_driver import NicDriver
 from tether_hw.plan.kinds.nic_eswitch import NicEswitch
 from tether_hw.plan.kinds.nic_function import NicFunction
+from tether_hw.plan.kinds.nic_host_vfs import NicHostVfs
 from tether_hw.plan.kinds.nic_mtu import NicMtu
 from tether_hw.plan.kinds.nic_nv import NicNv
 from tether_hw.plan.kinds.nic_param import NicParam
 from tether_hw.plan.kinds.nic_queues import NicQueues
+from tether_hw.plan.kinds.nic_reset import NicReset
 from tether_hw.plan.kinds.nic_ring import NicRing
 from tether_hw.plan.kinds.nic_rules_flower import NicRulesFlower
 from tether_hw.plan.kinds.nic_rules_ntuple import NicRulesNtuple
@@ -42,6 +44,8 @@ _ALL: tuple[type[StepData], ...] = (
     NicSf,
     NicVfBinding,
     NicNv,
+    NicReset,
+    NicHostVfs,
     DdpPackage,
     HostReboot,
     EngineConfig,
