@@ -152,13 +152,14 @@ class Outer(Port):
             self.other.host_drops()
         super().drop_vfs()
 
-    def check_manager(self) -> None:
-        if self.embedded:
-            raise Refused("host-eswitch", errno.EPERM)
+    @property
+    def manages(self) -> bool:
+        return not self.embedded
 
     def set_eswitch(self, mode: str | None, inline: str | None, encap: str | None) -> None:
         self.bound()
-        self.check_manager()
+        if not self.manages:
+            raise Refused("host-eswitch", errno.EPERM)
         super().set_eswitch(mode, inline, encap)
 
     @property

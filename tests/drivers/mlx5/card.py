@@ -102,8 +102,10 @@ class Function:
         """Ports of devlink beside the uplink's and those of VFs and SFs, by index."""
         return {}
 
-    def check_manager(self) -> None:
+    @property
+    def manages(self) -> bool:
         """Whether it has a say over the e-switch."""
+        return True
 
     @property
     def tells_virtual(self) -> bool:
