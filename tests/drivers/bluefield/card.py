@@ -154,6 +154,8 @@ class Outer(Port):
 
     @property
     def manages(self) -> bool:
+        if self.embedded:
+            bite("host-eswitch")
         return not self.embedded
 
     def set_eswitch(self, mode: str | None, inline: str | None, encap: str | None) -> None:
