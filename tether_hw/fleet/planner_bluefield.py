@@ -84,10 +84,11 @@ def give_resets(
     plan: FunctionPlan, ports: Mapping[str, Port | None], scenes: Mapping[str, Scene], waiting: Waiting
 ) -> None:
     """One reset a card, asked for at its lowest port."""
+    asked = sum(port.nic.vf_count or 0 for port in ports.values() if port is not None)
     for function in sorted(scenes):
         port = ports[function]
         if port is not None and isinstance(port.nic, BluefieldNic):
-            sides.reset(plan, port.nic, port.name, function, scenes[function], waiting)
+            sides.reset(plan, port.nic, port.name, function, scenes[function], waiting, asked)
             return
 
 

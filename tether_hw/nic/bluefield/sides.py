@@ -125,8 +125,13 @@ def without_switch(nic: BluefieldNic, name: str, function: str, arm: Facts | Non
     )
 
 
-def reset(plan: FunctionPlan, nic: BluefieldNic, name: str, function: str, scene: Scene, waiting: Waiting) -> None:
-    """The reset for settings that wait for a start of the firmware, where the ladder has a rung for it."""
+def reset(
+    plan: FunctionPlan, nic: BluefieldNic, name: str, function: str, scene: Scene, waiting: Waiting, asked: int
+) -> None:
+    """The reset for settings that wait for a start of the firmware, where the ladder has a rung for it.
+
+    asked: VFs that this side waits for; the host makes none in a plan in which the card is reset.
+    """
     settings = scene.can.settings
     if not waiting.words or settings is None or not isinstance(settings.starts_by, ByReset):
         return
@@ -135,12 +140,11 @@ def reset(plan: FunctionPlan, nic: BluefieldNic, name: str, function: str, scene
     reason = reason if len(reason) <= _REASON_MOST else f"{len(waiting.words)} functions start with other settings"
     cycle = f"switch the power of {seat.host} off and on, then tether plan"
     functions, card = scene.config["functions"], scene.config["functions"][function]["card"]
-    held = sorted(one for one, facts in functions.items() if facts["card"] == card and facts["vfs"])
+    count = max(asked, sum(facts["vfs"] for facts in functions.values() if facts["card"] == card))
     if seat.reboots == 0:
         plan.refusals.append(f"{who}: needs a power cycle: {reason}, and reboots: 0 forbids a reset: {cycle}")
         return
-    if held:
-        count = sum(functions[one]["vfs"] for one in held)
+    if count:
         plan.refusals.append(
             f"{who}: {count} VFs of {seat.host} are in the way of the reset of card {seat.card}: say vfs: 0 at both "
             "sides and apply that first"
