@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,14 +91,17 @@ class Guests(Lab):
     def reboot_by_itself(self, host: str) -> None:
         """As its administrator would; returns when it answers after that."""
         before = self.boot_id(host)
-        self.ssh(host, "systemctl reboot", check=False)
+        self.ssh(host, "systemctl --no-block reboot")
         self.come_back(host, before)
 
     def come_back(self, host: str, former_boot: str) -> None:
         """Returns when the host answers in another boot."""
         limit = time.monotonic() + BOOT_S
         while time.monotonic() < limit:
-            shown = self.ssh(host, "cat /proc/sys/kernel/random/boot_id", check=False)
+            try:
+                shown = self.ssh(host, "cat /proc/sys/kernel/random/boot_id", check=False)
+            except subprocess.TimeoutExpired:  # the host went down under the session
+                continue
             if shown.returncode == 0 and shown.stdout.strip() != former_boot:
                 return
             time.sleep(1.0)
@@ -105,8 +109,13 @@ class Guests(Lab):
 
 
 @contextmanager
-def guests(folder: Path, hosts: int, *words: str, kernel: str = DEFAULT_KERNEL) -> Iterator[Guests]:
-    """Boots a lab, enrolls its hosts, takes their snapshots; takes it away. Skips where Debian is out of reach."""
+def guests(
+    folder: Path, hosts: int, *words: str, kernel: str = DEFAULT_KERNEL, stopping: bool = True
+) -> Iterator[Guests]:
+    """Boots a lab, enrolls its hosts, takes their snapshots; takes it away. Skips where Debian is out of reach.
+
+    ``stopping``: with the bundle beside whose agent stops where it is asked to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         ensure(cache_folder(), series(kernel), print)
@@ -117,12 +126,12 @@ def guests(folder: Path, hosts: int, *words: str, kernel: str = DEFAULT_KERNEL) 
     made = Guests(folder / "state")
     made.run("up", "--tier", "vm", "--hosts", str(hosts), "--queues", "2", "--kernel", kernel, *words)
     try:
-        made.stops = gated(folder)
-        reach = Reach(load(made.inventory))
-        results = enroll(reach, made.names)
+        results = enroll(Reach(load(made.inventory)), made.names)
         assert all(result["exit"] == 0 for result in results), results
-        placed = place(Reach(load(made.inventory), bundles=lambda arch: made.stops), made.names)
-        assert not placed.failed, placed.failed
+        if stopping:
+            made.stops = gated(folder)
+            placed = place(Reach(load(made.inventory), bundles=lambda arch: made.stops), made.names)
+            assert not placed.failed, placed.failed
         for host in made.names:
             made.ssh(host, "sync")
             made.run("snapshot", host)

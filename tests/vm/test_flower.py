@@ -13,7 +13,7 @@ from tests.support.guests import guests
 def test_rules_that_the_card_shows_in_hardware_are_proved_and_frames_are_not(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    with guests(tmp_path_factory.mktemp("flower"), 1, "--flower") as lab:
+    with guests(tmp_path_factory.mktemp("flower"), 1, "--flower", stopping=False) as lab:
         required = lab.variant("required", offload__preferred="offload: required")
         start = lab.config()
         code, applied = lab.say("apply", "--yes", inventory=required)

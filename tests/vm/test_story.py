@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from tests.support.guests import Guests
 from tether_hw.errors import Exit
@@ -44,51 +47,75 @@ def assert_switch(lab: Guests, host: str) -> None:
     assert "User=root" not in shown
 
 
-def test_two_machines_from_legacy_to_switchdev_rebooted_and_taken_back(fresh: Guests) -> None:
-    start = fresh.config()
+def verdicts(document: Told) -> list[tuple[str, str, str]]:
+    return sorted((one["host"], one["id"], one["result"]) for one in document["checks"])
+
+
+@dataclass(frozen=True)
+class Story:
+    """Both hosts after an apply; the tests of it come in the order of this file, and the last one takes it back."""
+
+    lab: Guests
+    start: dict[str, Any]
+    code: int
+    applied: Told
+
+
+@pytest.fixture(scope="module")
+def story(machines: Guests) -> Story:
+    machines.back()
+    start = machines.config()
     assert {config["functions"]["netdevsim1"]["eswitch"] for config in start.values()} == {"legacy"}
-    code, applied = fresh.say("apply", "--yes")
-    assert code == Exit.UNPROVED, applied
-    assert {host["result"] for host in applied["hosts"]} == {"confirmed"}
+    return Story(machines, start, *machines.say("apply", "--yes"))
+
+
+def test_two_machines_go_from_legacy_to_switchdev_and_rules_are_told_as_software(story: Story) -> None:
+    assert story.code == Exit.UNPROVED, story.applied
+    assert {host["result"] for host in story.applied["hosts"]} == {"confirmed"}
     for host in ("a", "b"):
-        assert_switch(fresh, host)
-        told = checks(applied, host)
+        assert_switch(story.lab, host)
+        told = checks(story.applied, host)
         assert told["rules-flower-sim0"][0] == "in software"
         assert told["counters-sim0"] == (
             "not provable now",
             "not provable on this device: netdevsim carries no frames",
         )
-    code, before = fresh.say("verify")
-    assert code == Exit.UNPROVED, before
-    assert {one["result"] for one in before["checks"]} == {"proved", "in software", "not provable now"}
-    code, second = fresh.say("plan", "--detailed-exitcode")
-    assert (code, second["changes"]) == (0, 0), second
 
-    fresh.ssh("a", "head -c 300000 /dev/urandom >/var/tmp/sent")
-    code, sent = fresh.say("engine", "send", "a:/var/tmp/sent", "b:/var/tmp/came")
+
+def test_a_file_is_sent_over_the_queues_of_virtio(story: Story) -> None:
+    story.lab.ssh("a", "head -c 300000 /dev/urandom >/var/tmp/sent")
+    code, sent = story.lab.say("engine", "send", "a:/var/tmp/sent", "b:/var/tmp/came")
     assert code == 0, sent
-    sums = [fresh.ssh(host, f"sha256sum </var/tmp/{name}").stdout for host, name in (("a", "sent"), ("b", "came"))]
+    sums = [story.lab.ssh(host, f"sha256sum </var/tmp/{name}").stdout for host, name in (("a", "sent"), ("b", "came"))]
     assert sums[0] == sums[1]
 
-    fresh.reboot_by_itself("a")
-    code, after = fresh.say("verify")
+
+def test_a_second_plan_is_empty(story: Story) -> None:
+    code, second = story.lab.say("plan", "--detailed-exitcode")
+    assert (code, second["changes"]) == (0, 0), second
+
+
+def test_after_a_boot_verify_says_the_same_with_no_action(story: Story) -> None:
+    code, before = story.lab.say("verify")
+    assert code == Exit.UNPROVED, before
+    assert {one["result"] for one in before["checks"]} == {"proved", "in software", "not provable now"}
+    story.lab.reboot_by_itself("a")
+    code, after = story.lab.say("verify")
     assert code == Exit.UNPROVED, after
     assert verdicts(after) == verdicts(before)
-    assert_switch(fresh, "a")
-    assert fresh.ssh("a", "systemctl is-system-running").stdout == "running\n"
-    said = fresh.ssh("a", "systemd-analyze verify tether-boot.service tether-engine.service 2>&1", check=False)
+    assert_switch(story.lab, "a")
+    assert story.lab.ssh("a", "systemctl is-system-running").stdout == "running\n"
+    said = story.lab.ssh("a", "systemd-analyze verify tether-boot.service tether-engine.service 2>&1", check=False)
     assert (said.returncode, said.stdout) == (0, "")
-    assert "ordering cycle" not in fresh.ssh("a", "journalctl -b").stdout
+    assert "ordering cycle" not in story.lab.ssh("a", "journalctl -b").stdout
 
-    code, back = fresh.say("rollback", "last", "--yes")
+
+def test_a_rollback_gives_the_facts_of_the_start(story: Story) -> None:
+    code, back = story.lab.say("rollback", "last", "--yes")
     assert code == 0, back
-    assert fresh.config() == start
-    left = fresh.ssh("a", "ls /etc/systemd/system; systemctl list-timers --all").stdout
+    assert story.lab.config() == story.start
+    left = story.lab.ssh("a", "ls /etc/systemd/system; systemctl list-timers --all").stdout
     assert "tether" not in left
-
-
-def verdicts(document: Told) -> list[tuple[str, str, str]]:
-    return sorted((one["host"], one["id"], one["result"]) for one in document["checks"])
 
 
 def test_rules_that_must_be_in_hardware_are_refused_by_what_the_probe_found(fresh: Guests) -> None:

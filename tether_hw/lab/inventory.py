@@ -119,6 +119,7 @@ defaults:
 
 apply:
   time_scale: 8
+  max_unavailable: {len(state.hosts)}
 
 hosts:
 """
