@@ -198,7 +198,8 @@ def test_the_unit_of_systemd_comes_before_the_network(
     monkeypatch.setattr(service, "manager", lambda paths: service.SYSTEMD)
     assert boot_hook.ensure(machine.host)
     unit = Path(machine.host.paths.boot_unit).read_text()
-    assert "Before=network-pre.target" in unit
+    assert "Before=network-pre.target network.target " in unit
+    assert "Wants=network-pre.target network.target\n" in unit
     assert f"ExecStart={PROGRAM} boot /\n" in unit
     assert ["systemctl", "enable", "--quiet", "tether-boot.service"] in machine.ran
     boot_hook.drop(machine.host)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What calls the agent at every boot: a unit of systemd, or a program that the init of another host runs.
 
-It is there while a run is open or a boot plan is kept, and no longer.
+It is there while a run is open or a boot plan is kept, and no longer. The unit asks for network.target by itself: on a
+host without a manager of networks nothing else does, and sshd and the engine would not wait for it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Description=Tether boot check and boot plan
 DefaultDependencies=no
 RequiresMountsFor=/opt/tether /var/lib/tether /etc/tether
 After=local-fs.target systemd-modules-load.service systemd-udev-trigger.service systemd-sysctl.service
-Wants=network-pre.target
-Before=network-pre.target shutdown.target
+Wants=network-pre.target network.target
+Before=network-pre.target network.target shutdown.target
 Conflicts=shutdown.target
 
 [Service]
