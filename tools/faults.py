@@ -55,12 +55,13 @@ def fleet(folder: Path) -> Iterator[Fleet]:
         lab.down()
 
 
-def on_hosts(only: str, take: Callable[[rows.Row], None]) -> None:
-    """Every kind of fault, on two hosts at once."""
+def on_hosts(seed: int, only: str, done: set[str], take: Callable[[rows.Row], None]) -> None:
+    """Every kind of fault, on two hosts at once; in no order, so that what ran before an end is a fair part."""
     todo: queue.Queue[fleets.Kind] = queue.Queue()
-    for kind in fleets.kinds():
-        if not only or fnmatch(kind.id, only):
-            todo.put(kind)
+    kinds = [kind for kind in fleets.kinds() if (not only or fnmatch(kind.id, only)) and kind.id not in done]
+    random.Random(seed).shuffle(kinds)
+    for kind in kinds:
+        todo.put(kind)
     if todo.empty():
         return
     with tempfile.TemporaryDirectory() as name, fleet(Path(name)) as hosts:
@@ -97,12 +98,15 @@ def on_models(seed: int, points: int, only: str, take: Callable[[rows.Row], None
 class Account:
     """Takes rows, says each, and keeps them in a file of their tier."""
 
-    def __init__(self, tier: str, head: dict[str, Any], keep: bool) -> None:
+    def __init__(self, tier: str, head: dict[str, Any], keep: bool, go_on: bool) -> None:
         self.rows: list[rows.Row] = []
         self.lock = threading.Lock()
         RESULTS.mkdir(parents=True, exist_ok=True)
-        self.file = (RESULTS / f"{tier}.jsonl").open("w", encoding="utf-8") if keep else None
-        if self.file is not None:
+        path = RESULTS / f"{tier}.jsonl"
+        former, found = rows.read(path) if go_on else ({}, [])
+        self.done = {row.id for row in found}
+        self.file = path.open("a" if former else "w", encoding="utf-8") if keep else None
+        if self.file is not None and not former:
             self.file.write(rows.head_line(tier, head))
 
     def take(self, row: rows.Row) -> None:
@@ -122,16 +126,22 @@ def main() -> int:
         "--only", default="", metavar="ROW", help="rows by their name in the record; * stands for anything"
     )
     parser.add_argument("--tier", action="append", choices=("models", "netns"), help="default: both")
+    parser.add_argument(
+        "--go-on", action="store_true", help="keep the rows of an earlier run on hosts, make the others"
+    )
+    parser.add_argument("--no-rows", action="store_true", help="make no rows, only the record of those that are there")
     parser.add_argument("--record", type=Path, help="file to write, from the newest rows of each tier")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 31)
     print(f"seed {seed}", flush=True)
     head = {"commit": commit(), "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seed": seed}
     wrong: list[rows.Row] = []
-    for tier in arguments.tier or ("models", "netns"):
-        account = Account(tier, head, keep=not arguments.only)
+    for tier in () if arguments.no_rows else arguments.tier or ("models", "netns"):
+        if tier == "netns":
+            head["of"] = len(list(fleets.kinds()))
+        account = Account(tier, head, not arguments.only, arguments.go_on and tier == "netns")
         if tier == "netns" and (not arguments.only or arguments.only.startswith("netns/")):
-            on_hosts(arguments.only, account.take)
+            on_hosts(seed, arguments.only, account.done, account.take)
         elif tier == "models" and not arguments.only.startswith("netns/"):
             on_models(seed, arguments.points, arguments.only, account.take)
         if account.file is not None:

@@ -31,7 +31,10 @@ def page(found: Found) -> str:
 
 def _tier(tier: str, head: dict[str, Any], rows: list[Row]) -> str:
     said = [f"{name} {head[name]}" for name in ("commit", "begun", "seed") if head.get(name) is not None]
-    lines = [f"\n## {tier}\n", f"{WORDS[tier]} {', '.join(said)}; {len(rows)} rows, {sum(_bad(rows))} left between.\n"]
+    lines = [
+        f"\n## {tier}\n",
+        f"{WORDS[tier]} {', '.join(said)}; {len(rows)}{_of(head)} rows, {sum(_bad(rows))} left between.\n",
+    ]
     if "how" in head:
         lines.append(f"By `{head['how']}`.\n")
     lines += ["| host | fault | times | configured | as before | between | seconds, mean and most |", "|" + "---|" * 7]
@@ -46,6 +49,10 @@ def _tier(tier: str, head: dict[str, Any], rows: list[Row]) -> str:
     lines += ["", "| row | where | then | end | s |", "|" + "---|" * 5]
     lines += [_line(row) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _of(head: dict[str, Any]) -> str:
+    return f" of {head['of']}" if "of" in head else ""
 
 
 def _bad(rows: list[Row]) -> list[bool]:
