@@ -61,9 +61,7 @@ def bound_lanes(
     for lane in inventory.lanes[name]:
         cpu = lane.lane % cpus if wanted == "by-lane" else wanted[lane.lane] if wanted else None
         device = devices[lane.nic] if lane.on is None else f"{functions[lane.nic]}/{lane.on}"
-        lanes.append(
-            Lane(lane.lane, lane.nic, device, lane.queue, lane.link, lane.carrier, lane.address, cpu)
-        )
+        lanes.append(Lane(lane.lane, lane.nic, device, lane.queue, lane.link, lane.carrier, lane.address, cpu))
     return tuple(lanes)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tether_hw.fleet.card_order import with_waits
 from tether_hw.fleet.draft import BundleOffer, HostDraft, Setting
 from tether_hw.fleet.engine_intent import EngineIntent, engine_intent
 from tether_hw.fleet.fingerprint import fingerprint
@@ -78,7 +79,7 @@ def make_plan(inventory: Inventory, facts: Mapping[str, Facts], setting: Setting
         made=setting.made,
         suite=setting.suite,
         inventory=inventory.path.name,
-        hosts={name: hosts[name] for name in sorted(hosts)},
+        hosts=with_waits(inventory, {name: hosts[name] for name in sorted(hosts)}),
         notes=tuple(notes),
         refusals=tuple(refusals),
         not_for_apply=tuple(dict.fromkeys(not_for_apply)),
