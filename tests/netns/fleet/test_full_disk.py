@@ -37,7 +37,7 @@ def test_a_full_disk_at_stage(fleet: Fleet, say: Say) -> None:
 
 def test_a_disk_that_fills_up_while_the_host_stages(fleet: Fleet) -> None:
     plan, run = fleet.plan({"a": fleet.facts("a")}), new_run()
-    fleet.run("a", "mount", "-t", "tmpfs", "-o", "size=64k", "none", RUNS)
+    fleet.run("a", "mount", "-t", "tmpfs", "-o", "size=512k", "none", RUNS)
     try:
         fleet.gate("a", "lock.end")
         background = Background(fleet, plan, "a", run)
