@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,16 @@ def on_hosts(seed: int, only: str, done: set[str], take: Callable[[rows.Row], No
         threads = [threading.Thread(target=work, args=(host,), daemon=True) for host in ("a", "b")]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            with suppress(queue.Empty):
+                while True:
+                    todo.get_nowait()
+            for thread in threads:
+                thread.join()  # each ends its row
+            raise
 
 
 def on_models(seed: int, points: int, only: str, take: Callable[[rows.Row], None]) -> None:
@@ -104,7 +112,7 @@ class Account:
         RESULTS.mkdir(parents=True, exist_ok=True)
         path = RESULTS / f"{tier}.jsonl"
         former, found = rows.read(path) if go_on else ({}, [])
-        self.done = {row.id for row in found}
+        self.done = {row.id for row in found if row.ok}
         self.file = path.open("a" if former else "w", encoding="utf-8") if keep else None
         if self.file is not None and not former:
             self.file.write(rows.head_line(tier, head))
@@ -137,8 +145,8 @@ def main() -> int:
     head = {"commit": commit(), "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seed": seed}
     wrong: list[rows.Row] = []
     for tier in () if arguments.no_rows else arguments.tier or ("models", "netns"):
-        if tier == "netns":
-            head["of"] = len(list(fleets.kinds()))
+        whole = len(models.MODELS) * arguments.points * len(models.FAULTS)
+        head["of"] = len(list(fleets.kinds())) if tier == "netns" else whole
         account = Account(tier, head, not arguments.only, arguments.go_on and tier == "netns")
         if tier == "netns" and (not arguments.only or arguments.only.startswith("netns/")):
             on_hosts(seed, arguments.only, account.done, account.take)
