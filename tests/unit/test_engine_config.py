@@ -234,6 +234,9 @@ def test_each_mistake_of_an_engine_file(path: str, value: Any, field: str, words
         ("peers.0.keys.0", "B0" * 32, "peers[0].keys[0]", "64 hex digits"),
         ("peers.0.keys.0", None, "peers[0].keys[0]", "64 hex digits"),
         ("peers.1.keys.1", "b0" * 32, "peers[1].keys", "also the key of b"),
+        ("peers.0.keys.0", "00" * 32, "peers[0].keys[0]", "point of low order"),
+        ("peers.1.keys.1", "00" * 31 + "80", "peers[1].keys[1]", "point of low order"),
+        ("peers.0.keys.0", "ed" + "ff" * 31, "peers[0].keys[0]", "point of low order"),
         ("peers.1.name", "b", "peers[1].name", "is peers[0] too"),
         ("peers.1.name", "a", "peers[1].name", "this node itself"),
         ("peers.1.link", "fabric9", "peers[1].link", "no link is named"),
@@ -247,6 +250,13 @@ def test_each_mistake_of_a_roster(path: str, value: Any, field: str, words: str)
     found = problems(changed(ROSTER, path, value), roster=True)
     assert field in found, found
     assert words in found[field]
+
+
+def test_the_node_is_not_its_own_peer_by_its_key_either() -> None:
+    own = config.parse_engine(ENGINE, "engine.json")
+    assert config.parse_roster(ROSTER, "roster.json", own, ["a0" * 32]).peers
+    with pytest.raises(ConfigError, match="c1c1c1c1c1c1c1c1... is this node's own key"):
+        config.parse_roster(ROSTER, "roster.json", own, ["a0" * 32, "c1" * 32])
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

@@ -79,7 +79,7 @@ def engine_intent(
     roster, unmade = _roster(inventory, name)
     parsed = parse_engine(config, paths.engine_config)
     if not unmade:
-        parse_roster(roster, paths.roster, parsed)
+        parse_roster(roster, paths.roster, parsed, inventory.keys.get(name, ()))
     return EngineIntent(config, roster, lanes, unmade)
 
 

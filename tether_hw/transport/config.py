@@ -32,11 +32,22 @@ from .regular import read_regular
 from .strict import Checker, Fields, parse_text, word_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 #: A roster of a hundred thousand peers is smaller.
 _MOST_BYTES = 64 << 20
+
+#: The points of low order on Curve25519 (the highest bit of a key does not count): an agreement with one gives zero.
+_LOW_ORDER = frozenset(
+    [
+        "00" * 32,
+        "01" + "00" * 31,
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        *(first + "ff" * 30 + "7f" for first in ("ec", "ed", "ee")),
+    ]
+)
 
 __all__ = [
     "ENGINE_SCHEMA",
@@ -260,6 +271,9 @@ def _peer(checker: Checker, value: Any, name: str) -> Peer:
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             hint = "`tether-engine identity --public FILE` prints it"
             checker.problem(key_name, "must be 64 hex digits in lower case", hint)
+        elif f"{key[:-2]}{int(key[-2:], 16) & 0x7F:02x}" in _LOW_ORDER:
+            hint = "`tether-engine identity --public FILE` on that node prints its own"
+            checker.problem(key_name, "is a point of low order, which is no node's key", hint)
         else:
             keys.append(key)
     if isinstance(fields.raw("keys"), list) and not 1 <= len(fields.raw("keys")) <= 2:
@@ -273,8 +287,11 @@ def _peer(checker: Checker, value: Any, name: str) -> Peer:
     )
 
 
-def parse_roster(document: Any, file: str, config: Optional[EngineConfig] = None) -> Roster:
-    """The roster file from its JSON value, checked against the engine file when one is given. Raises ConfigError."""
+def parse_roster(document: Any, file: str, config: Optional[EngineConfig] = None, own: Collection[str] = ()) -> Roster:
+    """The roster file from its JSON value, checked against the engine file when one is given. Raises ConfigError.
+
+    `own`: the keys of the node whose roster it is, where they are known; the engine refuses its own in any case.
+    """
     checker = Checker(file)
     fields = checker.object(document, "", ["schema", "peers"])
     _schema(fields, ROSTER_SCHEMA)
@@ -297,6 +314,9 @@ def parse_roster(document: Any, file: str, config: Optional[EngineConfig] = None
         if keys_of.setdefault(peer.name, peer.keys) != peer.keys:
             checker.problem(f"{name}.keys", f"differ from the other entry of {peer.name}", "one node has one identity")
         for key in peer.keys:
+            if key in own:
+                hint = "every node has its own; an identity that was copied from another host is made anew"
+                checker.problem(f"{name}.keys", f"{key[:16]}... is this node's own key", hint)
             if owner.setdefault(key, peer.name) != peer.name:
                 message = f"{key[:16]}... is also the key of {owner[key]}"
                 checker.problem(f"{name}.keys", message, "every node has its own")

@@ -138,7 +138,10 @@ TETHER_API void tether_engine_free(tether_engine *engine);
 /* The clock of all times here, of windows and of the trace: CLOCK_MONOTONIC, in ns. */
 TETHER_API uint64_t tether_engine_now(void);
 
-/* Replace the roster of every lane (each keeps a copy); before or after start. */
+/*
+ * Replace the roster of every lane (each keeps a copy); before or after start. -EINVAL, and nothing changes, for a peer
+ * with this node's own key or with a point of low order as its key.
+ */
 TETHER_API int tether_engine_roster(tether_engine *engine, const struct tether_peer *peers, size_t count);
 TETHER_API int tether_engine_lane_info(tether_engine *engine, uint16_t lane, struct tether_lane_info *info);
 

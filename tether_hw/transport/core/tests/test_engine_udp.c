@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "../src/crypto.h"
 #include "transfer.h"
 
 static void test_bytes_over_lanes(uint32_t lanes, uint64_t bytes)
@@ -178,6 +179,45 @@ static void test_counter_on_a_full_disk(void)
     nodes_free(&a, &b);
 }
 
+/* Keys with which no handshake can succeed are refused where the roster comes in, and change nothing. */
+static void test_keys_that_are_nobodys(void)
+{
+    static const char *low_order[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", /* the highest bit does not count */
+        "0000000000000000000000000000000000000000000000000000000000000080",
+    };
+    struct node a, b;
+    uint64_t handle;
+    uint8_t shared[32];
+    nodes_udp(&a, &b, 1);
+    struct tether_peer peers[2] = {node_peer(&b, 1), node_peer(&a, 2)};
+    snprintf(peers[1].name, sizeof peers[1].name, "twin");
+    CHECK(tether_engine_roster(a.engine, peers, 2) == -EINVAL);
+    CHECK(strstr(tether_engine_error(NULL), "the key of twin is this node's own") != NULL);
+    for (size_t i = 0; i < sizeof low_order / sizeof *low_order; i++) {
+        for (size_t k = 0; k < 32; k++) {
+            unsigned byte;
+            CHECK(sscanf(low_order[i] + 2 * k, "%2x", &byte) == 1);
+            peers[1].keys[0][k] = (uint8_t)byte;
+        }
+        CHECK(tether_x25519(a.secret, peers[1].keys[0], shared) != 0);
+        CHECK(tether_engine_roster(a.engine, peers, 2) == -EINVAL);
+        CHECK(strstr(tether_engine_error(NULL), "the key of twin is a point of low order") != NULL);
+    }
+    peers[1] = node_peer(&b, 2);
+    peers[1].keys[0][5] ^= 1;
+    CHECK(tether_engine_roster(a.engine, peers, 2) == 0);
+    nodes_must(tether_engine_connect(a.engine, 0, 1, 0, NULL, TRANSFER_PATIENCE, &handle), "connect");
+    nodes_free(&a, &b);
+}
+
 static void test_refusals_in_words(void)
 {
     struct node a, b;
@@ -229,6 +269,7 @@ int main(int count, char **arguments)
     RUN(test_restart_of_a_node);
     RUN(test_lost_counter);
     RUN(test_counter_on_a_full_disk);
+    RUN(test_keys_that_are_nobodys);
     RUN(test_refusals_in_words);
     return HARNESS_RESULT();
 }
