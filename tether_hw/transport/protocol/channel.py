@@ -274,11 +274,13 @@ class Channel:
 
     # sending
 
-    def say(self, tag: AnyTag, receipted: Callable[[], None] | None = None) -> None:
-        """Queue a tag on Flow 0; `receipted` is called when the peer has it."""
+    def say(
+        self, tag: AnyTag, receipted: Callable[[], None] | None = None, left: Callable[[], None] | None = None
+    ) -> None:
+        """Queue a tag on Flow 0; `left` is called when it goes, `receipted` when the peer has it."""
         queue = self.flows[0].sender.queue
         assert isinstance(queue, TagQueue)
-        queue.put(encode([tag]), receipted)
+        queue.put(encode([tag]), receipted, left)
 
     def header(self, flow: Flow, slot: int, flags: int = 0) -> Header:
         """A header about `flow` with all that is the same in each frame."""

@@ -288,12 +288,14 @@ def open_flow(channel: Channel, options: FlowOptions, now_ns: int) -> int:
             break
     else:
         raise OSError(errno.ENOSPC, "no free flow id")
-    make_flow(channel, number, options, now_ns)
+    sender = make_flow(channel, number, options, now_ns).sender
+    sender.announced = False
     channel.say(
         tags.Define(
             number, options.kind, options.reliability, options.order, options.scale, options.bound,
             options.latency_ns, options.budget, options.deadline_ns,
-        )
+        ),
+        left=sender.announce,
     )  # fmt: skip
     return number
 

@@ -42,6 +42,7 @@ class FlowSender:
         self.deadline_ns = deadline_ns
         self._start = 0  # of the message that is being sent
         self.stopped = False  # nothing new leaves any more
+        self.announced = True  # the flow's DEFINE has left, ours or the peer's
         self._repairs = 0  # how many of `sent` are wanted
 
     # what could leave
@@ -67,7 +68,7 @@ class FlowSender:
 
     def has_data(self, ember: bool) -> bool:
         """The next new frame may leave; `ember`: the channel's ember is free."""
-        cut = None if self.stopped else self.queue.peek()
+        cut = None if self.stopped or not self.announced else self.queue.peek()
         if cut is None:
             return False
         used = self.queue.shape.used(len(cut.payload))
@@ -77,7 +78,11 @@ class FlowSender:
 
     def must_tell(self) -> bool:
         """Demand that no frame has told (T-GRT-6); the caller has seen that no data frame can leave."""
-        return self.unsent_end > max(self.declared, self.ledger.next)
+        return self.announced and self.unsent_end > max(self.declared, self.ledger.next)
+
+    def announce(self) -> None:
+        """The flow's DEFINE leaves: now data may (T-DEF-5)."""
+        self.announced = True
 
     # frames
 
@@ -160,7 +165,7 @@ class FlowSender:
 
     def clock_due_ns(self, silence_ns: int, cap_ns: int) -> int:
         """When BLOCKED is due (T-CLK-2); NEVER while nothing waits for the peer."""
-        if self.idle and not self.sent:
+        if not self.announced or (self.idle and not self.sent):
             return NEVER
         return self.clock.due_ns(silence_ns, cap_ns)
 

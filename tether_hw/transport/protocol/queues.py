@@ -220,21 +220,23 @@ class TagQueue:
     """The tags of Flow 0: as many whole ones in a frame as fit."""
 
     shape: Shape
-    tags: deque[tuple[bytes, Callable[[], None] | None]] = field(default_factory=deque)
+    tags: deque[tuple[bytes, Callable[[], None] | None, Callable[[], None] | None]] = field(default_factory=deque)
 
     @property
     def size(self) -> int:
         """Bytes that wait."""
-        return sum(len(tag) for tag, _ in self.tags)
+        return sum(len(tag) for tag, _, _ in self.tags)
 
-    def put(self, tag: bytes, receipted: Callable[[], None] | None = None) -> None:
-        """One encoded tag; `receipted` is called when the peer has it."""
-        self.tags.append((tag, receipted))
+    def put(
+        self, tag: bytes, receipted: Callable[[], None] | None = None, left: Callable[[], None] | None = None
+    ) -> None:
+        """One encoded tag; `left` is called when it goes, `receipted` when the peer has it."""
+        self.tags.append((tag, receipted, left))
 
     def _frames(self) -> list[list[tuple[bytes, Callable[[], None] | None]]]:
         frames: list[list[tuple[bytes, Callable[[], None] | None]]] = []
         room = 0
-        for tag, receipted in self.tags:
+        for tag, receipted, _ in self.tags:
             if len(tag) > room:
                 frames.append([])
                 room = self.shape.full
@@ -253,7 +255,10 @@ class TagQueue:
         """That frame has its slots now."""
         left = len(cut.payload)
         while left:
-            left -= len(self.tags.popleft()[0])
+            tag, _, gone = self.tags.popleft()
+            left -= len(tag)
+            if gone is not None:
+                gone()
 
     def end(self, next_slot: int, limit: int) -> int:
         """The declared end: all tags."""
