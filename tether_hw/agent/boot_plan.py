@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from tether_hw.agent import carry, durable, service, snapshot
+from tether_hw.agent import boot_rules, carry, durable, service, snapshot
 from tether_hw.agent.errors import AgentError
 from tether_hw.agent.process import boot_id
 from tether_hw.agent.readback import read_config, wait_for
@@ -110,7 +110,9 @@ def carry_out(host: Host) -> None:
         await_devices(host, staged)
         place = snapshot.at_boot(host.run(staged.run), read_config(host, staged))
         for step in staged.plan.steps:
-            if not holds(read_config(host, staged), step.post):
+            config = read_config(host, staged)
+            if not holds(config, boot_rules.beside(config, step.post)):
+                boot_rules.check_free(config, step)
                 done.append(step)
                 _step(host, staged, step, place)
     except Exception as error:  # noqa: BLE001 - whatever it is, the host must come up
@@ -132,12 +134,13 @@ def _step(host: Host, staged: Staged, step: Step, place: Path) -> None:
     config = read_config(host, staged)
     # What it sets may be otherwise than planned: a value that somebody set by hand once is gone with the boot.
     changed = {change.path for change in step.effect}
-    if not holds(config, [condition for condition in step.pre if condition.path not in changed]):
+    needed = [condition for condition in step.pre if condition.path not in changed]
+    if not holds(config, boot_rules.beside(config, needed)):
         raise AgentError("%s: the host is not as this step needs it" % step.id)
     try:
         data = parse_data(step.kind, step.data, step.id)
         carry.carry_out(data, host, place, float(step.timeout_s * staged.time_scale))
-        wait_for(host, staged, in_time(host, step.post))
+        wait_for(host, staged, in_time(host, boot_rules.beside(config, step.post)))
     except AgentError as error:
         raise AgentError("%s: %s" % (step.id, error.message)) from None
 
@@ -154,10 +157,12 @@ def _take_back(host: Host, staged: Staged, done: list[Step], place: Path) -> lis
     left = []
     for undo in undo_order(done):
         try:
-            if undo.data is not None and not holds(read_config(host, staged), undo.step.pre):
+            config = read_config(host, staged)
+            before = boot_rules.beside(config, undo.step.pre, boot_rules.places(undo.step))
+            if undo.data is not None and not holds(config, before):
                 timeout_s = float(undo.step.timeout_s * staged.time_scale)
-                carry.carry_out(undo.data, host, place, timeout_s)
-                wait_for(host, staged, in_time(host, undo.step.pre))
+                carry.carry_out(boot_rules.undo_beside(config, undo.data), host, place, timeout_s)
+                wait_for(host, staged, in_time(host, before))
         except Exception as error:  # noqa: BLE001 - the others are taken back all the same
             left.append("%s: %s" % (undo.step.id, _words(error)))
     return left
