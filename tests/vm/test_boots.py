@@ -75,7 +75,8 @@ def test_a_power_cut_in_the_middle_of_a_run_leaves_the_host_as_before(fleet: Fle
     fleet.fault("b", "power-cut", "")
     fleet.heal("b")
     result = background.join()
-    assert result["result"] == "rolled-back", result
+    # A controller that waits less long than such a machine boots says 4, and that the host takes it back by itself.
+    assert result["result"] in ("rolled-back", "unreachable"), result
     assert "had not asked for it" in taken_back_for(fleet, "b", run)
     assert_as_before(fleet, before, "b", run)
 

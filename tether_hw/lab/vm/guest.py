@@ -20,7 +20,7 @@ from tether_hw.lab.vm.launch import refuse_steering
 from tether_hw.lab.vm.packages import call
 from tether_hw.lab.vm.recipe import Image
 
-BOOT_S = 300.0  # under emulation, on a machine that does other things too
+BOOT_S = 900.0  # under emulation, on a machine that does other things too, with a boot check before sshd
 BANNER_S = 2.0
 SNAPSHOT = "lab"
 MEMORY_MB = 640
