@@ -8,8 +8,8 @@ from typing import Any
 
 KNOWN = {
     "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description", "enum", "examples",
-    "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "pattern", "patternProperties",
-    "properties", "required",
+    "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "oneOf", "pattern",
+    "patternProperties", "properties", "required",
     "title", "type",
 }  # fmt: skip
 TYPES = {
@@ -28,6 +28,10 @@ def mistakes(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = N
     if "anyOf" in schema:
         branches = [mistakes(value, branch, root, at) for branch in schema["anyOf"]]
         return [] if any(not branch for branch in branches) else [f"{at}: fits no branch", *min(branches, key=len)]
+    if "oneOf" in schema:
+        branches = [mistakes(value, branch, root, at) for branch in schema["oneOf"]]
+        fitting = sum(not branch for branch in branches)
+        return [] if fitting == 1 else [f"{at}: fits {fitting} branches", *min(branches, key=len)]
     found = []
     if "const" in schema and value != schema["const"]:
         found.append(f"{at}: {value!r} is not {schema['const']!r}")
