@@ -53,7 +53,7 @@ def test_required_is_taken_back_with_the_drivers_words(tmp_path: Path) -> None:
     inventory = scene.inventory({"east": wish("required")})
     applied = scene.apply(inventory, scene.plan(inventory))
     assert applied.state == "rolled-back"
-    assert "nic_rules_flower-east: tc filter replace dev data0 ingress" in applied.why
+    assert "nic_rules_flower-east: not_in_hw: tc filter replace dev data0 ingress" in applied.why
     assert "ice: no room for another rule" in applied.why
     assert not before.differences(Picture.of(scene.machine))
 
